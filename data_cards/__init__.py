@@ -1,0 +1,1 @@
+"""Data cards: the procedural world, the splits and their truth."""

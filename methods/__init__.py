@@ -1,0 +1,1 @@
+"""Methods of motion transfer, and the backbones that they run on."""

@@ -1,0 +1,1 @@
+"""Backbones: Wan-class text-to-video models behind one class."""

@@ -1,0 +1,1 @@
+"""Follow-Your-Motion (arXiv:2506.05207): decoupled spatial and temporal LoRAs on classified heads."""

@@ -1,0 +1,1 @@
+"""Metrics, and the trackers and embedders that they measure with."""

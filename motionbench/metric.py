@@ -1,0 +1,75 @@
+"""What a metric is: one sample in, one value (or a counted null) out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
+
+from motionbench.clip import Clip
+from motionbench.tracks import Tracks
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """What a table or a plot must know of a metric.
+
+    version rises whenever a value could change; range is (worst or lowest, best or highest possible), None = unbounded.
+    better: `higher`, `lower`, or `zero` (closest to zero). floor, ceiling: the control methods that mark both ends.
+    """
+
+    name: str
+    version: int
+    unit: str
+    range: tuple[float | None, float | None]
+    better: Literal["higher", "lower", "zero"]
+    source: str
+    summary: str
+    floor: str = "frozen"
+    ceiling: tuple[str, ...] = ("oracle", "copy")  # the first that is in the results
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A value, or None with the reason in `note` (say `static reference`); details are JSON numbers and strings."""
+
+    value: float | None
+    note: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """All that a metric may look at: one generated clip and what it should have been.
+
+    Both clips have the same T and size (fairness: nearest-frame sampling, done by the scorer).
+    tracks(clip): point tracks of a clip by the run's tracker, computed once and cached by the clip's hash.
+    case_id, category: for messages and details only; a metric does not branch on them.
+    """
+
+    generated: Clip
+    reference: Clip
+    prompt: str
+    caption: str
+    case_id: str
+    category: str
+    tracks: Callable[[Clip], Tracks]
+
+
+@dataclass(frozen=True)
+class MetricSetting:
+    """Where a metric runs. device as in `method.Setting`."""
+
+    device: str = "cpu"
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """A metric. No averages, no files; unmeasurable is Measurement(None, reason), never 0 or NaN."""
+
+    info: ClassVar[MetricInfo]
+
+    @classmethod
+    def create(cls, setting: MetricSetting) -> Self: ...
+
+    def measure(self, sample: Sample) -> Measurement: ...

@@ -1,0 +1,88 @@
+"""The nouns of a results folder: Record (one attempt), Score (one metric on one record), Row (one published number)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+RECORD_SCHEMA = 1
+SCORE_SCHEMA = 1
+
+
+class Reason(StrEnum):
+    """Why an attempt failed."""
+
+    OOM = "oom"
+    NAN = "nan"
+    BAD_VIDEO = "bad_video"
+    MISSING_WEIGHTS = "missing_weights"
+    TIMEOUT = "timeout"
+    INTERRUPTED = "interrupted"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One attempt at one case. key: hash of what determines the result (method, config, backbone, case, seed, ...).
+
+    video: path below the results folder; video_sha256: of that file. Times in seconds, memory in bytes.
+    created: ISO 8601, UTC. status `ok` has no reason; `failed` has one, and the error's text.
+    """
+
+    key: str
+    run_id: str
+    method: str
+    backbone: str
+    config_hash: str
+    split: str
+    split_revision: str
+    case_id: str
+    category: str
+    seed: int
+    status: Literal["ok", "failed"]
+    reason: Reason | None
+    error: str | None
+    video: str | None
+    video_sha256: str | None
+    fit_seconds: float | None
+    generate_seconds: float | None
+    peak_memory_bytes: int | None
+    created: str
+    schema: int = RECORD_SCHEMA
+
+
+@dataclass(frozen=True)
+class Score:
+    """One metric on one record; value None means not measurable, and note says why."""
+
+    record_key: str
+    metric: str
+    metric_version: int
+    value: float | None
+    note: str
+    details: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    schema: int = SCORE_SCHEMA
+
+
+@dataclass(frozen=True)
+class Row:
+    """One published number: mean with its 95% percentile bootstrap interval over references.
+
+    category is one of the four, or `all` (macro mean over categories). floor, ceiling: means of the control methods on the same cases.
+    normalised = (mean - floor) / (ceiling - floor); None where a control is missing or both ends coincide.
+    n counts measured values, n_failed failed attempts and unmeasurable ones.
+    """
+
+    method: str
+    category: str
+    metric: str
+    mean: float | None
+    low: float | None
+    high: float | None
+    floor: float | None
+    ceiling: float | None
+    normalised: float | None
+    n: int
+    n_failed: int

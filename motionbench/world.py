@@ -1,0 +1,51 @@
+"""The door to a procedural world: captioned clips with exact ground truth, for training and for controls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from motionbench.clip import Clip
+from motionbench.tracks import Tracks
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B rendered clips with their ground truth, as torch tensors on one device.
+
+    frames: (B, T, 3, H, W) float32 in [0, 1]. captions: B strings.
+    queries: (B, N, 2) float32 x, y pixels in the first frame; points: (B, N, T, 2) their true positions;
+    visible: (B, N, T) bool (inside the frame and not behind anything); background: (B, N) bool, the point lies on the scene.
+    labels: per clip, `scene`, `color`, `shape`, `motion`, `category` as plain words (None where it does not apply).
+    """
+
+    frames: Any
+    captions: list[str]
+    queries: Any
+    points: Any
+    visible: Any
+    background: Any
+    labels: list[dict[str, Any]]
+
+
+@runtime_checkable
+class World(Protocol):
+    """A source of training clips, and the re-renderer of known motion with other content (found by entry point `motionbench.worlds`)."""
+
+    frames: int  # T
+    height: int
+    width: int
+    fps: float
+
+    def vocabulary(self) -> tuple[str, ...]:
+        """Every word that a caption can hold, sorted."""
+        ...
+
+    def sample(self, batch: int, *, seed: int, device: str, points: int = 0) -> Batch:
+        """`batch` random *training* clips (never a benchmark motion) with `points` tracked points each. Deterministic in seed on one device type."""
+        ...
+
+    def rerender(self, reference: Path, prompt: str) -> tuple[Clip, Tracks]:
+        """The motion of the split clip at `reference` with the content of `prompt`, from the ground truth beside it; the tracks of a full grid."""
+        ...
