@@ -1,0 +1,204 @@
+"""Backbone: one class for every Wan-type text-to-video model; only the folder of weights differs."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from motionbench.clip import Clip
+from motionbench.errors import MissingWeightsError, NotFiniteError, ShapeError
+
+from .flow import euler, gaussian, sampling_times
+
+logger = logging.getLogger(__name__)
+
+PARTS = ("transformer", "vae", "text_encoder", "tokenizer")
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """What a folder's weights were made for; kept as `motionbench.json` beside them.
+
+    frames, height, width: of a clip in pixels (frames = 4k + 1, as Wan's VAE takes them); fps: frames per second.
+    text_tokens: prompts are padded to this length. shift, guidance, steps: sampling defaults.
+    negative_prompt: the other side of classifier-free guidance.
+    """
+
+    frames: int
+    height: int
+    width: int
+    fps: float
+    text_tokens: int
+    shift: float
+    guidance: float
+    steps: int
+    negative_prompt: str = ""
+
+    @classmethod
+    def read(cls, path: Path) -> BackboneSpec:
+        """The spec in a JSON file; unknown keys are an error, so that a misspelt default is not lost."""
+        values = json.loads(path.read_text("utf-8"))
+        known = {f.name for f in fields(cls)}
+        if set(values) - known:
+            raise ShapeError(f"{path}: unknown keys {sorted(set(values) - known)}; valid: {sorted(known)}")
+        return cls(**values)
+
+
+class Backbone:
+    """A Wan-type video diffusion transformer with its VAE and text encoder, ready on one device.
+
+    Times run from 1 (noise) to 0 (clip); latents are normalized by the VAE's own mean and deviation.
+    Sources: Wan2.1 (arXiv:2503.20314); diffusers' `WanTransformer3DModel`, `AutoencoderKLWan`; UMT5 of transformers.
+    """
+
+    def __init__(self, name: str, spec: BackboneSpec, parts: dict[str, Any], *, device: str, dtype: str) -> None:
+        self.name = name
+        self.spec = spec
+        self.device = torch.device(device)
+        self.dtype: torch.dtype = getattr(torch, dtype)
+        self.transformer = parts["transformer"]
+        self.vae = parts["vae"]
+        self.text_encoder = parts["text_encoder"]
+        self.tokenizer = parts["tokenizer"]
+        self.frames, self.height, self.width, self.fps = spec.frames, spec.height, spec.width, spec.fps
+        self.shift, self.guidance, self.steps = spec.shift, spec.guidance, spec.steps
+        config = self.vae.config
+        shape = (1, config.z_dim, 1, 1, 1)
+        self._mean = torch.tensor(config.latents_mean, device=self.device).view(shape)
+        self._std = torch.tensor(config.latents_std, device=self.device).view(shape)
+
+    @classmethod
+    def load(cls, name: str, folder: Path, spec: BackboneSpec, *, device: str, dtype: str) -> Backbone:
+        """The backbone in a diffusers folder (transformer/, vae/, text_encoder/, tokenizer/); nothing is downloaded.
+
+        The transformer gets `dtype`, but for the modules that Wan keeps in float32; VAE and text encoder stay float32.
+        Raises MissingWeightsError naming the parts that are absent.
+        """
+        from diffusers import AutoencoderKLWan, WanTransformer3DModel
+        from transformers import AutoTokenizer, UMT5EncoderModel
+
+        missing = [part for part in PARTS if not (folder / part).is_dir()]
+        if missing:
+            raise MissingWeightsError(
+                f"backbone {name}: {folder} has no {', '.join(missing)}; expected a diffusers folder of a Wan model"
+            )
+        options: dict[str, Any] = {"local_files_only": True}
+        parts = {
+            "transformer": WanTransformer3DModel.from_pretrained(
+                folder / "transformer", torch_dtype=getattr(torch, dtype), **options
+            ),
+            "vae": AutoencoderKLWan.from_pretrained(folder / "vae", torch_dtype=torch.float32, **options),
+            "text_encoder": UMT5EncoderModel.from_pretrained(folder / "text_encoder", dtype=torch.float32, **options),
+            "tokenizer": AutoTokenizer.from_pretrained(folder / "tokenizer", **options),
+        }
+        for part in ("transformer", "vae", "text_encoder"):
+            parts[part] = parts[part].to(device).eval().requires_grad_(False)
+        return cls(name, spec, parts, device=device, dtype=dtype)
+
+    def latent_shape(self, frames: int | None = None) -> tuple[int, int, int, int]:
+        """(C, F, h, w) of a clip of `frames` pixel frames (default: the native number)."""
+        config = self.vae.config
+        f = ((self.frames if frames is None else frames) - 1) // config.scale_factor_temporal + 1
+        s = config.scale_factor_spatial
+        return config.z_dim, f, self.height // s, self.width // s
+
+    def prepare(self, clip: Clip) -> Clip:
+        """The clip at the native shape: frames by nearest-frame sampling (never blended), then resized."""
+        native = (self.frames, self.height, self.width)
+        if clip.frames.shape[:3] != native:
+            logger.info("reference of %d frames %dx%d taken as %d frames %dx%d", *_shape(clip), *native)
+        return clip.sample(self.frames).resize(self.height, self.width)
+
+    @torch.no_grad()
+    def encode(self, clip: Clip) -> Tensor:
+        """Normalized latents (1, C, F, h, w) float32 of a clip; the posterior's mode, so there is no draw in it."""
+        if (len(clip) - 1) % 4 or clip.height != self.height or clip.width != self.width:
+            raise ShapeError(
+                f"backbone {self.name} takes 4k+1 frames of {self.height}x{self.width}, got {_shape(clip)}; "
+                "call prepare() first"
+            )
+        x = torch.from_numpy(np.ascontiguousarray(clip.frames)).to(self.device)
+        x = rearrange(x, "t h w c -> 1 c t h w").float() / 127.5 - 1
+        mode: Tensor = self.vae.encode(x).latent_dist.mode()
+        return (mode - self._mean) / self._std
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Clip:
+        """The clip of normalized latents (1, C, F, h, w). Raises NotFiniteError on NaN or infinity."""
+        if not torch.isfinite(latents).all():
+            raise NotFiniteError("latents hold NaN or infinity; lower the learning rate or use float32")
+        x = self.vae.decode(latents.float() * self._std + self._mean).sample
+        pixels = ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+        return Clip(rearrange(pixels, "1 c t h w -> t h w c").contiguous().cpu().numpy(), self.fps)
+
+    @torch.no_grad()
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        """Prompt embeddings (B, L, D_text), zero past each prompt's end, as Wan's own pipeline makes them.
+
+        Words outside a closed vocabulary and tokens past L are dropped with a warning that names them.
+        """
+        tokens = self.tokenizer(
+            list(texts), padding="max_length", max_length=self.spec.text_tokens, truncation=True, return_tensors="pt"
+        )
+        for text in texts:
+            self._warn_of_losses(text)
+        ids, mask = tokens.input_ids.to(self.device), tokens.attention_mask.to(self.device)
+        hidden: Tensor = self.text_encoder(ids, mask).last_hidden_state
+        padded: Tensor = (hidden * mask[..., None]).to(self.dtype)
+        return padded
+
+    def unknown_words(self, text: str) -> list[str]:
+        """The words of a prompt that this backbone's tokenizer does not know (none for open vocabularies)."""
+        unknown = self.tokenizer.unk_token_id
+        return [w for w in text.lower().split() if unknown in self.tokenizer(w, add_special_tokens=False).input_ids]
+
+    def _warn_of_losses(self, text: str) -> None:
+        words = self.unknown_words(text)
+        if words:
+            logger.warning("backbone %s does not know: %s (in %r)", self.name, ", ".join(words), text)
+        length = len(self.tokenizer(text).input_ids)
+        if length > self.spec.text_tokens:
+            logger.warning("prompt of %d tokens cut to %d: %r", length, self.spec.text_tokens, text)
+
+    def velocity(self, latents: Tensor, t: Tensor, text: Tensor) -> Tensor:
+        """Predicted velocity eps - x_0, float32, of latents (B, C, F, h, w) at times t (B,) and text (B, L, D)."""
+        out: Tensor = self.transformer(latents.to(self.dtype), t * 1000, text, return_dict=False)[0]
+        return out.float()
+
+    @torch.no_grad()
+    def sample(
+        self,
+        text: Tensor,
+        *,
+        seed: int,
+        steps: int | None = None,
+        guidance: float | None = None,
+        frames: int | None = None,
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> Tensor:
+        """Latents (B, C, F, h, w) for prompt embeddings (B, L, D): Euler steps with classifier-free guidance."""
+        scale = self.guidance if guidance is None else guidance
+        batch = text.shape[0]
+        both = torch.cat([text, self.encode_text([self.spec.negative_prompt]).expand(batch, -1, -1)])
+
+        def guided(x: Tensor, t: Tensor) -> Tensor:
+            if scale == 1:
+                return self.velocity(x, t, text)
+            with_text, without = self.velocity(x.repeat(2, 1, 1, 1, 1), t.repeat(2), both).chunk(2)
+            return without + scale * (with_text - without)
+
+        start = gaussian((batch, *self.latent_shape(frames)), seed, self.device)
+        return euler(guided, start, sampling_times(steps or self.steps, self.shift), on_step)
+
+
+def _shape(clip: Clip) -> tuple[int, int, int]:
+    return len(clip), clip.height, clip.width

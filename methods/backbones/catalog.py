@@ -1,0 +1,22 @@
+"""The backbones that can be named: each is a folder of weights and a spec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from motionbench.method import Setting
+
+from .backbone import Backbone, BackboneSpec
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+def tiny(setting: Setting) -> Backbone:
+    """Embedded Wan-type model of 4.5M parameters, trained on the procedural world; runs on two CPU cores."""
+    return from_folder("tiny", WEIGHTS / "tiny", setting)
+
+
+def from_folder(name: str, folder: Path, setting: Setting) -> Backbone:
+    """The backbone in any diffusers folder that also holds a `motionbench.json`."""
+    spec = BackboneSpec.read(folder / "motionbench.json")
+    return Backbone.load(name, folder, spec, device=setting.device, dtype=setting.dtype)
