@@ -13,6 +13,18 @@ from numpy.typing import NDArray
 from motionbench.errors import ShapeError
 
 
+def nearest_indices(length: int, frames: int) -> NDArray[np.int64]:
+    """Indices (frames,) of the frames nearest to `frames` even steps from the first to the last of `length` frames.
+
+    Halves go up. With frames > length some repeat; with frames = 1 it is the first. Raises ShapeError unless both are >= 1.
+    """
+    if length < 1 or frames < 1:
+        raise ShapeError(f"length and frames must be positive, got {length} and {frames}")
+    # In integers, floor((2 i (length - 1) + d) / 2d) with d = frames - 1 steps: no rounding error on any machine.
+    steps = max(1, frames - 1)
+    return (2 * np.arange(frames, dtype=np.int64) * (length - 1) + steps) // (2 * steps)
+
+
 @dataclass(frozen=True, eq=False)
 class Clip:
     """A video in memory: frames (T, H, W, 3) uint8 sRGB, T >= 1, and fps > 0 (frames per second).
@@ -43,6 +55,58 @@ class Clip:
     @property
     def width(self) -> int:
         return int(self.frames.shape[2])
+
+    @classmethod
+    def read(cls, path: str | Path, *, expected_frames: int | None = None, least_frames: int = 1) -> Clip:
+        """The clip in a video file, as `video.read_clip`. Raises VideoError."""
+        from motionbench.video import read_clip
+
+        return read_clip(path, expected_frames=expected_frames, least_frames=least_frames)
+
+    def write(self, path: str | Path, *, crf: int | None = None) -> str:
+        """Writes an H.264 MP4, as `video.write_clip`; returns the file's SHA-256. Raises VideoError, StoreError."""
+        from motionbench.video import CRF, write_clip
+
+        return write_clip(self, path, crf=CRF if crf is None else crf)
+
+    def resize(self, height: int, width: int) -> Clip:
+        """The clip stretched to height x width pixels: mean over pixel areas when it shrinks, bicubic when it grows."""
+        if (height, width) == (self.height, self.width):
+            return self
+        if height < 1 or width < 1:
+            raise ShapeError(f"height and width must be positive, got {height}x{width}")
+        import cv2
+
+        # Area averaging does not alias; bicubic is used only where neither side shrinks.
+        shrinks = height < self.height or width < self.width
+        how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+        return self.with_frames(np.stack([cv2.resize(f, (width, height), interpolation=how) for f in self.frames]))
+
+    def cover(self, height: int, width: int) -> Clip:
+        """The clip cut at its center to the aspect of height x width, then resized, so that nothing is stretched."""
+        scale = min(self.height / height, self.width / width)
+        h = min(self.height, max(1, round(height * scale)))
+        w = min(self.width, max(1, round(width * scale)))
+        top, left = (self.height - h) // 2, (self.width - w) // 2
+        return self.with_frames(self.frames[:, top : top + h, left : left + w]).resize(height, width)
+
+    def sample(self, frames: int) -> Clip:
+        """The clip with so many of its frames, evenly spread from first to last: the nearest ones, never blends.
+
+        The time from first to last frame stays, so the rate changes. `nearest_indices(len(clip), frames)` tells which.
+        """
+        if frames == len(self):
+            return self
+        taken = self.frames[nearest_indices(len(self), frames)]
+        return Clip(taken, self.resampled_fps(len(self), frames), self.path)
+
+    def resampled_fps(self, length: int, frames: int) -> float:
+        """The rate at which `frames` frames last, first to last, as long as `length` frames at this clip's rate."""
+        return self.fps if frames == 1 or length == 1 else self.fps * (frames - 1) / (length - 1)
+
+    def with_frames(self, frames: NDArray[np.uint8]) -> Clip:
+        """A clip of other frames with this one's rate and path."""
+        return Clip(frames, self.fps, self.path)
 
     @cached_property
     def sha256(self) -> str:
