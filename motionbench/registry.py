@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
+import sys
 from collections.abc import Sequence
 from functools import cache
+from importlib.machinery import ModuleSpec
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any, Literal
 
 from motionbench.errors import PluginError, UnknownNameError
@@ -24,7 +28,9 @@ def _points(group: Group) -> dict[str, EntryPoint]:
     for point in entry_points(group=f"motionbench.{group}"):
         held = found.get(point.name)
         if held is not None and held.value != point.value:
-            raise PluginError(f"two packages offer {group[:-1]} {point.name!r}: {held.value} and {point.value}; uninstall one")
+            raise PluginError(
+                f"two packages offer {group[:-1]} {point.name!r}: {held.value} and {point.value}; uninstall one"
+            )
         found[point.name] = point
     return found
 
@@ -38,9 +44,17 @@ def unknown(kind: str, name: str, known: Sequence[str]) -> UnknownNameError:
     """The error for a name that nobody offers: the closest names, and all of them."""
     close = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
     hint = f" Did you mean {' or '.join(close)}?" if close else ""
-    return UnknownNameError(
-        f"unknown {kind} {name!r}.{hint} Installed: {', '.join(known) or 'none'} (after a new entry point: pip install -e .)"
-    )
+    installed = f"Installed: {', '.join(known) or 'none'} (after a new entry point: pip install -e .)"
+    return UnknownNameError(f"unknown {kind} {name!r}.{hint} {installed}")
+
+
+def resolve(group: Group, name: str) -> str:
+    """The installed plugin's name that `name` means. Raises UnknownNameError with suggestions; imports nothing."""
+    points = _points(group)
+    wanted = name if name in points else canonical(name)
+    if wanted not in points:
+        raise unknown(group[:-1], name, sorted(points))
+    return wanted
 
 
 def load(group: Group, name: str) -> Any:
@@ -48,12 +62,56 @@ def load(group: Group, name: str) -> Any:
 
     Raises UnknownNameError with suggestions, or PluginError naming package and cause if importing it fails.
     """
-    points = _points(group)
-    wanted = name if name in points else canonical(name)
-    if wanted not in points:
-        raise unknown(group[:-1], name, sorted(points))
-    point = points[wanted]
+    wanted = resolve(group, name)
+    point = _points(group)[wanted]
     try:
         return point.load()
     except (ImportError, AttributeError) as error:
         raise PluginError(f"{group[:-1]} {wanted!r} ({point.value}) cannot be loaded: {error}") from error
+
+
+def summary(group: Group, name: str) -> str:
+    """First line of a plugin's docstring, read from its source: importing it could cost seconds and load torch.
+
+    For a `typer.Typer(help=...)` it is the first line of that help. "" where there is no source or it says nothing.
+    """
+    point = _points(group)[name]
+    module, _, attribute = point.value.partition(":")
+    return _docline(module, attribute.split(".")[0])
+
+
+def _docline(module: str, name: str) -> str:
+    path = _source(module)
+    if path is None:
+        return ""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
+            text = ast.get_docstring(node)
+        elif isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets):
+            text = _help(node.value)
+        else:
+            continue
+        return (text or "").strip().partition("\n")[0]
+    return ""
+
+
+def _help(call: ast.expr) -> str | None:
+    keywords = call.keywords if isinstance(call, ast.Call) else []
+    values = [k.value for k in keywords if k.arg == "help"]
+    return (
+        values[0].value if values and isinstance(values[0], ast.Constant) and isinstance(values[0].value, str) else None
+    )
+
+
+def _source(module: str) -> Path | None:
+    """The file of a module, found without importing its parents (`importlib.util.find_spec` would import them)."""
+    spec: ModuleSpec | None = None
+    parts = module.split(".")
+    for depth in range(len(parts)):
+        inside = None if spec is None else spec.submodule_search_locations
+        found = (finder.find_spec(".".join(parts[: depth + 1]), inside) for finder in sys.meta_path)
+        spec = next((s for s in found if s is not None), None)
+        if spec is None:
+            return None
+    path = Path(spec.origin) if spec is not None and spec.origin else None
+    return path if path is not None and path.suffix == ".py" and path.is_file() else None

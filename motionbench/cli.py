@@ -1,0 +1,125 @@
+"""The command line, assembled from the entry points `motionbench.commands`: a command is imported when it is called."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from motionbench import registry
+from motionbench.errors import MotionBenchError
+from motionbench.progress import LogLines
+
+# The order of a day's work; commands of other packages come after these, by name.
+ORDER = ("eval", "run", "score", "transfer", "compare", "leaderboard", "validate", "heads", "data", "list", "doctor")
+EXIT_WRONG_USE = 2
+
+
+class Commands(TyperGroup):
+    """A group whose members come from entry points: listed by reading their source, imported on call."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names of the installed commands, ours first."""
+        names = registry.names("commands")
+        return [name for name in ORDER if name in names] + [name for name in names if name not in ORDER]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A stand-in that knows its one-line help: enough for `--help`, at no import."""
+        if cmd_name not in registry.names("commands"):
+            return None
+        line = registry.summary("commands", cmd_name)
+        return TyperCommand(cmd_name, help=line, short_help=line, callback=lambda: None)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str, Any, list[str]]:
+        """The real command, imported now. Raises UnknownNameError with suggestions."""
+        name = args[0]
+        if name.startswith("-"):
+            return super().resolve_command(ctx, args)  # type: ignore[return-value]  # its usage error
+        return name, load_command(name), args[1:]
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs a command; an error that is ours becomes one line on stderr and exit code 2."""
+        try:
+            return super().invoke(ctx)
+        except MotionBenchError as error:
+            _complain(f"{type(error).__name__}: {error}")
+        except OSError as error:
+            if isinstance(error, BrokenPipeError):
+                raise  # `motionbench list | head`: the reader has gone, which is no fault
+            _complain(f"{type(error).__name__}: {error}")
+        raise typer.Exit(EXIT_WRONG_USE)
+
+
+def load_command(name: str) -> Any:
+    """A command ready to be called: the function or typer app behind an entry point, its `Example:` lines as epilog."""
+    value = registry.load("commands", name)
+    if not isinstance(value, typer.Typer):
+        value = _single(name, value)
+    command = typer.main.get_command(value)
+    command.name = name
+    _move_examples(command)
+    return command
+
+
+def _single(name: str, function: Callable[..., Any]) -> typer.Typer:
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command(name=name)(function)
+    return app
+
+
+def _move_examples(command: Any) -> None:
+    """What follows `Example:` in a docstring goes below the options, and keeps its line breaks."""
+    text, found, example = (command.help or "").partition("Example:")
+    if found and not command.epilog:
+        command.help = text.strip()
+        command.epilog = "\b\nExample:\n" + "\n".join(f"  {line.strip()}" for line in example.strip().splitlines())
+    for member in getattr(command, "commands", {}).values():
+        _move_examples(member)
+
+
+def _complain(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(version("motionbench-transfer"))
+        raise typer.Exit
+
+
+app = typer.Typer(
+    cls=Commands,
+    name="motionbench",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    epilog="Example: motionbench eval --method followyourmotion",
+)
+
+
+@app.callback()
+def root(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more on stderr.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Log warnings and errors only.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
+) -> None:
+    """Benchmark and evaluation suite for video motion transfer."""
+    level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
+    logger = logging.getLogger("motionbench")
+    logger.handlers = [LogLines()]
+    logger.setLevel(level)
+    logger.propagate = False
+
+
+def main() -> None:
+    """The console script."""
+    app(prog_name="motionbench")
+
+
+if __name__ == "__main__":
+    main()

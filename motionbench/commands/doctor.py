@@ -1,0 +1,179 @@
+"""`motionbench doctor`: what works on this machine, and how to get what does not."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import typer
+
+from motionbench import registry
+from motionbench.commands import options
+from motionbench.commands.output import print_json, print_pairs
+from motionbench.errors import MotionBenchError
+from motionbench.track_cache import cache_folder
+
+PACKAGES = (
+    "motionbench-transfer",
+    "torch",
+    "torchvision",
+    "diffusers",
+    "transformers",
+    "peft",
+    "open_clip_torch",
+    "torchmetrics",
+    "datasets",
+    "huggingface_hub",
+    "numpy",
+    "scipy",
+    "av",
+    "decord",
+    "opencv-python-headless",
+    "typer",
+    "plotly",
+    "ray",
+)
+OPTIONAL = {"ray": "pip install 'motionbench-transfer[ray]'", "decord": "PyAV reads instead"}
+LEAST_FREE_BYTES = 2 << 30
+
+
+def doctor(as_json: options.Json = False) -> None:
+    """Tell what works here: versions, devices, weights present or not and how to get them, video readers, disk space.
+
+    Exit code 1 if something that the main job needs is missing.
+
+    Example:
+    motionbench doctor --json
+    """
+    sections: dict[str, Callable[[], dict[str, str]]] = {
+        "system": system,
+        "packages": packages,
+        "devices": devices,
+        "video": video,
+        "methods": lambda: plugins("methods"),
+        "metrics": lambda: plugins("metrics"),
+        "backbones": backbones,
+        "trackers": trackers,
+        "disk": disk,
+    }
+    report = {title: section() for title, section in sections.items()}
+    if as_json:
+        print_json(report)
+    else:
+        for title, lines in report.items():
+            typer.echo(f"{title}:")
+            print_pairs({f"  {name}": line for name, line in lines.items()})
+    faults = [f"{title} {name}" for title, lines in report.items() for name, line in lines.items() if _is_fault(line)]
+    for fault in faults:
+        typer.echo(f"needs attention: {fault}", err=True)
+    raise typer.Exit(1 if faults else 0)
+
+
+def system() -> dict[str, str]:
+    """Python, system and cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "python": f"{platform.python_version()} ({sys.executable})",
+        "system": platform.platform(),
+        "cores": str(cores),
+        "hub": "offline (HF_HUB_OFFLINE)" if os.environ.get("HF_HUB_OFFLINE") else "online allowed",
+    }
+
+
+def packages() -> dict[str, str]:
+    """Installed versions; what is missing is said with what to do about it."""
+    lines = {}
+    for name in PACKAGES:
+        try:
+            lines[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            optional = OPTIONAL.get(name)
+            lines[name] = f"not installed (optional: {optional})" if optional else "missing: pip install -e ."
+    return lines
+
+
+def devices() -> dict[str, str]:
+    """What torch can compute on."""
+    try:
+        import torch
+    except (ImportError, OSError) as error:  # OSError: a shared library of a broken build
+        return {"torch": f"broken: {error}"}
+    lines = {"cpu": f"{torch.get_num_threads()} threads"}
+    for index in range(torch.cuda.device_count()):
+        facts = torch.cuda.get_device_properties(index)
+        lines[f"cuda:{index}"] = f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB"
+    if len(lines) == 1:
+        lines["cuda"] = "none; everything on the embedded backbone runs on the CPU"
+    return lines
+
+
+def video() -> dict[str, str]:
+    """Whether a clip survives being written and read back, by the very code that runs read."""
+    import tempfile
+
+    import numpy as np
+
+    from motionbench.clip import Clip
+    from motionbench.video import read_clip, write_clip
+
+    lines = {"ffmpeg": shutil.which("ffmpeg") or "not on the PATH (not needed: PyAV brings its own libraries)"}
+    frames = np.zeros((5, 64, 64, 3), np.uint8)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "clip.mp4"
+        try:
+            write_clip(Clip(frames, 8.0), path)
+            read = read_clip(path, expected_frames=len(frames))
+        except (MotionBenchError, ImportError, OSError) as error:
+            return {**lines, "round trip": f"broken: {error}"}
+    return {**lines, "round trip": f"ok, {len(read)} frames of {read.width}x{read.height} written and read back"}
+
+
+def plugins(group: registry.Group) -> dict[str, str]:
+    """Whether each plugin can be loaded."""
+    return {name: _attempt(lambda name=name: registry.load(group, name)) for name in registry.names(group)}  # type: ignore[misc]
+
+
+def backbones() -> dict[str, str]:
+    """Whether each backbone's weights are there; the error says how to get them."""
+    from motionbench.method import Setting
+
+    return {
+        name: _attempt(lambda name=name: registry.load("backbones", name)(Setting(backbone=name)))  # type: ignore[misc]
+        for name in registry.names("backbones")
+    }
+
+
+def trackers() -> dict[str, str]:
+    """Whether each tracker can be made; the error says how to get its weights."""
+    return {
+        name: _attempt(lambda name=name: registry.load("trackers", name).create("cpu"))  # type: ignore[misc]
+        for name in registry.names("trackers")
+    }
+
+
+def disk() -> dict[str, str]:
+    """Free space where results and caches go."""
+    lines = {}
+    for name, path in {"here": Path.cwd(), "cache": cache_folder()}.items():
+        there = next(folder for folder in [path, *path.parents] if folder.exists())
+        free = shutil.disk_usage(there).free
+        scarce = "" if free >= LEAST_FREE_BYTES else "scarce: "
+        lines[name] = f"{scarce}{free / 2**30:.1f} GiB free at {path}"
+    return lines
+
+
+def _attempt(action: Callable[[], object]) -> str:
+    try:
+        action()
+    except (MotionBenchError, OSError) as error:
+        return f"missing: {error}"
+    return "ok"
+
+
+def _is_fault(line: str) -> bool:
+    return line.startswith(("missing", "broken", "scarce"))

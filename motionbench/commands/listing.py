@@ -1,0 +1,90 @@
+"""`motionbench list`: what is installed, one line each, without importing any of it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from motionbench import registry
+from motionbench.commands.output import print_json, print_pairs
+from motionbench.split import read_split, split_names
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+app = typer.Typer(
+    help="List what is installed: methods, metrics, backbones, trackers, splits.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    epilog="Example: motionbench list methods",
+)
+
+
+@app.command()
+def methods(as_json: Json = False) -> None:
+    """List the methods and controls.
+
+    Example:
+    motionbench list methods --json
+    """
+    _print_plugins("methods", as_json)
+
+
+@app.command()
+def metrics(as_json: Json = False) -> None:
+    """List the metrics.
+
+    Example:
+    motionbench list metrics
+    """
+    _print_plugins("metrics", as_json)
+
+
+@app.command()
+def backbones(as_json: Json = False) -> None:
+    """List the text-to-video models that methods build on.
+
+    Example:
+    motionbench list backbones
+    """
+    _print_plugins("backbones", as_json)
+
+
+@app.command()
+def trackers(as_json: Json = False) -> None:
+    """List the point trackers that metrics can use.
+
+    Example:
+    motionbench list trackers
+    """
+    _print_plugins("trackers", as_json)
+
+
+@app.command()
+def splits(as_json: Json = False) -> None:
+    """List the splits that come with the package; `--split` also takes a manifest's path.
+
+    Example:
+    motionbench list splits
+    """
+    lines = {name: _describe_split(name) for name in split_names()}
+    _print(lines, as_json)
+
+
+def _describe_split(name: str) -> str:
+    split = read_split(name)
+    references = len({case.reference_id for case in split.cases})
+    categories = ", ".join(sorted({case.category.value for case in split.cases}))
+    return f"{len(split.cases)} cases of {references} references ({categories}), revision {split.revision}"
+
+
+def _print_plugins(group: registry.Group, as_json: bool) -> None:
+    _print({name: registry.summary(group, name) for name in registry.names(group)}, as_json)
+
+
+def _print(lines: dict[str, str], as_json: bool) -> None:
+    if as_json:
+        print_json([{"name": name, "summary": line} for name, line in lines.items()])
+    else:
+        print_pairs(lines)

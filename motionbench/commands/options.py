@@ -1,0 +1,54 @@
+"""The options that commands share: one spelling, one help text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from motionbench.case import Category
+from motionbench.errors import ConfigError
+from motionbench.registry import canonical
+
+Method = Annotated[str, typer.Option("--method", help="Method or control (`motionbench list methods`).")]
+Split = Annotated[str, typer.Option("--split", help="`mini`, `lite`, another split, or a manifest's path.")]
+Categories = Annotated[list[str] | None, typer.Option("--category", help="Only this category; repeatable.")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most N references per category.")]
+Seeds = Annotated[list[int], typer.Option("--seed", min=0, help="Seed of the samples; repeatable.")]
+Backbone = Annotated[str, typer.Option("--backbone", help="Text-to-video model (`motionbench list backbones`).")]
+Tracker = Annotated[str, typer.Option("--tracker", help="Point tracker for motion (`motionbench list trackers`).")]
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option("--metrics", help="Metric names with commas between, or `all`; default: the headline ones."),
+]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting of the method; repeatable.")
+]
+Preset = Annotated[
+    str | None,
+    typer.Option("--preset", help="Preset of the method; default: the one named like the backbone; `none`: no preset."),
+]
+Device = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda[:i]", help="Where to compute.")]
+Dtype = Annotated[str, typer.Option("--dtype", metavar="float32|bfloat16", help="Number type of the backbone.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Results folder; default results/METHOD-SPLIT-HASH.")]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try failed cases again.")]
+Shard = Annotated[str, typer.Option("--shard", metavar="I/N", help="Only part I of N of the cases.")]
+Engine = Annotated[str, typer.Option("--engine", metavar="local|ray", help="Who runs the cases.")]
+Adapters = Annotated[bool, typer.Option("--adapters/--no-adapters", help="Keep the fitted adapters.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+
+
+def to_categories(names: list[str] | None) -> tuple[Category, ...]:
+    """Categories by name; `-` is accepted for `_`. Raises ConfigError naming the four."""
+    try:
+        return tuple(Category(canonical(name)) for name in names or [])
+    except ValueError as error:
+        raise ConfigError(f"--category: {error}; the categories are {', '.join(Category)}") from None
+
+
+def to_choice(option: str, value: str, choices: tuple[str, ...]) -> Any:
+    """The value, if it is one of the choices. Raises ConfigError."""
+    if value not in choices:
+        raise ConfigError(f"{option} takes one of {', '.join(choices)}, got {value!r}")
+    return value

@@ -1,0 +1,64 @@
+"""From command-line words to a plan of generation, checked before anything is computed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from motionbench import registry
+from motionbench.commands.options import to_categories, to_choice
+from motionbench.config import build_config
+from motionbench.device import resolve_device
+from motionbench.files import hash_json
+from motionbench.progress import Bars
+from motionbench.record import Record
+from motionbench.runner import RunPlan, parse_shard, run
+from motionbench.store import ResultStore
+
+
+def make_plan(
+    *,
+    method: str,
+    split: str,
+    category: list[str] | None,
+    limit: int | None,
+    seed: list[int],
+    backbone: str,
+    settings: list[str] | None,
+    preset: str | None,
+    device: str,
+    dtype: str,
+    retry_failed: bool,
+    shard: str,
+    engine: str,
+    adapters: bool,
+) -> RunPlan:
+    """The plan that the words stand for. Raises ConfigError, UnknownNameError or PluginError."""
+    method_class = registry.load("methods", method)
+    backbone = registry.resolve("backbones", backbone)
+    return RunPlan(
+        method=method_class.name,
+        config=build_config(method_class, backbone=backbone, preset=preset, settings=settings or ()),
+        backbone=backbone,
+        split=split,
+        categories=to_categories(category),
+        limit=limit,
+        seeds=tuple(dict.fromkeys(seed)),
+        device=resolve_device(device),
+        dtype=to_choice("--dtype", dtype, ("float32", "bfloat16")),
+        shard=parse_shard(shard),
+        engine=to_choice("--engine", engine, ("local", "ray")),
+        retry_failed=retry_failed,
+        keep_adapters=adapters,
+    )
+
+
+def default_folder(plan: RunPlan) -> Path:
+    """`results/METHOD-SPLIT-HASH`: the hash is of what must agree within a folder, so other settings go elsewhere."""
+    words = [plan.config_hash, plan.backbone, plan.dtype, plan.device.partition(":")[0], str(plan.split)]
+    return Path("results") / f"{plan.method}-{Path(plan.split).stem}-{hash_json(words)[:8]}"
+
+
+def generate(plan: RunPlan, store: ResultStore) -> list[Record]:
+    """Runs the plan behind a progress bar and returns its records, old and new."""
+    with Bars(plan.method) as bars:
+        return list(run(plan, store, observer=bars).records)

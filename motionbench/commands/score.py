@@ -1,0 +1,34 @@
+"""`motionbench score`: score what is there, generate nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from motionbench.commands import options
+from motionbench.commands.scoring import open_results, publish, score_all, to_metrics
+from motionbench.device import resolve_device
+from motionbench.registry import resolve
+from motionbench.scorer import ScorePlan
+
+
+def score(
+    results: Annotated[Path, typer.Argument(help="Results folder of `run` or `eval`.")],
+    metrics: options.Metrics = None,
+    tracker: options.Tracker = "tiny",
+    device: options.Device = "auto",
+    as_json: options.Json = False,
+) -> None:
+    """Score (again) what is there, and summarize it; never generates.
+
+    Only what is missing is computed: new metrics, new versions of a metric, another tracker. The controls that
+    `motionbench eval` put into the folder `controls` are scored along.
+
+    Example:
+    motionbench score results/a --metrics motion_fidelity,text_alignment --tracker lk
+    """
+    plan = ScorePlan(to_metrics(metrics), resolve("trackers", tracker), resolve_device(device))
+    store = open_results(results)
+    raise typer.Exit(publish(store, plan, score_all(store, plan), as_json=as_json))

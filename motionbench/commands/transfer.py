@@ -1,0 +1,95 @@
+"""`motionbench transfer`: one transfer on the user's own clip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from motionbench import registry
+from motionbench.clip import Clip
+from motionbench.commands import options
+from motionbench.commands.options import to_choice
+from motionbench.commands.output import print_json
+from motionbench.config import build_config, config_to_json
+from motionbench.device import resolve_device
+from motionbench.errors import ConfigError
+from motionbench.method import Setting
+from motionbench.progress import Bars
+from motionbench.video import check_file, read_clip, write_clip
+
+
+def transfer(
+    reference: Annotated[Path, typer.Option("--reference", help="Video whose motion is followed; any size and rate.")],
+    prompt: Annotated[str, typer.Option("--prompt", help="What the new clip shows.")],
+    out: Annotated[Path, typer.Option("--out", help="The new clip, an mp4.")],
+    caption: Annotated[str, typer.Option("--caption", help="What the reference shows.")] = "",
+    method: options.Method = "followyourmotion",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the sample.")] = 0,
+    backbone: options.Backbone = "tiny",
+    settings: options.Settings = None,
+    preset: options.Preset = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "float32",
+    adapter: Annotated[
+        Path | None, typer.Option("--save-adapter", help="Folder to keep the fitted adapter in.")
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Transfer the motion of a video of your own to a prompt.
+
+    The reference is brought to the backbone's size and number of frames; what was cropped, resized and sampled is said
+    on stderr.
+
+    Example:
+    motionbench transfer --reference my.mp4 --caption "a red ball on grass" --prompt "a blue cube on sand" --out out.mp4
+    """
+    _check_paths(reference, out)
+    method_class = registry.load("methods", method)
+    backbone = registry.resolve("backbones", backbone)
+    config = build_config(method_class, backbone=backbone, preset=preset, settings=settings or ())
+    dtype = to_choice("--dtype", dtype, ("float32", "bfloat16"))
+    with Bars(f"{method_class.name}: {out.name}") as bars:
+        setting = Setting(backbone, resolve_device(device), dtype, bars.stage)
+        made = method_class.create(config, setting)
+        clip = read_reference(reference, getattr(made, "backbone", None))
+        fitted = made.fit(clip, caption, seed=seed)
+        if adapter is not None:
+            fitted.save(adapter)
+        generated = made.generate(fitted, prompt, seed=seed)
+        digest = write_clip(generated, out)
+    if as_json:
+        shape = dict(zip(("frames", "height", "width"), generated.frames.shape[:3], strict=True))
+        facts: dict[str, Any] = {"out": str(out), "sha256": digest, "fps": generated.fps, **shape}
+        print_json({**facts, "method": method_class.name, "config": config_to_json(config), "seed": seed})
+    else:
+        typer.echo(out)
+
+
+def read_reference(path: Path, native: Any) -> Clip:
+    """The user's clip at the native frames, height and width of a backbone, or as it is for a method that has none.
+
+    Frames are picked evenly over the whole clip, never blended; the frame is cropped to the center of the native aspect
+    and resized, since stretching would bend the motion. Says on stderr what it did. Raises VideoError.
+    """
+    if native is None:
+        return read_clip(path, least_frames=2)
+    clip = read_clip(path, least_frames=2, frames=native.frames)
+    shape = (native.height, native.width)
+    if (clip.height, clip.width) != shape:
+        typer.echo(f"resized: {clip.width}x{clip.height} to {native.width}x{native.height} (center crop)", err=True)
+    seconds = len(clip) / clip.fps
+    typer.echo(f"sampled: {len(clip)} frames, evenly over the clip's {seconds:.2f} s ({clip.fps:.2f} fps)", err=True)
+    return clip.cover(*shape)
+
+
+def _check_paths(reference: Path, out: Path) -> None:
+    """Faults that would otherwise show after minutes of work."""
+    check_file(reference)
+    if out.suffix.lower() != ".mp4":
+        raise ConfigError(f"--out must end in .mp4, got {out}")
+    if out.exists() and out.samefile(reference):
+        raise ConfigError(f"--out {out} is the reference itself; choose another name")
+    if out.is_dir() or not out.absolute().parent.is_dir():
+        raise ConfigError(f"--out {out}: expected a file in a folder that exists")

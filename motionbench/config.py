@@ -1,0 +1,177 @@
+"""Configuration from the command line: `--set key=value`, typed by the method's frozen `Config` dataclass."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import types
+from collections.abc import Sequence
+from dataclasses import MISSING, asdict, fields
+from enum import Enum
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from motionbench.errors import ConfigError, UnknownNameError
+from motionbench.registry import canonical
+
+BARE = "none"  # the preset that is no preset: the defaults of the dataclass
+PUBLISHED = "paper"  # the preset with the published constants
+
+_BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+_NONES = {"none", "null", ""}
+
+
+def build_config(method: Any, *, backbone: str, preset: str | None = None, settings: Sequence[str] = ()) -> Any:
+    """The method's `Config`: its defaults, then a preset, then `key=value` settings in order.
+
+    Without `preset`, the method's preset named like the backbone applies (a method tuned for `tiny` takes other numbers
+    than the paper's), else the one named `paper`, else none; the name `none` asks for the bare defaults.
+    Raises ConfigError for an unknown key or a value of another type, UnknownNameError for an unknown preset.
+    """
+    chosen = dict(_preset(method, backbone, preset))
+    chosen.update(parse_settings(method.Config, settings))
+    try:
+        return method.Config(**chosen)
+    except (TypeError, ValueError) as error:  # the dataclass's own checks of ranges
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"{method.name}: {error}") from error
+
+
+def preset_name(method: Any, backbone: str, preset: str | None) -> str:
+    """The name of the preset that `build_config` takes: the one asked for, the backbone's own, `paper`, or `none`."""
+    if preset is not None:
+        return preset if preset in method.presets else canonical(preset)
+    return next((name for name in (backbone, PUBLISHED) if name in method.presets), BARE)
+
+
+def parse_settings(config: type, settings: Sequence[str]) -> dict[str, Any]:
+    """`["rank=64", "sparse=no"]` -> `{"rank": 64, "sparse": False}`, by the annotations of a dataclass.
+
+    `-` is accepted for `_` in keys. Values: int, float (finite), bool (true/false, yes/no, on/off, 1/0), str, Path,
+    Literal, Enum, Optional (`none`), and tuples as comma-separated lists. Raises ConfigError.
+    """
+    hints = get_type_hints(config)
+    known = [f.name for f in fields(config) if f.init]
+    values: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        key = key.strip().replace("-", "_")
+        if not equals:
+            raise ConfigError(f"--set takes key=value, got {setting!r}")
+        if key not in known:
+            raise ConfigError(_unknown_key(key, known))
+        try:
+            values[key] = parse_value(hints[key], text.strip())
+        except ValueError as error:
+            raise ConfigError(f"--set {key}: {error}") from None
+    return values
+
+
+def parse_value(annotation: Any, text: str) -> Any:
+    """One value by its annotation. Raises ValueError saying what was expected and what came."""
+    origin, options = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        return _parse_union(options, text)
+    if origin is Literal:
+        return _parse_choice({str(option): option for option in options}, text)
+    if origin is tuple:
+        return _parse_tuple(options, text)
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return _parse_choice({str(option.value): option for option in annotation}, text)
+    if annotation is bool:
+        return _parse_choice(_BOOLEANS, text.lower())
+    if annotation in (int, float):
+        return _parse_number(annotation, text)
+    if annotation in (str, Path):
+        return annotation(text)
+    raise ValueError(f"a value of type {annotation} cannot be given on the command line; write a preset")
+
+
+def config_to_json(config: Any) -> dict[str, Any]:
+    """A config dataclass as JSON values: enums by value, paths as text, tuples as lists. The same on every machine."""
+    return {key: _plain(value) for key, value in asdict(config).items()}
+
+
+def describe(config: type) -> list[tuple[str, str, str]]:
+    """(key, type, default) of every field that `--set` takes, in the order of the dataclass."""
+    hints = get_type_hints(config)
+    rows = []
+    for f in fields(config):
+        default = f.default_factory() if f.default_factory is not MISSING else f.default
+        rows.append((f.name, _type_name(hints[f.name]), "required" if default is MISSING else str(default)))
+    return rows
+
+
+def _preset(method: Any, backbone: str, preset: str | None) -> dict[str, Any]:
+    name = preset_name(method, backbone, preset)
+    if name in method.presets:
+        return dict(method.presets[name])
+    if name == BARE:
+        return {}
+    known = ", ".join([*sorted(method.presets), BARE])
+    raise UnknownNameError(f"unknown preset {preset!r} of method {method.name}. Known: {known}")
+
+
+def _unknown_key(key: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(key, known, n=2, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(close)}?" if close else ""
+    return f"--set: unknown key {key!r}.{hint} Valid keys: {', '.join(known) or 'none, the method has no settings'}"
+
+
+def _parse_union(options: tuple[Any, ...], text: str) -> Any:
+    if type(None) in options and text.lower() in _NONES:
+        return None
+    problems = []
+    for option in options:
+        if option is not type(None):
+            try:
+                return parse_value(option, text)
+            except ValueError as error:
+                problems.append(str(error))
+    raise ValueError("; or ".join(problems))
+
+
+def _parse_choice(choices: dict[str, Any], text: str) -> Any:
+    if text in choices:
+        return choices[text]
+    if canonical(text) in choices:
+        return choices[canonical(text)]
+    raise ValueError(f"expected one of {', '.join(choices)}, got {text!r}")
+
+
+def _parse_tuple(options: tuple[Any, ...], text: str) -> tuple[Any, ...]:
+    parts = [part.strip() for part in text.strip("()[] ").split(",") if part.strip()]
+    if len(options) == 2 and options[1] is Ellipsis:
+        return tuple(parse_value(options[0], part) for part in parts)
+    if len(parts) != len(options):
+        raise ValueError(f"expected {len(options)} values with commas between, got {text!r}")
+    return tuple(parse_value(option, part) for option, part in zip(options, parts, strict=True))
+
+
+def _parse_number(kind: type[int] | type[float], text: str) -> int | float:
+    try:
+        value = kind(text)
+    except ValueError:
+        raise ValueError(f"expected {kind.__name__}, got {text!r}") from None
+    if not math.isfinite(value):
+        raise ValueError(f"expected a finite {kind.__name__}, got {text!r}")
+    return value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Path):
+        return value.as_posix()
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return value
+
+
+def _type_name(annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        return " | ".join(str(option) for option in get_args(annotation))
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")

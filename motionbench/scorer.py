@@ -1,0 +1,227 @@
+"""Scores what a run has made: every metric on every record, only what is missing. Generates and averages nothing."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from motionbench import registry
+from motionbench.case import Case
+from motionbench.clip import Clip
+from motionbench.errors import ManifestError, MotionBenchError, StoreError
+from motionbench.metric import Measurement, Metric, MetricInfo, MetricSetting, Sample
+from motionbench.record import Record, Score
+from motionbench.split import Split
+from motionbench.store import ResultStore
+from motionbench.track_cache import TrackCache
+
+logger = logging.getLogger(__name__)
+
+# What is measured when `--metrics` is not given: motion (the headline), text, and time with its gap to the reference.
+DEFAULT_METRICS = ("motion_fidelity", "text_alignment", "temporal_consistency", "temporal_gap")
+
+
+@dataclass(frozen=True)
+class ScoringShape:
+    """The T and size at which both clips of a pair are scored: those of the reference, within declared limits.
+
+    frames: at most so many, by nearest-frame sampling. long_side: at most so many pixels.
+    grid: tracked points per side. Motion scores at another T or size are other numbers (the noise floor of direction
+    matching goes with 1/sqrt(T)), so the reference alone decides: every method, backbone and control of a split is
+    scored alike. Clips of the embedded world, 17 frames of 64x64, are scored as they are; 81 of 832x480 at 49 frames.
+    """
+
+    frames: int = 49
+    long_side: int = 832
+    grid: int = 20
+
+    def of(self, reference: Clip) -> tuple[int, int, int]:
+        """(T, H, W) for a reference clip."""
+        scale = min(1.0, self.long_side / max(reference.height, reference.width))
+        height, width = (max(1, round(side * scale)) for side in (reference.height, reference.width))
+        return min(self.frames, len(reference)), height, width
+
+
+SHAPE = ScoringShape()
+
+
+@dataclass(frozen=True)
+class ScorePlan:
+    """Which metrics, by which tracker, on which device (resolved); shard: the part of the work of several processes."""
+
+    metrics: tuple[str, ...] = DEFAULT_METRICS
+    tracker: str = "tiny"
+    device: str = "cpu"
+    shard: tuple[int, int] = (1, 1)
+
+
+@dataclass
+class ScoreResult:
+    """What scoring did: `new` scores and `kept` ones.
+
+    errors: (case id, metric, note) of those that an error left without a value.
+    unavailable: metric -> why it could not be made ready (missing weights, say); its scores are missing and counted.
+    """
+
+    new: int = 0
+    kept: int = 0
+    errors: list[tuple[str, str, str]] = field(default_factory=list)
+    unavailable: dict[str, str] = field(default_factory=dict)
+
+
+def metric_infos(names: Sequence[str]) -> dict[str, MetricInfo]:
+    """Facts about the named metrics, in the order given. Raises UnknownNameError or PluginError."""
+    return {info.name: info for info in (registry.load("metrics", name).info for name in names)}
+
+
+def score(
+    store: ResultStore,
+    split: Split,
+    plan: ScorePlan,
+    *,
+    keys: Collection[str] | None = None,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> ScoreResult:
+    """Appends the scores that are missing in a results folder, for the records of these keys (default: all).
+
+    A score is there if record, metric and metric version agree, and the tracker too where the metric used one; one that
+    an error prevented is tried again. report(done, total) counts records.
+    Raises StoreError, UnknownNameError, PluginError, ManifestError.
+    """
+    infos = metric_infos(plan.metrics)
+    tracks = TrackCache(plan.tracker, device=plan.device, grid=SHAPE.grid)
+    result = ScoreResult()
+    with store.locked("scores", plan.shard):
+        records = [r for r in store.records() if r.status == "ok" and (keys is None or r.key in keys)]
+        todo = _missing(records, store.scores(), infos, tracks.label, result)
+        metrics = _ready(sorted({name for _, names in todo for name in names}), plan.device, result)
+        cases = split.by_id()
+        pairs = _Pairs(store, split)
+        for done, (record, names) in enumerate(todo):
+            report(done, len(todo))
+            wanted = [metrics[name] for name in names if name in metrics]
+            case = _case(cases, record, split)
+            for made in _score_record(record, case, wanted, pairs, tracks):
+                store.append_score(made)
+                result.new += 1
+                if "error" in made.details:
+                    result.errors.append((record.case_id, made.metric, made.note))
+        report(len(todo), len(todo))
+    return result
+
+
+def _missing(
+    records: Iterable[Record],
+    scores: Iterable[Score],
+    infos: Mapping[str, MetricInfo],
+    tracker: str,
+    result: ScoreResult,
+) -> list[tuple[Record, list[str]]]:
+    """The records that lack scores, each with the metrics it lacks."""
+    there = {(s.record_key, s.metric, s.metric_version): s for s in scores}
+    todo = []
+    for record in records:
+        held = {name: there.get((record.key, name, info.version)) for name, info in infos.items()}
+        names = [name for name, score in held.items() if score is None or not _stands(score, tracker)]
+        result.kept += len(infos) - len(names)
+        if names:
+            todo.append((record, names))
+    return todo
+
+
+def _stands(score: Score, tracker: str) -> bool:
+    return "error" not in score.details and score.details.get("tracker", tracker) == tracker
+
+
+def _ready(names: Sequence[str], device: str, result: ScoreResult) -> dict[str, Metric]:
+    metrics: dict[str, Metric] = {}
+    for name in names:
+        try:
+            metrics[name] = registry.load("metrics", name).create(MetricSetting(device))
+        except MotionBenchError as error:
+            result.unavailable[name] = str(error)
+            logger.warning("metric %s is left out: %s", name, error)
+    return metrics
+
+
+def _case(cases: Mapping[str, Case], record: Record, split: Split) -> Case:
+    if record.split_revision != split.revision:
+        raise StoreError(
+            f"record {record.case_id} was made for {record.split} revision {record.split_revision}, "
+            f"but {split.name} here is revision {split.revision}; score it with the split it was made for"
+        )
+    try:
+        return cases[record.case_id]
+    except KeyError:
+        raise ManifestError(f"split {split.name} has no case {record.case_id}, which the results hold") from None
+
+
+class _Pairs:
+    """Generated and reference clips at the scoring shape; one pair in memory, the reference kept from case to case."""
+
+    def __init__(self, store: ResultStore, split: Split) -> None:
+        self.store, self.split = store, split
+        self._held: tuple[str, Clip] | None = None
+
+    def read(self, record: Record, case: Case) -> tuple[Clip, Clip]:
+        """(generated, reference). Raises VideoError."""
+        if self._held is None or self._held[0] != case.reference_id:
+            clip = self.split.read_reference(case)
+            self._held = (case.reference_id, _at(clip, SHAPE.of(clip)))
+        reference = self._held[1]
+        return _at(self.store.read_video(record), reference.frames.shape[:3]), reference
+
+
+def _at(clip: Clip, shape: tuple[int, ...]) -> Clip:
+    """A clip at (T, H, W): nearest frames, then the center of the wanted aspect, since stretching would turn motion."""
+    frames, height, width = shape
+    if clip.frames.shape[:3] == shape:
+        return clip
+    return clip.sample(frames).cover(height, width)
+
+
+def _score_record(
+    record: Record, case: Case, metrics: Sequence[Metric], pairs: _Pairs, tracks: TrackCache
+) -> Iterator[Score]:
+    """One score for each metric; an error that is ours becomes a null with a note."""
+    try:
+        generated, reference = pairs.read(record, case)
+    except MotionBenchError as error:
+        for metric in metrics:
+            yield _to_score(record, metric.info, _unmeasured(error), 0.0, {})
+        return
+    sample = Sample(generated, reference, case.prompt, case.caption, case.id, case.category.value, tracks)
+    for metric in metrics:
+        tracks.used = False
+        start = time.perf_counter()
+        measured = _measure(metric, sample)
+        context: dict[str, Any] = {"scored_at": "x".join(map(str, generated.frames.shape[:3]))}
+        if tracks.used:
+            context["tracker"] = tracks.label
+        yield _to_score(record, metric.info, measured, time.perf_counter() - start, context)
+
+
+def _measure(metric: Metric, sample: Sample) -> Measurement:
+    try:
+        measured = metric.measure(sample)
+    except MotionBenchError as error:
+        return _unmeasured(error)
+    if measured.value is not None and not math.isfinite(measured.value):
+        return Measurement(None, f"{metric.info.name} returned {measured.value}", {"error": "NotFiniteError"})
+    return measured
+
+
+def _unmeasured(error: MotionBenchError) -> Measurement:
+    return Measurement(None, f"{type(error).__name__}: {error}", {"error": type(error).__name__})
+
+
+def _to_score(
+    record: Record, info: MetricInfo, measured: Measurement, seconds: float, context: Mapping[str, Any]
+) -> Score:
+    details = {**measured.details, **context}
+    value = None if measured.value is None else float(measured.value)
+    return Score(record.key, info.name, info.version, value, measured.note, details, round(seconds, 4))

@@ -1,0 +1,185 @@
+"""From records and scores to published numbers: the only place in the project where values are averaged.
+
+Seeds of a case are averaged first, then the cases (prompts) of a reference, the references of a category, and the
+categories: a reference with many prompts weighs no more than one with few, nor a category with many references.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from motionbench.bootstrap import macro_mean, percentile_interval
+from motionbench.metric import MetricInfo
+from motionbench.record import Record, Row, Score
+from motionbench.store import ResultStore
+
+ALL = "all"
+COINCIDE = 1e-9  # a floor and a ceiling closer than this span no scale
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """All attempts of one method, with the value of each metric on each.
+
+    records: the last one per key. scores: (record key, metric) -> the score that counts (see `latest_scores`).
+    """
+
+    method: str
+    records: tuple[Record, ...]
+    scores: Mapping[tuple[str, str], Score]
+
+    def value(self, record: Record, metric: str) -> float | None:
+        """The measured value, or None: failed, unmeasurable, or not yet scored."""
+        score = self.scores.get((record.key, metric))
+        return None if record.status != "ok" or score is None else score.value
+
+    @classmethod
+    def read(cls, store: ResultStore, infos: Mapping[str, MetricInfo]) -> Self:
+        """The attempts in a results folder."""
+        method = str(store.read_run()["configuration"]["method"])
+        return cls(method, tuple(store.records()), latest_scores(store.scores(), infos))
+
+    def case_values(self, metric: str) -> dict[str, float]:
+        """Case id -> mean over its seeds, for the cases with a value."""
+        values: dict[str, list[float]] = defaultdict(list)
+        for record in self.records:
+            value = self.value(record, metric)
+            if value is not None:
+                values[record.case_id].append(value)
+        return {case: float(np.mean(values[case])) for case in sorted(values)}
+
+
+def category_of(case_id: str) -> str:
+    """`category` of `category/NNNN/n`."""
+    return case_id.partition("/")[0]
+
+
+def values_to_strata(values: Mapping[str, float]) -> dict[str, list[float]]:
+    """Case id -> value, turned into category -> mean value of each reference: what the bootstrap resamples."""
+    references: dict[str, list[float]] = defaultdict(list)
+    for case in sorted(values):
+        references[case.rpartition("/")[0]].append(values[case])
+    strata: dict[str, list[float]] = defaultdict(list)
+    for reference, members in references.items():
+        strata[category_of(reference)].append(float(np.mean(members)))
+    return dict(strata)
+
+
+def complete_mean(strata: Mapping[str, Sequence[float]], cases: Collection[str]) -> float | None:
+    """Macro mean over the categories of `cases`; None if one of them has no value, since fewer is another number."""
+    return macro_mean(strata) if strata and set(strata) == {category_of(case) for case in cases} else None
+
+
+def latest_scores(scores: Iterable[Score], infos: Mapping[str, MetricInfo]) -> dict[tuple[str, str], Score]:
+    """(record key, metric) -> the score by the installed version of the metric, or the newest if none is installed."""
+    chosen: dict[tuple[str, str], Score] = {}
+    for score in scores:
+        info = infos.get(score.metric)
+        if info is not None and score.metric_version != info.version:
+            continue
+        held = chosen.get((score.record_key, score.metric))
+        if held is None or score.metric_version >= held.metric_version:
+            chosen[score.record_key, score.metric] = score
+    return chosen
+
+
+def summarise(attempts: Attempts, controls: Mapping[str, Attempts], infos: Mapping[str, MetricInfo]) -> list[Row]:
+    """One row per metric and category (macro `all` last), with floor, ceiling and normalised score.
+
+    controls: by method name, on the same split; only their values on the cases of `attempts` count.
+    A category of which nothing could be measured has mean None, and then so has `all`: a mean over fewer categories
+    would be another number.
+    """
+    everyone = {attempts.method: attempts, **controls}
+    categories = [*sorted({category_of(r.case_id) for r in attempts.records}), ALL]
+    return [_row(attempts, everyone, info, category) for info in infos.values() for category in categories]
+
+
+def summary_to_json(
+    run: Mapping[str, Any], attempts: Attempts, controls: Mapping[str, Attempts], infos: Mapping[str, MetricInfo]
+) -> dict[str, Any]:
+    """The content of `summary.json`: the method's rows, the controls' own, the metrics' facts, costs, what was run."""
+    others = [c for name, c in sorted(controls.items()) if name != attempts.method]
+    return {
+        "configuration": run["configuration"],
+        "metrics": {name: asdict(info) for name, info in infos.items()},
+        "trackers": {name: trackers_of([attempts, *others], name) for name in infos},
+        "rows": [asdict(row) for row in summarise(attempts, controls, infos)],
+        "control_rows": [asdict(row) for control in others for row in summarise(control, controls, infos)],
+        "cost": cost(attempts.records),
+        "failures": [failure(r) for r in attempts.records if r.status == "failed"],
+    }
+
+
+def trackers_of(everyone: Iterable[Attempts], metric: str) -> list[str]:
+    """The trackers that a metric's scores rest on, `name vVERSION`; more than one means that numbers do not compare."""
+    scores = [score for attempts in everyone for (_, name), score in attempts.scores.items() if name == metric]
+    return sorted({score.details["tracker"] for score in scores if "tracker" in score.details})
+
+
+def cost(records: Sequence[Record]) -> dict[str, float | int | None]:
+    """Mean seconds and greatest memory of the attempts that succeeded: what a score was paid with.
+
+    fit_seconds is a mean over attempts that fitted: cases of one reference share an adapter, and only one pays for it.
+    """
+    done = [r for r in records if r.status == "ok"]
+    fits = [r.fit_seconds for r in done if r.fit_seconds is not None]
+    samples = [r.generate_seconds for r in done if r.generate_seconds is not None]
+    memory = [r.peak_memory_bytes for r in done if r.peak_memory_bytes is not None]
+    return {
+        "fit_seconds": float(np.mean(fits)) if fits else None,
+        "generate_seconds": float(np.mean(samples)) if samples else None,
+        "peak_memory_bytes": max(memory, default=None),
+    }
+
+
+def failure(record: Record) -> dict[str, Any]:
+    """What is published of a failed attempt."""
+    return {"case_id": record.case_id, "seed": record.seed, "reason": record.reason, "error": record.error}
+
+
+def _row(attempts: Attempts, everyone: Mapping[str, Attempts], info: MetricInfo, category: str) -> Row:
+    records = [r for r in attempts.records if category in (ALL, category_of(r.case_id))]
+    cases = frozenset(r.case_id for r in records)
+    strata = _strata(attempts, info.name, cases)
+    mean = complete_mean(strata, cases)
+    low, high = (percentile_interval(strata) if mean is not None else None) or (None, None)
+    floor = _control_mean(everyone, [info.floor], info.name, cases)
+    ceiling = _control_mean(everyone, info.ceiling, info.name, cases)
+    n = sum(attempts.value(r, info.name) is not None for r in records)
+    scaled = normalise(mean, floor, ceiling, info)
+    return Row(attempts.method, category, info.name, mean, low, high, floor, ceiling, scaled, n, len(records) - n)
+
+
+def _strata(attempts: Attempts, metric: str, cases: frozenset[str]) -> dict[str, list[float]]:
+    return values_to_strata({case: v for case, v in attempts.case_values(metric).items() if case in cases})
+
+
+def _control_mean(
+    everyone: Mapping[str, Attempts], names: Sequence[str], metric: str, cases: frozenset[str]
+) -> float | None:
+    """Mean of the first named control that has a value in every category, on the same cases."""
+    for name in names:
+        if name in everyone:
+            mean = complete_mean(_strata(everyone[name], metric, cases), cases)
+            if mean is not None:
+                return mean
+    return None
+
+
+def normalise(mean: float | None, floor: float | None, ceiling: float | None, info: MetricInfo) -> float | None:
+    """(mean - floor) / (ceiling - floor): 0 like the floor control, 1 like the ceiling control, not clipped.
+
+    None where one is missing, where both ends coincide, and where the "floor" is the better of the two: a frozen frame
+    is perfectly consistent in time, and a scale from it to a real clip would be upside down.
+    """
+    if mean is None or floor is None or ceiling is None or math.isclose(floor, ceiling, abs_tol=COINCIDE):
+        return None
+    gain = {"higher": ceiling - floor, "lower": floor - ceiling, "zero": abs(floor) - abs(ceiling)}[info.better]
+    return (mean - floor) / (ceiling - floor) if gain > 0 else None

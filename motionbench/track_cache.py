@@ -1,0 +1,96 @@
+"""Point tracks by clip: computed once, kept in memory and on disk under the hash of the clip's pixels."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import zipfile
+import zlib
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+
+from motionbench import registry
+from motionbench.clip import Clip
+from motionbench.errors import ShapeError, StoreError
+from motionbench.files import write_atomically
+from motionbench.tracks import Tracker, Tracks, grid_queries
+
+logger = logging.getLogger(__name__)
+
+IN_MEMORY = 64  # clips whose tracks stay in memory: a few MB, enough for the prompts and seeds of a reference
+
+
+def cache_folder() -> Path:
+    """Where derived data is kept, to be deleted at will: $MOTIONBENCH_CACHE, else `motionbench` in the user's cache."""
+    own = os.environ.get("MOTIONBENCH_CACHE")
+    if own:
+        return Path(own).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base).expanduser() / "motionbench"
+
+
+class TrackCache:
+    """A callable Clip -> Tracks on a full grid of `grid` x `grid` points, by one tracker.
+
+    The tracker is made when first needed. A damaged file is rebuilt; a folder that cannot be written costs speed only.
+    `used` says whether tracks were asked for since it was last set to False: a score then depends on the tracker.
+    """
+
+    def __init__(self, tracker: str, *, device: str, grid: int, folder: Path | None = None) -> None:
+        self.tracker_class: type[Tracker] = registry.load("trackers", tracker)
+        self.device, self.grid = device, grid
+        self.label = f"{self.tracker_class.name} v{self.tracker_class.version}"
+        name = f"{self.tracker_class.name}-v{self.tracker_class.version}-grid{grid}"
+        self.folder = (cache_folder() if folder is None else folder) / "tracks" / name
+        self.used = False
+        self._tracker: Tracker | None = None
+        self._memory: OrderedDict[str, Tracks] = OrderedDict()
+
+    def __call__(self, clip: Clip) -> Tracks:
+        """The clip's tracks. Raises what the tracker raises."""
+        self.used = True
+        key = clip.sha256
+        tracks = self._memory.get(key)
+        if tracks is None:
+            tracks = self._from_disk(key, clip)
+        if tracks is None:
+            tracks = self._compute(clip)
+            self._to_disk(key, tracks)
+        self._memory[key] = tracks
+        self._memory.move_to_end(key)
+        if len(self._memory) > IN_MEMORY:
+            self._memory.popitem(last=False)
+        return tracks
+
+    def _compute(self, clip: Clip) -> Tracks:
+        if self._tracker is None:
+            self._tracker = self.tracker_class.create(self.device)
+        return self._tracker.track(clip, grid_queries(clip.height, clip.width, self.grid))
+
+    def _path(self, key: str) -> Path:
+        return self.folder / key[:2] / f"{key}.npz"
+
+    def _from_disk(self, key: str, clip: Clip) -> Tracks | None:
+        path = self._path(key)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                tracks = Tracks(file["points"], file["visible"], clip.height, clip.width)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, ShapeError) as error:
+            logger.warning("cached tracks %s are damaged and will be computed again: %s", path, error)
+            return None
+        return tracks if tracks.points.shape[1] == len(clip) else None
+
+    def _to_disk(self, key: str, tracks: Tracks) -> None:
+        data = io.BytesIO()
+        np.savez(data, points=tracks.points, visible=tracks.visible)  # zip entries carry a checksum
+        path = self._path(key)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, data.getvalue())
+        except (OSError, StoreError) as error:
+            logger.warning("tracks are not cached: %s", error)

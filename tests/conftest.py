@@ -1,0 +1,19 @@
+"""What all tests share: no network, and a cache that is not the user's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Derived data goes into the session's temporary folder; commands that tests start inherit it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOTIONBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
