@@ -16,7 +16,7 @@ from motionbench.errors import ShapeError
 def nearest_indices(length: int, frames: int) -> NDArray[np.int64]:
     """Indices (frames,) of the frames nearest to `frames` even steps from the first to the last of `length` frames.
 
-    Halves go up. With frames > length some repeat; with frames = 1 it is the first. Raises ShapeError unless both are >= 1.
+    Halves go up. With frames > length some repeat; with frames = 1 it is the first. Both >= 1, or ShapeError.
     """
     if length < 1 or frames < 1:
         raise ShapeError(f"length and frames must be positive, got {length} and {frames}")

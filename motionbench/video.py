@@ -234,7 +234,7 @@ def encode_clip(clip: Clip, *, crf: int = CRF) -> bytes:
 
 
 def write_clip(clip: Clip, path: str | Path, *, crf: int = CRF) -> str:
-    """Writes the clip as `encode_clip` does, whole or not at all; returns the file's SHA-256 (VideoError, StoreError)."""
+    """Writes the clip as `encode_clip` does, whole or not at all; returns its SHA-256 (VideoError, StoreError)."""
     data = encode_clip(clip, crf=crf)
     write_atomically(Path(path), data)
     return hashlib.sha256(data).hexdigest()

@@ -170,7 +170,7 @@ def check_size(layout: Layout, wanted: int | None) -> None:
 
 
 def decord_frames(path: str, layout: Layout) -> Frames | None:
-    """All frames by one sequential get_batch, or None where decord is absent, fails or counts other than the container."""
+    """All frames by one sequential get_batch, or None where decord is absent, fails or counts otherwise."""
     if layout.shown * layout.height * layout.width * 3 > LARGEST_DECORD:
         return None
     try:

@@ -1,0 +1,236 @@
+"""ResultStore: the folder of one run, to which lines are only ever added.
+
+Several processes (shards, workers) may add to one folder: each line is appended under a lock, each file renamed into
+place.
+The folder belongs to one configuration; a command with another one is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from motionbench.clip import Clip
+from motionbench.errors import StoreError, VideoError
+from motionbench.files import (
+    append_line,
+    canonical_json,
+    file_lock,
+    file_sha256,
+    hash_json,
+    make_folder,
+    read_lines,
+    store_error,
+    write_json,
+)
+from motionbench.record import RECORD_SCHEMA, SCORE_SCHEMA, Reason, Record, Score
+
+logger = logging.getLogger(__name__)
+
+Noun = TypeVar("Noun")
+RUN_SCHEMA = 1
+SUMMARY_SCHEMA = 1
+# Differ between two runs of one command; everything else is under the promise "same records, same scores".
+RECORD_MEASUREMENTS = ("fit_seconds", "generate_seconds", "peak_memory_bytes", "created")
+SCORE_MEASUREMENTS = ("seconds",)
+
+
+def now() -> str:
+    """The time, ISO 8601 in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def comparable(record: Record) -> dict[str, Any]:
+    """The fields of a record that two runs of one command share: all but times, memory and date."""
+    return {key: value for key, value in asdict(record).items() if key not in RECORD_MEASUREMENTS}
+
+
+def comparable_score(score: Score) -> dict[str, Any]:
+    """The fields of a score that two runs of one command share: all but its time."""
+    return {key: value for key, value in asdict(score).items() if key not in SCORE_MEASUREMENTS}
+
+
+class ResultStore:
+    """A results folder. Nothing is written before `begin` or the first append."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    def begin(self, configuration: dict[str, Any], selection: dict[str, Any], environment: dict[str, Any]) -> str:
+        """Opens the folder for a run: writes run.json, or checks that the one there has the same configuration.
+
+        configuration: all that a result depends on. selection: which cases (it may change from command to command, and
+        the last one stands). environment: versions and machine, of the command that began the folder.
+        Returns the run id, equal for equal configurations. Raises StoreError naming each key that differs.
+        """
+        make_folder(self.folder)
+        configuration, selection = json.loads(canonical_json([configuration, selection]))  # tuples become lists
+        with file_lock(self.folder / ".run.lock", wait=True):  # two shards may begin at once
+            held = self.read_run() if self._run.exists() else None
+            if held is None:
+                if self._records.exists():
+                    raise StoreError(f"{self.folder} holds records but no run.json; restore it or choose another --out")
+                held = {
+                    "schema": RUN_SCHEMA,
+                    "run_id": hash_json(configuration)[:12],
+                    "configuration": configuration,
+                    "configuration_hash": hash_json(configuration),
+                    "environment": environment,
+                    "created": now(),
+                }
+            self._refuse_other(held["configuration"], configuration)
+            if held.get("selection") != selection:
+                write_json(self._run, {**held, "selection": selection})
+        return str(held["run_id"])
+
+    def _refuse_other(self, held: dict[str, Any], asked: dict[str, Any]) -> None:
+        if hash_json(held) == hash_json(asked):
+            return
+        changes = "; ".join(differences(held, asked))
+        raise StoreError(f"{self.folder} belongs to another configuration ({changes}); choose another --out")
+
+    def read_run(self) -> dict[str, Any]:
+        """run.json. Raises StoreError if it is absent, malformed or of another schema."""
+        value = self._read_json(self._run)
+        if value is None:
+            raise StoreError(f"{self.folder}: expected a results folder, found no run.json; check the path")
+        return self._of_schema(value, RUN_SCHEMA, self._run)
+
+    def records(self) -> list[Record]:
+        """All records by case and seed; of several with one key, the last. Raises StoreError."""
+        found = {record.key: record for record in self._read(self._records, RECORD_SCHEMA, line_to_record)}
+        return sorted(found.values(), key=lambda record: (record.case_id, record.seed, record.key))
+
+    def scores(self) -> list[Score]:
+        """All scores by record and metric; of several for one record, metric and version, the last."""
+        lines = self._read(self._scores, SCORE_SCHEMA, lambda line: Score(**line))
+        found = {(score.record_key, score.metric, score.metric_version): score for score in lines}
+        return [found[key] for key in sorted(found)]
+
+    def append_record(self, record: Record) -> None:
+        """Adds a record, on disk when this returns. Raises StoreError; then nothing of it was written."""
+        append_line(self._records, canonical_json(asdict(record)))
+
+    def append_score(self, score: Score) -> None:
+        """Adds a score, on disk when this returns. Raises StoreError; then nothing of it was written."""
+        append_line(self._scores, canonical_json(asdict(score)))
+
+    def write_video(self, case_id: str, seed: int, clip: Clip) -> tuple[str, str]:
+        """Writes the clip of a case; returns its path below the folder and its SHA-256 (VideoError, StoreError)."""
+        relative = f"videos/{case_id}--s{seed}.mp4"
+        return relative, clip.write(self.inside(relative))
+
+    def has_video(self, record: Record) -> bool:
+        """True if the record's video is there with the bytes that were recorded."""
+        if record.video is None:
+            return False
+        path = self.inside(record.video)
+        return path.is_file() and file_sha256(path) == record.video_sha256
+
+    def read_video(self, record: Record) -> Clip:
+        """The clip that a record describes. Raises VideoError if it is gone or is not the one recorded."""
+        if record.video is None:
+            raise VideoError(f"{record.case_id} has no video: the attempt failed ({record.reason})")
+        path = self.inside(record.video)
+        if not self.has_video(record):
+            actual = f"sha256 {file_sha256(path)}" if path.is_file() else "nothing"
+            raise VideoError(f"{path}: expected sha256 {record.video_sha256}, got {actual}; repeat `motionbench run`")
+        return Clip.read(path)
+
+    def adapter_folder(self, reference_id: str, seed: int) -> Path:
+        """Where the adapter fitted to a reference lies, if it was kept."""
+        return self.inside(f"adapters/{reference_id}--s{seed}")
+
+    def write_summary(self, value: dict[str, Any]) -> None:
+        """Writes summary.json atomically; its schema is added. Raises StoreError."""
+        write_json(self.folder / "summary.json", {"schema": SUMMARY_SCHEMA, **value})
+
+    def read_summary(self) -> dict[str, Any] | None:
+        """summary.json, or None if there is none yet. Raises StoreError."""
+        path = self.folder / "summary.json"
+        value = self._read_json(path)
+        return None if value is None else self._of_schema(value, SUMMARY_SCHEMA, path)
+
+    @contextmanager
+    def locked(self, purpose: str, shard: tuple[int, int] = (1, 1)) -> Iterator[None]:
+        """Only one process at a time writes for a purpose (`records`, `scores`), or one for each shard of it.
+
+        Raises StoreError naming the process that is at work. Ends with the process, however it ends.
+        """
+        index, count = shard
+        alone = count == 1
+        with file_lock(self.folder / f".{purpose}.running.lock", wait=False, shared=not alone):
+            if alone:
+                yield
+                return
+            with file_lock(self.folder / f".{purpose}.running.{index}of{count}.lock", wait=False):
+                yield
+
+    def inside(self, relative: str) -> Path:
+        """A path below the folder. Raises StoreError if it would leave it."""
+        path = self.folder / relative
+        if not path.resolve().is_relative_to(self.folder.resolve()):
+            raise StoreError(f"{relative!r} leaves the results folder {self.folder}; mend the record or the case id")
+        return path
+
+    @property
+    def _run(self) -> Path:
+        return self.folder / "run.json"
+
+    @property
+    def _records(self) -> Path:
+        return self.folder / "records.jsonl"
+
+    @property
+    def _scores(self) -> Path:
+        return self.folder / "scores.jsonl"
+
+    @staticmethod
+    def _read_json(path: Path) -> Any:
+        try:
+            return json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise store_error("read", path, error) from error
+        except ValueError as error:
+            raise StoreError(f"{path}: not JSON ({error}); restore it or choose another --out") from error
+
+    @staticmethod
+    def _of_schema(value: Any, schema: int, where: Any) -> dict[str, Any]:
+        held = value.get("schema") if isinstance(value, dict) else None
+        if held != schema:
+            raise StoreError(f"{where}: expected schema {schema}, got {held}; read it with the version that wrote it")
+        return dict(value)
+
+    def _read(self, path: Path, schema: int, parse: Callable[[dict[str, Any]], Noun]) -> list[Noun]:
+        return [self._parse(f"{path}:{number}", line, schema, parse) for number, line in read_lines(path)]
+
+    def _parse(self, where: str, line: dict[str, Any], schema: int, parse: Callable[[dict[str, Any]], Noun]) -> Noun:
+        line = self._of_schema(line, schema, where)
+        try:
+            return parse(line)
+        except (TypeError, ValueError) as error:
+            raise StoreError(f"{where}: malformed line ({error}); remove it, then repeat the command") from error
+
+
+def line_to_record(line: dict[str, Any]) -> Record:
+    """The record in a line of records.jsonl. Raises TypeError or ValueError."""
+    record = Record(**line)
+    return record if record.reason is None else replace(record, reason=Reason(record.reason))
+
+
+def differences(held: Any, asked: Any, path: str = "") -> list[str]:
+    """One phrase for each key in which two JSON values differ."""
+    if isinstance(held, dict) and isinstance(asked, dict):
+        keys = sorted(set(held) | set(asked))
+        return [
+            text for key in keys for text in differences(held.get(key), asked.get(key), f"{path}.{key}".lstrip("."))
+        ]
+    return [] if held == asked else [f"{path}: {held!r} there, {asked!r} asked"]
