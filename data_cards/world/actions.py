@@ -187,8 +187,8 @@ def random_articulation(rng: np.random.Generator, count: int) -> FigureMotion:
 
 
 ACTIONS: dict[str, Callable[[np.random.Generator, int], FigureMotion]] = {
-    "walking": walking, "running": running, "waving": waving, "jumping": jumping, "squatting": squatting, "kicking": kicking,
-    "dancing": dancing,
+    "walking": walking, "running": running, "waving": waving, "jumping": jumping, "squatting": squatting,
+    "kicking": kicking, "dancing": dancing,
 }  # fmt: skip
 _TRAVELS = {
     "walking": (0.6, 1.2),
@@ -200,10 +200,10 @@ _TRAVELS = {
 
 
 def figure_motion(rng: np.random.Generator, named: NDArray[np.bool_]) -> FigureMotion:
-    """Training motions of M figures: named actions where `named` (M,) holds, with or without travel; random articulation elsewhere."""
+    """Training motions of M figures: named actions, in part with travel, where `named` (M,) holds, else random ones."""
     count = len(named)
     move = random_articulation(rng, count)
-    move.facing = rng.integers(0, 2, count) * 2.0 - 1.0
+    move.facing = np.where(rng.random(count) < 0.5, -1.0, 1.0)
     move.height = rng.uniform(1.40, 1.70, count)
     move.floor = move.height * 0.46 + rng.uniform(0.0, 0.06, count)
     pick = rng.choice(len(ACTIONS), count, p=[0.24, 0.16, 0.12, 0.12, 0.12, 0.12, 0.12])

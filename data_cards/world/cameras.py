@@ -33,7 +33,7 @@ def _jitter(rng: np.random.Generator, amount: float) -> Array:
 
 
 def named_camera(rng: np.random.Generator) -> tuple[Array, str, bool]:
-    """One named move: camera (T, 4) = x, y, log zoom, roll; its words; whether it orbits (the subjects stay in view)."""
+    """One named move: camera (T, 4) = x, y, log zoom, roll; its words; whether it orbits (subjects stay in view)."""
     names = [name for name, _ in _CHOICES]
     words = names[rng.choice(len(names), p=[share for _, share in _CHOICES])]
     path = np.zeros((len(TIME), 4))
@@ -60,7 +60,7 @@ def named_camera(rng: np.random.Generator) -> tuple[Array, str, bool]:
 
 
 def random_cameras(rng: np.random.Generator, count: int) -> Array:
-    """Random smooth camera paths (count, T, 4): a planar path with, in part, slow zoom, slow roll and handheld shake."""
+    """Random smooth camera paths (count, T, 4): planar, and in part with slow zoom, slow roll and handheld shake."""
     pick = rng.integers(0, 3, count)
     planar = np.where(
         (pick == 0)[:, None, None],

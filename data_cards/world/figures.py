@@ -14,7 +14,8 @@ Array = NDArray[np.float64]
 
 # Joint angles in radians from straight down, positive toward the figure's front (+x before it is turned around).
 JOINTS = (
-    "lean", "nod", "near_shoulder", "far_shoulder", "near_elbow", "far_elbow", "near_hip", "far_hip", "near_knee", "far_knee",
+    "lean", "nod", "near_shoulder", "far_shoulder", "near_elbow", "far_elbow", "near_hip", "far_hip",
+    "near_knee", "far_knee",
 )  # fmt: skip
 LEAN, NOD, NEAR_SHOULDER, FAR_SHOULDER, NEAR_ELBOW, FAR_ELBOW, NEAR_HIP, FAR_HIP, NEAR_KNEE, FAR_KNEE = range(
     len(JOINTS)
@@ -26,10 +27,12 @@ _WIDTHS = {
     "robot": {"torso": 0.115, "arm": 0.050, "leg": 0.062, "head": 1.05},
 }
 PARTS = (
-    "far_arm", "far_forearm", "far_thigh", "far_shin", "near_thigh", "near_shin", "torso", "head", "near_arm", "near_forearm",
+    "far_arm", "far_forearm", "far_thigh", "far_shin", "near_thigh", "near_shin", "torso", "head",
+    "near_arm", "near_forearm",
 )  # fmt: skip
 JOINT_POINTS = (
-    "pelvis", "neck", "head", "near_elbow", "near_hand", "far_elbow", "far_hand", "near_knee", "near_foot", "far_knee", "far_foot",
+    "pelvis", "neck", "head", "near_elbow", "near_hand", "far_elbow", "far_hand",
+    "near_knee", "near_foot", "far_knee", "far_foot",
 )  # fmt: skip
 SKIN = ((238, 190, 152), (150, 100, 72), (206, 150, 112))
 TROUSERS = ((74, 74, 84), (122, 104, 84), (58, 82, 122))
@@ -39,9 +42,10 @@ TROUSERS = ((74, 74, 84), (122, 104, 84), (58, 82, 122))
 class FigureMotion:
     """Motions of M figures, free of their looks.
 
-    angles: (M, T, 10) in the order of JOINTS. spread: (M, T), 1 = facing the camera (hips and shoulders apart), 0 = in profile.
-    travel: (M, T) sideways position in scene units; lift: (M, T) height of the feet above the floor, in figure heights.
-    facing: (M,) +1 to the right, -1 to the left. height: (M,) scene units. floor: (M,) scene y. words: a motion phrase each.
+    angles: (M, T, 10) in the order of JOINTS. spread: (M, T), 1 = facing the camera (hips and shoulders apart), 0 = in
+    profile. travel: (M, T) sideways position in scene units. lift: (M, T) height of the feet above the floor, in figure
+    heights. facing: (M,) +1 to the right, -1 to the left. height: (M,) scene units. floor: (M,) scene y. words of motion
+    each.
     """
 
     angles: Array
@@ -66,7 +70,7 @@ def _down(angle: Array) -> Array:
 
 
 def joint_positions(motion: FigureMotion) -> Array:
-    """Positions (M, T, len(JOINT_POINTS), 2) of the joints in scene units, with the lower foot on the floor or above it by `lift`."""
+    """Positions (M, T, len(JOINT_POINTS), 2) of the joints in scene units; the lower foot is `lift` above the floor."""
     a = motion.angles
     aside = motion.spread[..., None] * np.array([1.0, 0.0])
     pelvis = np.zeros((*a.shape[:2], 2))
@@ -89,20 +93,20 @@ def joint_positions(motion: FigureMotion) -> Array:
     stacked *= motion.height[:, None, None, None]
     stacked[..., 0] += motion.travel[..., None]
     stacked[..., 1] += motion.floor[:, None, None]
-    return stacked
+    return np.asarray(stacked)
 
 
 def _shoulder(neck: Array, aside: Array, sign: float) -> Array:
-    return neck + sign * 0.105 * aside + np.array([0.0, 0.035])
+    return np.asarray(neck + sign * 0.105 * aside + np.array([0.0, 0.035]))
 
 
 def _hip(pelvis: Array, aside: Array, sign: float) -> Array:
-    return pelvis + sign * 0.055 * aside
+    return np.asarray(pelvis + sign * 0.055 * aside)
 
 
 @dataclass
 class FigureLayers:
-    """Layers of M figures: center (M, T, K, 2), angle (M, T, K), size (M, T, K, 2), shape (M, K), color (M, K, 3) in [0, 1]."""
+    """Layers of M figures: center (M, T, K, 2), angle (M, T, K), size (M, T, K, 2), shape (M, K), color (M, K, 3)."""
 
     center: Array
     angle: Array
@@ -112,7 +116,7 @@ class FigureLayers:
 
 
 def figure_layers(motion: FigureMotion, kinds: list[str], colors: Array, looks: NDArray[np.int64]) -> FigureLayers:
-    """The layers that draw each figure. kinds: `person` or `robot` each; colors: (M, 3); looks: (M, 2), skin and trousers."""
+    """The layers that draw each figure. kinds: `person` or `robot`; colors: (M, 3); looks: (M, 2) skin, trousers."""
     joints = dict(zip(JOINT_POINTS, np.moveaxis(joint_positions(motion), 2, 0), strict=True))
     scale = (motion.height * motion.facing)[:, None, None]
     aside = motion.spread[..., None] * np.array([1.0, 0.0]) * scale
@@ -146,7 +150,7 @@ def figure_layers(motion: FigureMotion, kinds: list[str], colors: Array, looks: 
         angle=np.unwrap(np.arctan2(-along[..., 0], along[..., 1]), axis=1),
         size=size,
         shape=np.array([[_part_shape(kind, part) for part in PARTS] for kind in kinds]),
-        color=np.stack([_part_colors(k, c, l) for k, c, l in zip(kinds, colors, looks, strict=True)]),
+        color=np.stack([_part_colors(*each) for each in zip(kinds, colors, looks, strict=True)]),
     )
 
 

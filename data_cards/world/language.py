@@ -22,24 +22,27 @@ COLOR_NAMES = tuple(COLORS)
 FIGURES = ("person", "robot")
 ACTIONS = ("walking", "running", "waving", "jumping", "squatting", "kicking", "dancing")
 _PREPOSITIONS = {scene.name: scene.preposition for scene in SCENES}
-_MOTION_WORDS = frozenset(
-    "moving left right up down circle bouncing swinging spinning growing shrinking "
-    "moves pans tilts zooms rolls orbits shakes out".split()
-) | frozenset(ACTIONS)
-_GLUE_WORDS = frozenset("a an the and in on over with to while camera shirt".split())
+_MOTION_WORDS = frozenset({
+    "moving", "left", "right", "up", "down", "circle", "bouncing", "swinging", "spinning", "growing", "shrinking",
+    "moves", "pans", "tilts", "zooms", "rolls", "orbits", "shakes", "out", *ACTIONS,
+})  # fmt: skip
+_GLUE_WORDS = frozenset({"a", "an", "the", "and", "in", "on", "over", "with", "to", "while", "camera", "shirt"})
 # Words that a reader may use for ours; understood in prompts, never written.
 _SYNONYMS = {
-    "sphere": "ball", "disc": "ball", "cube": "square", "box": "square", "hoop": "ring", "plus": "cross", "rhombus": "diamond",
-    "man": "person", "woman": "person", "boy": "person", "girl": "person", "human": "person", "figure": "person",
-    "android": "robot", "meadow": "grass", "lawn": "grass", "field": "grass", "ocean": "sea", "water": "sea", "sand": "desert",
-    "dunes": "desert", "town": "city", "street": "city", "woods": "forest", "jungle": "forest", "stars": "space", "sky": "space",
-    "brick": "bricks", "wall": "bricks", "violet": "purple", "magenta": "pink", "turquoise": "cyan", "teal": "cyan", "golden": "yellow",
+    "sphere": "ball", "disc": "ball", "cube": "square", "box": "square", "hoop": "ring", "plus": "cross",
+    "rhombus": "diamond", "man": "person", "woman": "person", "boy": "person", "girl": "person", "human": "person",
+    "figure": "person",
+    "android": "robot", "meadow": "grass", "lawn": "grass", "field": "grass", "ocean": "sea", "water": "sea",
+    "sand": "desert", "dunes": "desert", "town": "city", "street": "city", "woods": "forest",
+    "jungle": "forest",
+    "stars": "space", "sky": "space", "brick": "bricks", "wall": "bricks", "violet": "purple", "magenta": "pink",
+    "turquoise": "cyan", "teal": "cyan", "golden": "yellow",
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Subject:
-    """One thing in a clip: kind is one of the object shapes or figures; color one of COLORS (a person's is the shirt's)."""
+    """One thing in a clip: kind, an object shape or figure, and color, one of COLORS (a person's is the shirt's)."""
 
     kind: str
     color: str
@@ -81,8 +84,8 @@ def vocabulary() -> tuple[str, ...]:
 def write_caption(category: str, scene: str, subjects: list[Subject], phrases: list[str], camera: str = "") -> str:
     """The caption of a clip.
 
-    phrases: one motion phrase for all subjects, or one each; an empty one leaves the motion unsaid. camera: the phrase after
-    "the camera"; it leads in camera clips and follows with "while" in the others.
+    phrases: one motion phrase for all subjects, or one each; an empty one leaves the motion unsaid. camera: the phrase
+    after "the camera"; it leads in camera clips and follows with "while" in the others.
     """
     names = [subject.words() for subject in subjects]
     if category == "camera":

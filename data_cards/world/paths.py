@@ -20,7 +20,7 @@ DIRECTIONS = {
 
 @dataclass
 class ObjectMotion:
-    """Motions of M objects: center (M, T, 2), angle (M, T) radians, scale (M, T), and the words for each ("" = none fit)."""
+    """Motions of M objects: center (M, T, 2), angle (M, T) radians, scale (M, T), and words ("" = none fit)."""
 
     center: Array
     angle: Array
@@ -43,7 +43,7 @@ def _uniform(rng: np.random.Generator, low: float, high: float, *shape: int) -> 
 
 
 def _signs(rng: np.random.Generator, *shape: int) -> Array:
-    return rng.integers(0, 2, shape) * 2.0 - 1.0
+    return np.asarray(rng.integers(0, 2, shape) * 2.0 - 1.0, dtype=np.float64)
 
 
 def _ease(rng: np.random.Generator, count: int) -> Array:
@@ -53,14 +53,14 @@ def _ease(rng: np.random.Generator, count: int) -> Array:
 
 
 def fit_path(path: Array, rng: np.random.Generator, low: float, high: float, reach: float) -> Array:
-    """Paths (M, T, 2) scaled so that their larger extent is uniform in [low, high], and placed at random within [-reach, reach]."""
+    """Paths (M, T, 2) scaled to a larger extent uniform in [low, high] and placed at random within [-reach, reach]."""
     corner, far = path.min(1, keepdims=True), path.max(1, keepdims=True)
     wanted = _uniform(rng, low, high, len(path), 1, 1)
     scale = wanted / np.maximum((far - corner).max(-1, keepdims=True), 1e-6)
     extent = (far - corner) * scale
     slack = np.maximum(reach - extent / 2, 0.0)
     middle = _uniform(rng, -1, 1, len(path), 1, 2) * slack
-    return (path - (corner + far) / 2) * scale + middle
+    return np.asarray((path - (corner + far) / 2) * scale + middle)
 
 
 def straight(rng: np.random.Generator, count: int) -> ObjectMotion:
@@ -146,7 +146,7 @@ def spline(rng: np.random.Generator, count: int) -> Array:
     place = np.clip(TIME * 3, 0, 3 - 1e-9)
     piece, u = place.astype(int), (place % 1.0)[:, None]
     a, b, c, d = (padded[:, piece + i] for i in range(4))
-    return 0.5 * (2 * b + (c - a) * u + (2 * a - 5 * b + 4 * c - d) * u**2 + (3 * b - a - 3 * c + d) * u**3)
+    return np.asarray(0.5 * (2 * b + (c - a) * u + (2 * a - 5 * b + 4 * c - d) * u**2 + (3 * b - a - 3 * c + d) * u**3))
 
 
 def arc(rng: np.random.Generator, count: int) -> Array:
@@ -167,7 +167,7 @@ UNNAMED: dict[str, tuple[Callable[[np.random.Generator, int], Array], float]] = 
 
 
 def object_motion(rng: np.random.Generator, named: NDArray[np.bool_]) -> ObjectMotion:
-    """Training motions of M objects, from the named families where `named` (M,) holds and from the unnamed ones elsewhere."""
+    """Training motions of M objects, from the named families where `named` (M,) holds, else from the unnamed ones."""
     move = ObjectMotion.empty(len(named))
     turn = _uniform(rng, -0.5, 0.5, len(named), 1) * TIME + _uniform(rng, -0.3, 0.3, len(named), 1)
     kinds = list(NAMED.values())

@@ -34,7 +34,7 @@ _EXTENTS = {"single_object": 1.5, "multi_object": 1.5, "camera": 3.0, "human": 1
 
 @dataclass
 class Staging:
-    """Everything about B clips of one category except their textures, as numpy arrays; what `Shots` needs, plus the words."""
+    """Everything about B clips of one category except their textures, as numpy arrays: what `Shots` needs and words."""
 
     category: str
     scenes: NDArray[np.int64]
@@ -97,7 +97,7 @@ def stage_objects(
     motion: ObjectMotion,
     radius: Array,
 ) -> Staging:
-    """Objects on their paths. motion: of B*K objects, clip by clip; radius: (B, K). The words are the caller's to set."""
+    """Objects on their paths. motion: of B*K objects, clip by clip; radius: (B, K). The caller sets the words."""
     batch, layers = radius.shape
     shape, color, active = (
         np.zeros((batch, layers), np.int64),
@@ -172,16 +172,16 @@ def _draw_objects(rng: np.random.Generator, category: str, batch: int) -> Stagin
     motion = object_motion(rng, np.repeat(named, layers))
     alike |= counts > 2  # three or more motions would make too long a caption
     for b in np.flatnonzero(alike & named) if layers > 1 else []:
-        _align(rng, motion, b * layers, layers)
+        _align(rng, motion, int(b) * layers, layers)
     span = (0.26, 0.40) if layers == 1 else (0.22, 0.30)
     moving = rng.random(batch) < DRIFT_SHARE
     staging = stage_objects(
         category, rng.integers(0, len(SCENE_NAMES), batch), drifts(rng, moving),
         draw_subjects(rng, counts, OBJECT_SHAPES), motion, rng.uniform(*span, (batch, layers)),
     )  # fmt: skip
-    for b, count in enumerate(counts):
+    for b, count in enumerate(counts.tolist()):
         told = motion.words[b * layers : b * layers + count]
-        staging.words[b] = told if named[b] else [_unsaid(rng)] * int(count)
+        staging.words[b] = told if named[b] else [_unsaid(rng)] * count
         if moving[b] and staging.words[b][0]:
             staging.camera_words[b] = "moves"
     return staging
@@ -219,7 +219,7 @@ def _draw_cameras(rng: np.random.Generator, batch: int) -> Staging:
 
 
 def place_landmarks(rng: np.random.Generator, staging: Staging, orbits: NDArray[np.bool_]) -> None:
-    """Stand the objects of camera clips where the camera sees them early on; around those it orbits, the scene slides more."""
+    """Stand the objects of camera clips where the camera sees them early on; orbited ones slide less than the scene."""
     batch, layers = staging.parallax.shape
     seen = staging.camera[np.arange(batch)[:, None], rng.integers(0, 9, (batch, layers)), :2]
     aside = rng.uniform(-0.5, 0.5, (batch, layers, 2))
@@ -282,9 +282,10 @@ class ProceduralWorld:
         return vocabulary()
 
     def sample(self, batch: int, *, seed: int, device: str, points: int = 0) -> Batch:
-        """`batch` random training clips with `points` exact tracks each; float32 on `device`, deterministic in seed on one device type.
+        """`batch` random training clips, float32 on `device`, with `points` exact tracks each.
 
-        About half of the points lie on an object or figure, where there is one in the frame; see `track` for visibility.
+        Deterministic in seed on one device type. About half of the points lie on an object or figure, where one is in
+        the frame; `track` says what visible means.
         """
         rng = np.random.default_rng(derive_seed(seed, "training"))
         generator = torch.Generator(device=device).manual_seed(derive_seed(seed, "textures"))

@@ -21,7 +21,7 @@ _OUTLINE = 0.22
 class Shots:
     """B clips of K layers, back to front, in scene units (1 = half a frame; x right, y down, 0 = frame center at rest).
 
-    camera: (B, T, 4) x, y, log zoom, roll (radians). scene: (B,). shape: (B, K) atlas index. color: (B, K, 3) in [0, 1].
+    camera: (B, T, 4) x, y, log zoom, roll (radians). scene: (B,). shape: (B, K) atlas index. color: (B, K, 3), [0, 1].
     center: (B, T, K, 2). angle: (B, T, K), radians. size: (B, T, K, 2), half extents across and along.
     parallax: (B, K), how much of the camera's shift the layer sees (1 = it stands on the scene). active: (B, K) bool.
     rim: (B, K), width of the dark outline in pixels. extent: half width of the scene's texture.
@@ -64,7 +64,7 @@ def _inverse(matrix: Tensor) -> Tensor:
 
 @dataclass
 class Poses:
-    """Affine maps to the screen: screen = matrix @ local + shift, for the scene (B, T, ...) and the layers (B, T, K, ...)."""
+    """Affine maps to the screen: screen = matrix @ local + shift, for scene (B, T, ...) and layers (B, T, K, ...)."""
 
     scene_matrix: Tensor
     scene_shift: Tensor
@@ -90,7 +90,7 @@ def poses(shots: Shots) -> Poses:
 
 
 def _grid(matrix: Tensor, shift: Tensor, extent: float, height: int, width: int) -> Tensor:
-    """Sampling positions (B, T*height, width, 2) in a texture that spans [-extent, extent], for all pixels of all frames."""
+    """Sampling positions (B, T*height, width, 2) in a texture that spans [-extent, extent], for all pixels."""
     inverse = _inverse(matrix) / extent
     theta = torch.cat([inverse, -(inverse @ shift[..., None])], dim=-1)  # (B, T, 2, 3)
     batch, frames = theta.shape[:2]
@@ -107,7 +107,7 @@ def _layer_textures(shots: Shots, generator: np.random.Generator | torch.Generat
 
 
 def render(shots: Shots, generator: np.random.Generator | torch.Generator) -> Tensor:
-    """Frames (B, T, 3, H, W) in [0, 1]. The generator draws the textures: numpy for float64 on the CPU, torch for a device."""
+    """Frames (B, T, 3, H, W) in [0, 1]. The generator draws the textures: numpy for float64, torch for float32."""
     at = poses(shots)
     dtype, device = shots.camera.dtype, shots.camera.device
     texture = scene_textures(shots.scene, shots.extent, generator).to(dtype)
@@ -158,8 +158,8 @@ def _covered(shots: Shots, at: Poses, points: Tensor) -> Tensor:
 def track(shots: Shots, queries: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Exact tracks of first-frame points: points (B, N, T, 2) pixels, visible (B, N, T), owner (B, N), -1 = the scene.
 
-    queries: (B, N, 2) pixels. A point belongs to the frontmost layer there; it is visible where it lies in the frame and no
-    layer further in front covers it. Tracks go on behind other layers and outside the frame.
+    queries: (B, N, 2) pixels. A point belongs to the frontmost layer there; it is visible where it lies in the frame
+    and no layer further in front covers it. Tracks go on behind other layers and outside the frame.
     """
     at = poses(shots)
     layers = shots.shape.shape[1]
@@ -180,7 +180,7 @@ def track(shots: Shots, queries: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def draw_queries(shots: Shots, count: int, rng: np.random.Generator) -> Tensor:
-    """First-frame points (B, count, 2) in pixels: uniform over the frame, about half of them moved onto a layer where there is one."""
+    """First-frame points (B, count, 2) in pixels: uniform over the frame, about half of them put on a layer."""
     batch, layers = shots.shape.shape
     device, dtype = shots.camera.device, shots.camera.dtype
     tries = 6

@@ -18,7 +18,7 @@ _BLOCKS = 5  # this layer is filled with flat cells instead of smooth ones
 
 @dataclass(frozen=True)
 class Scene:
-    """One scene. weights: of the noise layers, then of ridges, spots, and a bias. colors: dark, middle, light in sRGB 0..255."""
+    """One scene. weights: of the noise layers, then of ridges, spots, and a bias. colors: dark, middle, light, sRGB."""
 
     name: str
     preposition: str
@@ -81,7 +81,7 @@ SCENE_NAMES = tuple(scene.name for scene in SCENES)
 
 
 def noise(batch: int, rows: int, cols: int, generator: np.random.Generator | torch.Generator) -> Tensor:
-    """Standard normal (batch, 1, rows, cols), float64 from numpy on the CPU or float32 from a torch generator on its device."""
+    """Standard normal (batch, 1, rows, cols), float64 from numpy, or float32 from torch on its device."""
     if isinstance(generator, np.random.Generator):
         return torch.from_numpy(generator.standard_normal((batch, 1, rows, cols)))
     return torch.randn((batch, 1, rows, cols), generator=generator, device=generator.device)
@@ -103,7 +103,8 @@ def scene_textures(scene: Tensor, extent: float, generator: np.random.Generator 
     """RGB textures (B, 3, S, S) in [0, 1] that span scene coordinates [-extent, extent] (1 = half a frame).
 
     scene: (B,) indices into SCENES. No layer is periodic and none has a preferred single direction, so that every patch
-    fixes both components of its motion (no aperture problem); wavelengths of 6 to 22 pixels survive a 4x spatial autoencoder.
+    fixes both components of its motion (no aperture problem); wavelengths of 6 to 22 pixels survive a 4x spatial
+    autoencoder.
     """
     side = round(64 * extent * TEXELS_PER_PIXEL)
     layers = _layers(len(scene), side, extent, generator)

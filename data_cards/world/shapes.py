@@ -1,4 +1,4 @@
-"""Silhouettes as signed distances on a small grid, so that every layer of a clip is drawn by the same texture look-up."""
+"""Silhouettes as signed distances on a small grid, so that one texture look-up draws any layer of a clip."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ _DISTANCES: dict[str, Callable[[Grid, Grid], Grid]] = {
 
 @cache
 def atlas() -> NDArray[np.float64]:
-    """Signed distances (len(ATLAS_SHAPES), ATLAS_SIDE, ATLAS_SIDE), local units, negative inside, rows = local y downwards."""
+    """Signed distances (len(ATLAS_SHAPES), ATLAS_SIDE, ATLAS_SIDE), local units, negative inside, rows downwards."""
     centers = (np.arange(ATLAS_SIDE) + 0.5) / ATLAS_SIDE * 2 * ATLAS_EXTENT - ATLAS_EXTENT
     x, y = np.meshgrid(centers, centers)
     return np.stack([_DISTANCES[name](x, y) for name in ATLAS_SHAPES])
