@@ -1,0 +1,92 @@
+"""What Follow-Your-Motion learns from a reference: two PEFT LoRAs, the head scores, and the settings behind them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from motionbench.errors import StoreError
+
+from .config import Config
+from .heads import HeadScores
+from .lora import lora_config
+from .split import BRANCHES, BranchName
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, eq=False)
+class MotionAdapter:
+    """The fit of one reference.
+
+    backbone: its name; temporal: (L, K) bool, the heads that were taken as temporal; scores: None if none were measured
+    (`decouple` off); loras: weights by branch, keyed as PEFT keys them; a branch without heads or steps is absent.
+    """
+
+    backbone: str
+    config: Config
+    temporal: NDArray[np.bool_]
+    scores: HeadScores | None
+    loras: dict[BranchName, dict[str, Tensor]]
+
+    def save(self, folder: Path) -> None:
+        """Write `adapter.json` and, for each branch, a PEFT folder. The folder is there in full or not at all.
+
+        Raises StoreError if it cannot be written, or if `folder` holds something that is no adapter.
+        """
+        draft = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
+        try:
+            if folder.exists() and any(folder.iterdir()) and not (folder / "adapter.json").exists():
+                raise StoreError(f"{folder} is not empty and holds no adapter; give another folder")
+            shutil.rmtree(draft, ignore_errors=True)
+            self._write(draft)
+            if folder.exists():
+                shutil.rmtree(folder)
+            draft.replace(folder)
+        except (OSError, SafetensorError) as error:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise StoreError(f"cannot write the adapter to {folder}: {error}") from error
+
+    def _write(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        for branch, weights in self.loras.items():
+            lora_config(branch, self.config.rank, self.config.lora_scale).save_pretrained(str(folder / branch))
+            save_file(weights, folder / branch / "adapter_model.safetensors", metadata={"format": "pt"})
+        values: dict[str, Any] = {
+            "schema": SCHEMA,
+            "method": "followyourmotion",
+            "backbone": self.backbone,
+            "config": asdict(self.config),
+            "temporal": self.temporal.astype(int).tolist(),
+            "scores": None if self.scores is None else self.scores.to_json(),
+            "branches": sorted(self.loras),
+        }
+        (folder / "adapter.json").write_text(json.dumps(values, indent=1) + "\n", "utf-8")
+
+
+def load_adapter(folder: Path) -> MotionAdapter:
+    """The adapter that `MotionAdapter.save` wrote. Raises StoreError naming what is missing or of another schema."""
+    try:
+        values = json.loads((folder / "adapter.json").read_text("utf-8"))
+        if values["schema"] != SCHEMA or values["method"] != "followyourmotion":
+            raise StoreError(f"{folder}: not a followyourmotion adapter of schema {SCHEMA}")
+        settings = values["config"] | {"head_times": tuple(values["config"]["head_times"])}
+        return MotionAdapter(
+            backbone=values["backbone"],
+            config=Config(**settings),
+            temporal=np.asarray(values["temporal"], dtype=bool),
+            scores=None if values["scores"] is None else HeadScores.from_json(values["scores"]),
+            loras={b: load_file(folder / b / "adapter_model.safetensors") for b in BRANCHES if b in values["branches"]},
+        )
+    except (OSError, KeyError, TypeError, json.JSONDecodeError, SafetensorError) as error:
+        raise StoreError(f"cannot read an adapter from {folder}: {error!r}") from error

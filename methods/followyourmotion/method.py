@@ -1,0 +1,153 @@
+"""Follow-Your-Motion: the algorithm from top to bottom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from motionbench import registry
+from motionbench.clip import Clip
+from motionbench.errors import ConfigError
+from motionbench.method import InputContract, Setting
+from motionbench.seeds import derive_seed
+
+from ..backbones.backbone import Backbone
+from .adapter import MotionAdapter, load_adapter
+from .config import PRESETS, default_config
+from .config import Config as FymConfig
+from .heads import HeadScores, score_heads
+from .lora import add_lora, load_lora, lora_weights, merge_lora
+from .rope import placed_rope
+from .sampling import excerpts
+from .split import BRANCHES, BranchName, split_heads
+from .stages import encode_frames, train_spatial, train_temporal
+
+
+class FollowYourMotion:
+    """Decoupled spatial and temporal LoRAs on classified attention heads (Follow-Your-Motion, arXiv:2506.05207).
+
+    fit: tell spatial from temporal heads, tune the spatial LoRA on single frames, then the temporal LoRA on sparse
+    frames with adaptive RoPE. generate: sample from noise with both LoRAs. Needs a Wan-type backbone.
+    """
+
+    name: ClassVar[str] = "followyourmotion"
+    contract: ClassVar[InputContract] = InputContract(trains=True, start_latent="noise", sees_reference=False)
+    Config: ClassVar[type] = FymConfig
+    presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
+
+    def __init__(self, config: FymConfig, setting: Setting, backbone: Backbone) -> None:
+        self.config = config
+        self.setting = setting
+        self.backbone = backbone
+
+    @classmethod
+    def create(cls, config: FymConfig | None, setting: Setting) -> Self:
+        """The method on the setting's backbone; config None takes the preset that suits the backbone."""
+        backbone = registry.load("backbones", setting.backbone)(setting)
+        return cls(default_config(setting.backbone) if config is None else config, setting, backbone)
+
+    def fit(self, reference: Clip, caption: str, *, seed: int) -> MotionAdapter:
+        """Tune both LoRAs on one reference. Deterministic in (reference, caption, seed)."""
+        config, backbone = self.config, self.backbone
+        clip = backbone.prepare(reference)
+        text = backbone.encode_text([caption])
+        scores = self.score_heads(clip, text, seed=seed) if config.decouple else None
+        temporal = self._assignment(scores)
+        with self._split(temporal) as layers, self._checkpointing(), placed_rope(backbone.transformer) as rope:
+            if config.decouple:
+                self._fit_spatial(layers, clip, text, seed)
+            generator = _generator(seed, "temporal")
+            parameters = self._add_lora(layers, "temporal", generator)
+            views = excerpts(backbone, clip, config, generator)
+            train_temporal(backbone, rope, views, text, parameters, config, generator, self.setting.report)
+            loras = {branch: weights for branch in BRANCHES if (weights := lora_weights(layers, branch))}
+        return MotionAdapter(backbone.name, config, temporal, scores, loras)
+
+    def generate(self, adapter: MotionAdapter, prompt: str, *, seed: int) -> Clip:
+        """A clip of the prompt that moves as the adapter's reference did. Deterministic in (adapter, prompt, seed)."""
+        backbone, config = self.backbone, self.config
+        text = backbone.encode_text([prompt])
+        with self.tuned(adapter):
+            latents = backbone.sample(
+                text,
+                seed=derive_seed(seed, "sample"),
+                steps=config.sample_steps,
+                guidance=config.guidance,
+                on_step=lambda done, total: self.setting.report("sample", done, total),
+            )
+        return backbone.decode(latents)
+
+    def load_adapter(self, folder: Path) -> MotionAdapter:
+        """The adapter that `save` wrote into a folder. Raises StoreError."""
+        return load_adapter(folder)
+
+    def score_heads(self, clip: Clip, text: Tensor, *, seed: int) -> HeadScores:
+        """Similarities of every head's attention with the pseudo maps, on a prepared clip and its caption."""
+        config = self.config
+        clips = [(self.backbone.encode(clip), text)]
+        return score_heads(
+            self.backbone, clips, config.head_times, config.head_draws, _generator(seed, "heads"), self.setting.report
+        )
+
+    @contextmanager
+    def tuned(self, adapter: MotionAdapter) -> Iterator[Backbone]:
+        """The backbone with an adapter's branches active (`branches_at_inference`); untouched again on leaving."""
+        if adapter.backbone != self.backbone.name:
+            raise ConfigError(f"adapter of backbone {adapter.backbone} cannot run on {self.backbone.name}")
+        wanted = BRANCHES if self.config.branches_at_inference == "both" else ("temporal",)
+        with self._split(adapter.temporal, isolate_norm=adapter.config.isolate_norm) as layers:
+            for branch in wanted:
+                if branch in adapter.loras:
+                    rank, scale = adapter.config.rank, adapter.config.lora_scale
+                    load_lora(layers, branch, adapter.loras[branch], rank=rank, scale=scale)
+            for branch in wanted:
+                merge_lora(layers, branch)
+            yield self.backbone
+
+    def _assignment(self, scores: HeadScores | None) -> NDArray[np.bool_]:
+        shape = self.backbone.transformer.config
+        if scores is None:  # one LoRA on all heads
+            return np.ones((shape.num_layers, shape.num_attention_heads), dtype=bool)
+        return scores.is_temporal(self.config.head_rule, alpha=self.config.head_alpha, ratio=self.config.head_ratio)
+
+    def _fit_spatial(self, layers: nn.ModuleList, clip: Clip, text: Tensor, seed: int) -> None:
+        generator = _generator(seed, "spatial")
+        parameters = self._add_lora(layers, "spatial", generator)
+        if not parameters or not self.config.spatial_steps:
+            return
+        frames = encode_frames(self.backbone, clip)
+        train_spatial(self.backbone, frames, text, parameters, self.config, generator, self.setting.report)
+        for parameter in parameters:
+            parameter.requires_grad_(False)
+
+    def _add_lora(self, layers: nn.ModuleList, branch: BranchName, generator: torch.Generator) -> list[nn.Parameter]:
+        return add_lora(layers, branch, rank=self.config.rank, scale=self.config.lora_scale, generator=generator)
+
+    @contextmanager
+    def _split(self, temporal: NDArray[np.bool_], isolate_norm: bool | None = None) -> Iterator[nn.ModuleList]:
+        isolated = self.config.isolate_norm if isolate_norm is None else isolate_norm
+        with split_heads(self.backbone.transformer, temporal, isolate_norm=isolated) as layers:
+            yield layers
+
+    @contextmanager
+    def _checkpointing(self) -> Iterator[None]:
+        transformer = self.backbone.transformer
+        before = transformer.gradient_checkpointing
+        if self.config.gradient_checkpointing and not before:
+            transformer.enable_gradient_checkpointing()
+        try:
+            yield
+        finally:
+            if self.config.gradient_checkpointing and not before:
+                transformer.disable_gradient_checkpointing()
+
+
+def _generator(seed: int, stage: str) -> torch.Generator:
+    return torch.Generator().manual_seed(derive_seed(seed, "followyourmotion", stage))
