@@ -1,0 +1,186 @@
+"""Controls: methods that mark the floor and the ceiling of every metric, and compete with nobody."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from motionbench import registry
+from motionbench.clip import Clip
+from motionbench.errors import StoreError
+from motionbench.method import InputContract, Setting
+from motionbench.seeds import derive_seed
+
+
+@dataclass(frozen=True)
+class NoConfig:
+    """A control has no settings."""
+
+
+@dataclass(frozen=True)
+class SampleConfig:
+    """sample_steps, guidance: None takes the backbone's own."""
+
+    sample_steps: int | None = None
+    guidance: float | None = None
+
+
+@dataclass(frozen=True)
+class KeptClip:
+    """An adapter that is the reference itself, kept without loss; None for a method that looks at no reference."""
+
+    clip: Clip | None
+
+    def save(self, folder: Path) -> None:
+        """Write `frames.safetensors` and `adapter.json`, in full or not at all. Raises StoreError."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import save_file
+
+        draft = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
+        try:
+            if folder.exists() and any(folder.iterdir()) and not (folder / "adapter.json").exists():
+                raise StoreError(f"{folder} is not empty and holds no adapter; give another folder")
+            shutil.rmtree(draft, ignore_errors=True)
+            draft.mkdir(parents=True)
+            if self.clip is not None:
+                save_file({"frames": np.ascontiguousarray(self.clip.frames)}, draft / "frames.safetensors")
+            fps = None if self.clip is None else self.clip.fps
+            (draft / "adapter.json").write_text(
+                json.dumps({"schema": 1, "method": "control", "fps": fps}) + "\n", "utf-8"
+            )
+            if folder.exists():
+                shutil.rmtree(folder)
+            draft.replace(folder)
+        except (OSError, SafetensorError) as error:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise StoreError(f"cannot write the adapter to {folder}: {error}") from error
+
+    @classmethod
+    def load(cls, folder: Path) -> KeptClip:
+        """The clip that `save` wrote. Raises StoreError."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        try:
+            fps = json.loads((folder / "adapter.json").read_text("utf-8"))["fps"]
+            return cls(None if fps is None else Clip(load_file(folder / "frames.safetensors")["frames"], fps))
+        except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
+            raise StoreError(f"cannot read an adapter from {folder}: {error!r}") from error
+
+
+class BackboneOnly:
+    """The backbone alone, prompted but not tuned: what motion the prompt itself explains (the floor of transfer)."""
+
+    name: ClassVar[str] = "backbone"
+    contract: ClassVar[InputContract] = InputContract(
+        trains=False, start_latent="noise", sees_reference=False, is_control=True
+    )
+    Config: ClassVar[type] = SampleConfig
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}
+
+    def __init__(self, config: SampleConfig, setting: Setting) -> None:
+        self.config = config
+        self.setting = setting
+        self.backbone = registry.load("backbones", setting.backbone)(setting)
+
+    @classmethod
+    def create(cls, config: SampleConfig, setting: Setting) -> Self:
+        """The control on the setting's backbone."""
+        return cls(config, setting)
+
+    def fit(self, reference: Clip, caption: str, *, seed: int) -> KeptClip:
+        """Nothing is learned and nothing kept."""
+        return KeptClip(None)
+
+    def generate(self, adapter: KeptClip, prompt: str, *, seed: int) -> Clip:
+        """A clip of the prompt from noise; the same noise as other methods that derive it from the seed alike."""
+        latents = self.backbone.sample(
+            self.backbone.encode_text([prompt]),
+            seed=derive_seed(seed, "sample"),
+            steps=self.config.sample_steps,
+            guidance=self.config.guidance,
+            on_step=lambda done, total: self.setting.report("sample", done, total),
+        )
+        clip: Clip = self.backbone.decode(latents)
+        return clip
+
+    def load_adapter(self, folder: Path) -> KeptClip:
+        """The empty adapter of a folder."""
+        return KeptClip.load(folder)
+
+
+class _PixelControl:
+    """What the pixel-level controls share: they keep the reference as it is, and load no backbone."""
+
+    contract: ClassVar[InputContract] = InputContract(
+        trains=False, start_latent="none", sees_reference=True, is_control=True, uses_backbone=False
+    )
+    Config: ClassVar[type] = NoConfig
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}
+
+    def __init__(self, config: NoConfig, setting: Setting) -> None:
+        self.config = config
+        self.setting = setting
+
+    @classmethod
+    def create(cls, config: NoConfig, setting: Setting) -> Self:
+        """The control; the setting's backbone is not loaded."""
+        return cls(config, setting)
+
+    def fit(self, reference: Clip, caption: str, *, seed: int) -> KeptClip:
+        """Keep the reference at its own length, size and rate."""
+        return KeptClip(reference)
+
+    def generate(self, adapter: KeptClip, prompt: str, *, seed: int) -> Clip:
+        """The kept reference, changed as the control's name says; prompt and seed are not used."""
+        if adapter.clip is None:
+            raise StoreError("this adapter holds no clip: it belongs to another method")
+        return self.change(adapter.clip)
+
+    def load_adapter(self, folder: Path) -> KeptClip:
+        """The clip kept in a folder."""
+        return KeptClip.load(folder)
+
+    @staticmethod
+    def change(clip: Clip) -> Clip:
+        """What the control does to the reference."""
+        raise NotImplementedError
+
+
+class Copy(_PixelControl):
+    """The reference itself: perfect motion, and the wrong content (a ceiling of motion fidelity)."""
+
+    name: ClassVar[str] = "copy"
+
+    @staticmethod
+    def change(clip: Clip) -> Clip:
+        """The clip as it is."""
+        return Clip(clip.frames, clip.fps)
+
+
+class Frozen(_PixelControl):
+    """The reference's first frame, held: no motion at all (the floor of motion fidelity)."""
+
+    name: ClassVar[str] = "frozen"
+
+    @staticmethod
+    def change(clip: Clip) -> Clip:
+        """The first frame as often as the clip has frames."""
+        return Clip(np.repeat(clip.frames[:1], len(clip), axis=0), clip.fps)
+
+
+class Reversed(_PixelControl):
+    """The reference played backwards: as much motion, all of it wrong (what a signed metric must punish)."""
+
+    name: ClassVar[str] = "reversed"
+
+    @staticmethod
+    def change(clip: Clip) -> Clip:
+        """The frames in opposite order."""
+        return Clip(np.ascontiguousarray(clip.frames[::-1]), clip.fps)
