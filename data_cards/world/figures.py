@@ -44,8 +44,8 @@ class FigureMotion:
 
     angles: (M, T, 10) in the order of JOINTS. spread: (M, T), 1 = facing the camera (hips and shoulders apart), 0 = in
     profile. travel: (M, T) sideways position in scene units. lift: (M, T) height of the feet above the floor, in figure
-    heights. facing: (M,) +1 to the right, -1 to the left. height: (M,) scene units. floor: (M,) scene y. words of motion
-    each.
+    heights. facing: (M,) +1 to the right, -1 to the left. height and floor (its y): (M,) in scene units. words: a
+    phrase each.
     """
 
     angles: Array
