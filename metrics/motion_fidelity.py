@@ -1,0 +1,259 @@
+"""Motion fidelity, the headline: does the clip move as the reference does, camera with camera and thing with thing?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from motionbench.metric import Measurement, MetricInfo, MetricSetting, Sample
+
+from . import track_matching as tm
+from .motion_parts import Group, MotionParts, motion_to_parts
+from .track_matching import MOVING_RANGE, Array, Motion
+
+_LAGS = (1, 2, 4, 8)
+_KERNEL = 0.35  # of a group's radius: how far apart two places on a thing may lie and still be compared
+_MAX_PLACES = 48  # per side, at which two groups' fields are compared
+_REVERSED_PAIR = 0.7  # worth of an opposite motion as evidence that two groups correspond
+
+
+@dataclass(frozen=True)
+class Part:
+    """One compared part: kind `camera`, `group` or `scatter`, similarity in [-1, 1], weight = the larger amplitude."""
+
+    kind: str
+    similarity: float
+    weight: float
+    support: tuple[int, int]  # tracks in the generated clip and in the reference; 0 = no partner
+
+
+def motion_fidelity(generated: Motion, reference: Motion) -> tuple[float | None, list[Part]]:
+    """Amplitude-weighted mean likeness of the parts of two motions, in [-1, 1], and the parts; None: a still reference.
+
+    Every part is a velocity signal. Likeness of two: 2 <g, r> / (<g, g> + <r, r>), where the product sums displacements
+    over 1, 2, 4 and 8 steps (each divided by its length): 1 for equal, cos(angle) for rotated, 2s/(1+s^2) for s times
+    as far, 0 against stillness, -1 for opposite. Parts: the camera (pan, tilt, zoom, roll as a flow field), each group
+    of tracks that stays together (its field over its own normalized layout, relative to the camera), and all scattered
+    tracks as one. Groups are paired one to one; a part without partner counts 0 with its full weight, whichever side
+    it is on: unwanted drift and missing objects both cost.
+    Of the groupings tried, the one under which the two clips explain each other best (largest absolute value) is kept.
+    """
+    frames = min(generated.points.shape[1], reference.points.shape[1])
+    levels = zip(
+        motion_to_parts(tm.resample_motion(generated, frames)),
+        motion_to_parts(tm.resample_motion(reference, frames)),
+        strict=True,
+    )
+    best: tuple[float | None, list[Part]] = (None, [])
+    for g, r in levels:
+        parts = [part for part in _compare(g, r) if part.weight > 0]
+        if not _moves(r):
+            return None, parts
+        total = sum(part.weight for part in parts)
+        value = sum(part.weight * part.similarity for part in parts) / total
+        if best[0] is None or abs(value) > abs(best[0]) + 1e-9:
+            best = (value, parts)
+    return best
+
+
+def _compare(g: MotionParts, r: MotionParts) -> list[Part]:
+    return [_camera_part(g, r), *_group_parts(g, r), *_scatter_part(g, r)]
+
+
+def _moves(parts: MotionParts) -> bool:
+    return parts.n_moving > 0 or bool(np.any(_camera_signal(parts)))
+
+
+def _camera_signal(parts: MotionParts) -> Array:
+    """(1, T-1, 4) the camera's signal, faded to exactly 0 where its whole path stays within what counts as still."""
+    signal = parts.camera.signal
+    if not len(signal):
+        return signal[None]
+    reach = float(np.linalg.norm(np.cumsum(signal, axis=0), axis=1).max())
+    faded: Array = signal * np.clip(reach / MOVING_RANGE - 1, 0, 1)
+    return faded[None]
+
+
+def _camera_part(g: MotionParts, r: MotionParts) -> Part:
+    a, b = _camera_signal(g), _camera_signal(r)
+    wa, wb = g.camera.seen[None].astype(float), r.camera.seen[None].astype(float)
+    return Part(
+        "camera", _similarity(a, wa, b, wb), max(_amplitude(a, wa), _amplitude(b, wb)), (g.n_tracks, r.n_tracks)
+    )
+
+
+def _group_parts(g: MotionParts, r: MotionParts) -> list[Part]:
+    """One part per pair of groups, and one per group without partner."""
+    share_g, share_r = _grouped_share(g), _grouped_share(r)
+    weight_g = [share_g * _amplitude(x.steps, x.weights) for x in g.groups]
+    weight_r = [share_r * _amplitude(x.steps, x.weights) for x in r.groups]
+    s = np.array([[group_similarity(x, y) for y in r.groups] for x in g.groups]).reshape(len(g.groups), len(r.groups))
+    evidence = np.where(s >= 0, s, -_REVERSED_PAIR * s)
+    worth = np.maximum.outer(np.array(weight_g), np.array(weight_r)) if s.size else s
+    rows, columns = linear_sum_assignment(evidence * worth, maximize=True)
+    parts = [
+        Part("group", float(s[i, j]), float(worth[i, j]), (len(g.groups[i]), len(r.groups[j])))
+        for i, j in zip(rows, columns, strict=True)
+    ]
+    parts += [Part("group", 0.0, weight_g[i], (len(x), 0)) for i, x in enumerate(g.groups) if i not in rows]
+    parts += [Part("group", 0.0, weight_r[j], (0, len(x))) for j, x in enumerate(r.groups) if j not in columns]
+    return parts
+
+
+def _grouped_share(parts: MotionParts) -> float:
+    grouped = sum(len(group) for group in parts.groups)
+    return grouped / max(grouped + (len(parts.scatter) if parts.scatter else 0), 1)
+
+
+def _scatter_part(g: MotionParts, r: MotionParts) -> list[Part]:
+    """All tracks without a group as one part, matched one to one; its weight is its share of the moving tracks."""
+    if g.scatter is None and r.scatter is None:
+        return []
+    sides = [
+        0.0 if p.scatter is None else (1 - _grouped_share(p)) * _amplitude(p.scatter.steps, p.scatter.weights)
+        for p in (g, r)
+    ]
+    similarity = 0.0 if g.scatter is None or r.scatter is None else _scatter_similarity(g.scatter, r.scatter)
+    support = (len(g.scatter) if g.scatter else 0, len(r.scatter) if r.scatter else 0)
+    return [Part("scatter", similarity, max(sides), support)]
+
+
+def _scatter_similarity(g: Group, r: Group) -> float:
+    cross = np.zeros((len(g), len(r)))
+    energy_g, energy_r = np.zeros(len(g)), np.zeros(len(r))
+    for lag in _lags(g.steps.shape[1]):
+        dg, wg = _lagged(g.steps, g.weights, lag)
+        dr, wr = _lagged(r.steps, r.weights, lag)
+        scale = 1 / (lag**2 * dg.shape[1])
+        flat_g, flat_r = (dg * wg[..., None]).reshape(len(g), -1), (dr * wr[..., None]).reshape(len(r), -1)
+        cross += scale * flat_g @ flat_r.T
+        energy_g += scale * (flat_g**2).sum(1)
+        energy_r += scale * (flat_r**2).sum(1)
+    rows, columns = linear_sum_assignment(cross, maximize=True)
+    total = energy_g.sum() + energy_r.sum()
+    return float(2 * cross[rows, columns].sum() / total) if total > 0 else 0.0
+
+
+def group_similarity(a: Group, b: Group) -> float:
+    """Likeness of two groups' motion fields over their normalized layouts, in [-1, 1], symmetric.
+
+    Both fields are smoothed by the same kernel and read at the same places (those of both groups' tracks), so neither
+    the number of tracks nor the size or place of the thing matters; its parts are compared with the same parts.
+    """
+    places = np.concatenate([_places(a), _places(b)])
+    fa, wa = _field(a, places)
+    fb, wb = _field(b, places)
+    # both sides count alike, however many places each gave
+    side = np.repeat([1 / min(len(a), _MAX_PLACES), 1 / min(len(b), _MAX_PLACES)], [len(_places(a)), len(_places(b))])
+    return _similarity(fa, wa, fb, wb, side)
+
+
+def _places(group: Group) -> Array:
+    n = len(group)
+    if n <= _MAX_PLACES:
+        return group.layout
+    chosen: Array = group.layout[np.linspace(0, n - 1, _MAX_PLACES).round().astype(int)]
+    return chosen
+
+
+def _field(group: Group, places: Array) -> tuple[Array, Array]:
+    """Steps (P, T-1, 2) and validity (P, T-1) of the group's smoothed field at places (P, 2)."""
+    square = ((places[:, None] - group.layout[None]) ** 2).sum(-1)
+    kernel = np.exp(-(square - square.min(1, keepdims=True)) / (2 * _KERNEL**2))
+    mass = kernel @ group.weights
+    steps = np.einsum("pn,ntc->ptc", kernel, group.steps) / np.maximum(mass, 1e-9)[..., None]
+    return steps, (mass > 0.05 * kernel.sum(1, keepdims=True)).astype(float)
+
+
+def _lags(steps: int) -> tuple[int, ...]:
+    return tuple(lag for lag in _LAGS if lag <= steps)
+
+
+def _lagged(steps: Array, weights: Array, lag: int) -> tuple[Array, Array]:
+    """Displacement over `lag` steps (..., T-lag, C), and 1 where every step of it was seen."""
+    total = np.cumsum(np.pad(steps, [(0, 0), (1, 0), (0, 0)]), axis=1)
+    seen = np.cumsum(np.pad(weights, [(0, 0), (1, 0)]), axis=1)
+    return total[:, lag:] - total[:, :-lag], (seen[:, lag:] - seen[:, :-lag] > lag - 0.5).astype(float)
+
+
+def _similarity(a: Array, wa: Array, b: Array, wb: Array, side: Array | None = None) -> float:
+    """2 <a, b> / (<a, a> + <b, b>) of signals (P, T-1, C), where both are seen (P, T-1); side: (P,) weights."""
+    joint = wa * wb
+    cross = own = 0.0
+    for lag in _lags(a.shape[1]):
+        da, valid = _lagged(a, joint, lag)
+        db, _ = _lagged(b, joint, lag)
+        if side is not None:
+            valid = valid * side[:, None]
+        scale = 1 / (lag**2 * max(valid.sum(), 1e-12))
+        cross += scale * float((da * db * valid[..., None]).sum())
+        own += scale * float(((da**2 + db**2) * valid[..., None]).sum())
+    return 2 * cross / own if own > 0 else 0.0
+
+
+def _amplitude(steps: Array, weights: Array) -> float:
+    """Root mean square displacement per step over the lags, in diagonals."""
+    total = 0.0
+    lags = _lags(steps.shape[1])
+    for lag in lags:
+        d, valid = _lagged(steps, weights, lag)
+        total += float(((d**2).sum(-1) * valid).sum()) / (lag**2 * max(valid.sum(), 1e-12))
+    return float(np.sqrt(total / max(len(lags), 1)))
+
+
+class MotionFidelity:
+    """Headline: likeness of motion to the reference, camera with camera and group with group, size and place aside."""
+
+    info: ClassVar[MetricInfo] = MetricInfo(
+        name="motion_fidelity",
+        version=1,
+        unit="",
+        range=(-1.0, 1.0),
+        better="higher",
+        source="this project; starts from Yatim et al., arXiv:2311.17009, Section 5.1",
+        summary="likeness of motion, camera with camera and group with group: 1 same, 0 still, -1 opposite",
+    )
+
+    @classmethod
+    def create(cls, setting: MetricSetting) -> Self:
+        return cls()
+
+    def measure(self, sample: Sample) -> Measurement:
+        generated = tm.tracks_to_motion(sample.tracks(sample.generated))
+        reference = tm.tracks_to_motion(sample.tracks(sample.reference))
+        if not len(reference.points):
+            return Measurement(None, "no track of the reference survives")
+        value, parts = motion_fidelity(generated, reference)
+        details = {**track_details(generated, reference), "parts": [_part_to_json(part) for part in parts]}
+        if value is None:
+            return Measurement(None, "static reference", details)
+        note = "" if len(generated.points) else "no track of the generated clip survives"
+        return Measurement(value, note, details)
+
+
+def track_details(generated: Motion, reference: Motion) -> dict[str, Any]:
+    """The track-level companions: mf, mf_match, direction cosine, log2 speed ratio, moving ratio and counts."""
+    frames = min(generated.points.shape[1], reference.points.shape[1])
+    generated, reference = tm.resample_motion(generated, frames), tm.resample_motion(reference, frames)
+    n_generated, n_reference = len(tm.moving(generated).points), len(tm.moving(reference).points)
+    return {
+        "mf": tm.mf(generated, reference),
+        "mf_match": tm.mf_match(generated, reference),
+        "direction_cosine": tm.direction_cosine(generated, reference),
+        "speed_ratio_log2": tm.log_speed_ratio(generated, reference),
+        "moving_ratio": n_generated / n_reference if n_reference else None,
+        "tracks": [len(generated.points), len(reference.points)],
+        "moving_tracks": [n_generated, n_reference],
+    }
+
+
+def _part_to_json(part: Part) -> dict[str, Any]:
+    return {
+        "kind": part.kind,
+        "similarity": round(part.similarity, 4),
+        "weight": round(part.weight, 5),
+        "tracks": list(part.support),
+    }
