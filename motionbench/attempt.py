@@ -7,6 +7,7 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -48,6 +49,19 @@ def describe(error: BaseException) -> str:
         return text
     frames = traceback.extract_tb(error.__traceback__)
     return f"{text} (at {Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else text
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a failed record says. It holds no exception: a traceback would keep the attempt's tensors alive."""
+
+    reason: Reason
+    text: str
+
+    @classmethod
+    def of(cls, error: BaseException) -> Failure:
+        """The failure that an error amounts to."""
+        return cls(classify(error), describe(error))
 
 
 @contextmanager

@@ -85,6 +85,8 @@ class ResultStore:
                     "created": now(),
                 }
             self._refuse_other(held["configuration"], configuration)
+            if held["environment"].get("git") != environment.get("git"):
+                logger.warning("%s was begun at another state of the code; see git in its run.json", self.folder)
             if held.get("selection") != selection:
                 write_json(self._run, {**held, "selection": selection})
         return str(held["run_id"])

@@ -1,0 +1,177 @@
+"""RunPlan: what a run is asked to do, and the units of work that it falls into."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Literal
+
+import motionbench
+from motionbench import registry
+from motionbench.case import Case, Category
+from motionbench.device import check_dtype, resolve_device
+from motionbench.errors import ConfigError
+from motionbench.files import hash_json
+from motionbench.split import Split, read_split
+
+Engine = Literal["local", "ray"]
+NO_BACKBONE = "none"  # in the records of methods that work on pixels
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """One method on one split.
+
+    config: an instance of the method's Config; None = its defaults. categories: empty = all.
+    limit: references per category. device: `auto`, `cpu`, `cuda[:i]`. shard: (i, n), the i-th of n parts, 1-based.
+    timeout_seconds: for one fit or one generation.
+    Results depend on method, config, backbone, split, device type and dtype; the rest only says which cases, and how.
+    """
+
+    method: str
+    config: Any = None
+    backbone: str = "tiny"
+    split: str = "mini"
+    categories: tuple[Category, ...] = ()
+    limit: int | None = None
+    seeds: tuple[int, ...] = (0,)
+    device: str = "auto"
+    dtype: str = "float32"
+    shard: tuple[int, int] = (1, 1)
+    engine: Engine = "local"
+    retry_failed: bool = False
+    keep_adapters: bool = True
+    timeout_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise ConfigError(f"limit must be at least 1, got {self.limit}")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise ConfigError(f"seeds must be given and differ, got {self.seeds}")
+        if not 1 <= self.shard[0] <= self.shard[1]:
+            raise ConfigError(f"shard i/n needs 1 <= i <= n, got {self.shard[0]}/{self.shard[1]}")
+
+    @property
+    def config_hash(self) -> str:
+        """16 hex digits that change with any field of the method's configuration."""
+        return hash_json(config_to_json(self.config))
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """(i, n) from `i/n`, 1-based: `1/4` to `4/4`. Raises ConfigError."""
+    match = re.fullmatch(r"(\d+)/(\d+)", text.strip())
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise ConfigError(f"shard must be i/n with 1 <= i <= n, such as 1/4, got {text!r}")
+    return int(match[1]), int(match[2])
+
+
+def config_to_json(config: Any) -> Any:
+    """A method's configuration as JSON values: dataclasses become objects, enums their values, paths strings."""
+    if config is None:
+        return {}
+    if dataclasses.is_dataclass(config) and not isinstance(config, type):
+        return {f.name: config_to_json(getattr(config, f.name)) for f in dataclasses.fields(config)}
+    if isinstance(config, Enum):
+        return config.value
+    if isinstance(config, Path):
+        return str(config)
+    if isinstance(config, dict):
+        return {str(key): _value_to_json(value) for key, value in config.items()}
+    if isinstance(config, list | tuple):
+        return [_value_to_json(value) for value in config]
+    return config
+
+
+def _value_to_json(value: Any) -> Any:
+    return None if value is None else config_to_json(value)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The work that one fitted adapter serves: the cases of one reference under one seed."""
+
+    reference_id: str
+    seed: int
+    cases: tuple[Case, ...]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A plan whose names have been looked up: a Method class, a device, and the configuration that run.json keeps."""
+
+    plan: RunPlan
+    split: Split
+    method_class: Any
+    device: str
+    configuration: dict[str, Any] = field(repr=False)
+
+    @property
+    def backbone(self) -> str:
+        """The backbone's name as records carry it."""
+        return str(self.configuration["backbone"])
+
+    @property
+    def config_hash(self) -> str:
+        """The hash of the method's configuration as records carry it."""
+        return str(self.configuration["config_hash"])
+
+    def selection(self) -> dict[str, Any]:
+        """Which cases were asked for, as run.json keeps it; `split` is what `read_split` takes."""
+        plan = self.plan
+        return {
+            "split": plan.split if not Path(plan.split).exists() else str(Path(plan.split).resolve()),
+            "categories": [str(category) for category in plan.categories],
+            "limit": plan.limit,
+            "seeds": list(plan.seeds),
+        }
+
+    def units(self) -> list[Unit]:
+        """The units of this plan's shard, by reference id and seed; the whole list is cut, whatever is done already."""
+        index, count = self.plan.shard
+        cases = sorted(self.split.select(self.plan.categories, self.plan.limit), key=lambda case: case.id)
+        groups = [(key, tuple(group)) for key, group in groupby(cases, key=lambda case: case.reference_id)]
+        units = [Unit(key, seed, group) for key, group in groups for seed in sorted(self.plan.seeds)]
+        return units[index - 1 :: count]
+
+    def key(self, case: Case, seed: int) -> str:
+        """The record's key: 16 hex digits of all that determines the result.
+
+        The split's name and revision are not in it: adding a case to a split changes no other case's result.
+        """
+        made_by = {k: v for k, v in self.configuration.items() if k not in ("split", "split_revision")}
+        asked = {"id": case.id, "sha256": case.sha256, "caption": case.caption, "prompt": case.prompt, "seed": seed}
+        return hash_json({"by": made_by, "of": asked})
+
+
+def resolve(plan: RunPlan) -> Job:
+    """Looks up all names of a plan. Raises MotionBenchError if one is unknown, before anything is computed."""
+    method_class = registry.load("methods", plan.method)
+    uses_backbone = bool(method_class.contract.uses_backbone)
+    config = method_class.Config() if plan.config is None else plan.config
+    plan = dataclasses.replace(plan, config=config, method=method_class.name)
+    split = read_split(plan.split)
+    device = resolve_device(plan.device, needs_torch=uses_backbone)
+    configuration = {
+        "method": plan.method,
+        "config": config_to_json(config),
+        "config_hash": plan.config_hash,
+        "backbone": plan.backbone if uses_backbone else NO_BACKBONE,
+        "backbone_revision": backbone_revision(plan.backbone) if uses_backbone else None,
+        "split": split.name,
+        "split_revision": split.revision,
+        "device_type": device.partition(":")[0],
+        "dtype": check_dtype(plan.dtype),
+        "motionbench_version": motionbench.__version__,
+    }
+    return Job(plan, split, method_class, device, configuration)
+
+
+def backbone_revision(name: str) -> str | None:
+    """What a backbone's factory says of its weights by `revision()`, if it can: other weights, other results."""
+    revision: Callable[[], str] | None = getattr(registry.load("backbones", name), "revision", None)
+    return None if revision is None else str(revision())
