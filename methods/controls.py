@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -16,6 +14,8 @@ from motionbench.clip import Clip
 from motionbench.errors import StoreError
 from motionbench.method import InputContract, Setting
 from motionbench.seeds import derive_seed
+
+from .adapter_folder import MARK, new_adapter_folder
 
 
 @dataclass(frozen=True)
@@ -39,27 +39,13 @@ class KeptClip:
 
     def save(self, folder: Path) -> None:
         """Write `frames.safetensors` and `adapter.json`, in full or not at all. Raises StoreError."""
-        from safetensors import SafetensorError
         from safetensors.numpy import save_file
 
-        draft = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
-        try:
-            if folder.exists() and any(folder.iterdir()) and not (folder / "adapter.json").exists():
-                raise StoreError(f"{folder} is not empty and holds no adapter; give another folder")
-            shutil.rmtree(draft, ignore_errors=True)
-            draft.mkdir(parents=True)
+        with new_adapter_folder(folder) as draft:
             if self.clip is not None:
                 save_file({"frames": np.ascontiguousarray(self.clip.frames)}, draft / "frames.safetensors")
             fps = None if self.clip is None else self.clip.fps
-            (draft / "adapter.json").write_text(
-                json.dumps({"schema": 1, "method": "control", "fps": fps}) + "\n", "utf-8"
-            )
-            if folder.exists():
-                shutil.rmtree(folder)
-            draft.replace(folder)
-        except (OSError, SafetensorError) as error:
-            shutil.rmtree(draft, ignore_errors=True)
-            raise StoreError(f"cannot write the adapter to {folder}: {error}") from error
+            (draft / MARK).write_text(json.dumps({"schema": 1, "method": "control", "fps": fps}) + "\n", "utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> KeptClip:
@@ -68,7 +54,7 @@ class KeptClip:
         from safetensors.numpy import load_file
 
         try:
-            fps = json.loads((folder / "adapter.json").read_text("utf-8"))["fps"]
+            fps = json.loads((folder / MARK).read_text("utf-8"))["fps"]
             return cls(None if fps is None else Clip(load_file(folder / "frames.safetensors")["frames"], fps))
         except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
             raise StoreError(f"cannot read an adapter from {folder}: {error!r}") from error

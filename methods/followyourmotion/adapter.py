@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from torch import Tensor
 
 from motionbench.errors import StoreError
 
+from ..adapter_folder import MARK, new_adapter_folder
 from .config import Config
 from .heads import HeadScores
 from .lora import lora_config
@@ -44,21 +43,10 @@ class MotionAdapter:
 
         Raises StoreError if it cannot be written, or if `folder` holds something that is no adapter.
         """
-        draft = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
-        try:
-            if folder.exists() and any(folder.iterdir()) and not (folder / "adapter.json").exists():
-                raise StoreError(f"{folder} is not empty and holds no adapter; give another folder")
-            shutil.rmtree(draft, ignore_errors=True)
+        with new_adapter_folder(folder) as draft:
             self._write(draft)
-            if folder.exists():
-                shutil.rmtree(folder)
-            draft.replace(folder)
-        except (OSError, SafetensorError) as error:
-            shutil.rmtree(draft, ignore_errors=True)
-            raise StoreError(f"cannot write the adapter to {folder}: {error}") from error
 
     def _write(self, folder: Path) -> None:
-        folder.mkdir(parents=True)
         for branch, weights in self.loras.items():
             lora_config(branch, self.config.rank, self.config.lora_scale).save_pretrained(str(folder / branch))
             save_file(weights, folder / branch / "adapter_model.safetensors", metadata={"format": "pt"})
@@ -71,13 +59,13 @@ class MotionAdapter:
             "scores": None if self.scores is None else self.scores.to_json(),
             "branches": sorted(self.loras),
         }
-        (folder / "adapter.json").write_text(json.dumps(values, indent=1) + "\n", "utf-8")
+        (folder / MARK).write_text(json.dumps(values, indent=1) + "\n", "utf-8")
 
 
 def load_adapter(folder: Path) -> MotionAdapter:
     """The adapter that `MotionAdapter.save` wrote. Raises StoreError naming what is missing or of another schema."""
     try:
-        values = json.loads((folder / "adapter.json").read_text("utf-8"))
+        values = json.loads((folder / MARK).read_text("utf-8"))
         if values["schema"] != SCHEMA or values["method"] != "followyourmotion":
             raise StoreError(f"{folder}: not a followyourmotion adapter of schema {SCHEMA}")
         settings = values["config"] | {"head_times": tuple(values["config"]["head_times"])}

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
-from motionbench.errors import ConfigError, StoreError
+from motionbench.errors import ConfigError
+from motionbench.files import write_atomically
 
 from .adapter import MotionAdapter
 from .split import BRANCHES, BranchName, head_channels
@@ -26,14 +25,7 @@ def export_lora(adapter: MotionAdapter, path: Path, *, width: int, branches: tup
     Raises ConfigError if the adapter cannot be written so (`isolate_norm` is no LoRA), StoreError if the disk refuses.
     """
     weights = ordinary_lora(adapter, width=width, branches=branches)
-    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(weights, draft, metadata={"format": "pt"})
-        draft.replace(path)
-    except (OSError, SafetensorError) as error:
-        draft.unlink(missing_ok=True)
-        raise StoreError(f"cannot write the LoRA to {path}: {error}") from error
+    write_atomically(path, save(weights, metadata={"format": "pt"}))
 
 
 def ordinary_lora(

@@ -77,7 +77,7 @@ def load_lora(
 
 
 def merge_lora(layers: nn.ModuleList, branch: BranchName) -> None:
-    """Add a frozen branch's LoRA to the branch's own weights, so that it costs nothing from here on.
+    """Add a frozen branch's LoRA to the branch's own weights, so that it costs nothing until another one is added.
 
     Only in float32 and with the model's own norm: bfloat16 would round the small change away, and `isolate_norm`
     must tell the untouched projection from the tuned one.

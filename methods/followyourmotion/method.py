@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -22,6 +22,7 @@ from ..backbones.backbone import Backbone
 from .adapter import MotionAdapter, load_adapter
 from .config import PRESETS, default_config
 from .config import Config as FymConfig
+from .export import export_lora
 from .heads import HeadScores, score_heads
 from .lora import add_lora, load_lora, lora_weights, merge_lora
 from .rope import placed_rope
@@ -58,13 +59,14 @@ class FollowYourMotion:
         config, backbone = self.config, self.backbone
         clip = backbone.prepare(reference)
         text = backbone.encode_text([caption])
-        scores = self.score_heads(clip, text, seed=seed) if config.decouple else None
+        scores = self.score_heads([(clip, caption)], seed=seed) if config.decouple else None
         temporal = self._assignment(scores)
         with self._split(temporal) as layers, self._checkpointing(), placed_rope(backbone.transformer) as rope:
             if config.decouple:
                 self._fit_spatial(layers, clip, text, seed)
             generator = _generator(seed, "temporal")
             parameters = self._add_lora(layers, "temporal", generator)
+            merge_lora(layers, "spatial")  # only now: PEFT undoes a merge when another adapter is added
             views = excerpts(backbone, clip, config, generator)
             train_temporal(backbone, rope, views, text, parameters, config, generator, self.setting.report)
             loras = {branch: weights for branch in BRANCHES if (weights := lora_weights(layers, branch))}
@@ -88,28 +90,38 @@ class FollowYourMotion:
         """The adapter that `save` wrote into a folder. Raises StoreError."""
         return load_adapter(folder)
 
-    def score_heads(self, clip: Clip, text: Tensor, *, seed: int) -> HeadScores:
-        """Similarities of every head's attention with the pseudo maps, on a prepared clip and its caption."""
-        config = self.config
-        clips = [(self.backbone.encode(clip), text)]
-        return score_heads(
-            self.backbone, clips, config.head_times, config.head_draws, _generator(seed, "heads"), self.setting.report
-        )
+    def export(self, adapter: MotionAdapter, path: Path) -> None:
+        """Write what `generate` samples with as one LoRA file that `diffusers.WanPipeline.load_lora_weights` takes.
+
+        Raises ConfigError where no LoRA file can hold it (`isolate_norm`), StoreError if the disk refuses.
+        """
+        width = int(self.backbone.transformer.config.attention_head_dim)
+        export_lora(adapter, path, width=width, branches=self._active)
+
+    def score_heads(self, clips: Sequence[tuple[Clip, str]], *, seed: int) -> HeadScores:
+        """Similarities of every head's attention with the pseudo maps, on prepared clips with their captions."""
+        config, backbone = self.config, self.backbone
+        encoded = [(backbone.encode(clip), backbone.encode_text([caption])) for clip, caption in clips]
+        generator = _generator(seed, "heads")
+        return score_heads(backbone, encoded, config.head_times, config.head_draws, generator, self.setting.report)
 
     @contextmanager
     def tuned(self, adapter: MotionAdapter) -> Iterator[Backbone]:
         """The backbone with an adapter's branches active (`branches_at_inference`); untouched again on leaving."""
         if adapter.backbone != self.backbone.name:
             raise ConfigError(f"adapter of backbone {adapter.backbone} cannot run on {self.backbone.name}")
-        wanted = BRANCHES if self.config.branches_at_inference == "both" else ("temporal",)
         with self._split(adapter.temporal, isolate_norm=adapter.config.isolate_norm) as layers:
-            for branch in wanted:
+            for branch in self._active:
                 if branch in adapter.loras:
                     rank, scale = adapter.config.rank, adapter.config.lora_scale
                     load_lora(layers, branch, adapter.loras[branch], rank=rank, scale=scale)
-            for branch in wanted:
+            for branch in self._active:
                 merge_lora(layers, branch)
             yield self.backbone
+
+    @property
+    def _active(self) -> tuple[BranchName, ...]:
+        return BRANCHES if self.config.branches_at_inference == "both" else ("temporal",)
 
     def _assignment(self, scores: HeadScores | None) -> NDArray[np.bool_]:
         shape = self.backbone.transformer.config

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from motionbench.clip import Clip
+from motionbench.clip import Clip, nearest_indices
 from motionbench.errors import ShapeError
 
 from ..backbones.backbone import Backbone
@@ -38,7 +38,7 @@ def choose_frames(total: int, keep: int, choice: FrameChoice, generator: torch.G
     if not 1 < keep <= total:
         raise ShapeError(f"cannot choose {keep} of {total} frames; set sparse_frames between 2 and {total}")
     if choice == "uniform":
-        return [round(i * (total - 1) / (keep - 1)) for i in range(keep)]
+        return [int(i) for i in nearest_indices(total, keep)]
     u = torch.rand(keep, generator=generator, dtype=torch.float64).tolist()
     if choice == "offset":
         return [int((i + u[0]) * total / keep) for i in range(keep)]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from motionbench.methods.followyourmotion.config import PRESETS, Config, default_config
-from motionbench.methods.followyourmotion.export import export_lora, ordinary_lora
+from motionbench.methods.followyourmotion.export import ordinary_lora
 from motionbench.methods.followyourmotion.losses import denoise_loss, motion_loss
 from motionbench.methods.followyourmotion.method import FollowYourMotion
 from motionbench.methods.followyourmotion.sampling import choose_frames, excerpts
@@ -280,6 +280,8 @@ def test_an_adapter_comes_back_from_disk_as_it_was(fitted, tmp_path):
 def test_bad_folders_are_typed_errors(fitted, tmp_path):
     made, adapter = fitted
     (tmp_path / "file").write_text("x")
+    with pytest.raises(StoreError, match="cannot create"):
+        made.export(adapter, tmp_path / "file" / "lora.safetensors")
     with pytest.raises(StoreError, match="cannot write"):
         adapter.save(tmp_path / "file" / "a")
     (tmp_path / "mine").mkdir()
@@ -314,8 +316,7 @@ def test_the_exported_file_gives_the_same_velocity_in_a_plain_wan_pipeline(fitte
         untouched = made.backbone.velocity(x, t, text)
         with made.tuned(loud):
             expected = made.backbone.velocity(x, t, text)
-    wanted = ("spatial", "temporal") if branches == "both" else ("temporal",)
-    export_lora(loud, tmp_path / "lora.safetensors", width=12, branches=wanted)
+    made.export(loud, tmp_path / "lora.safetensors")
     pipeline = WanPipeline(
         tokenizer=None,
         text_encoder=None,

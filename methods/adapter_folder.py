@@ -1,0 +1,41 @@
+"""A folder for an adapter that is there in full or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from motionbench.errors import StoreError
+from motionbench.files import store_error
+
+MARK = "adapter.json"
+
+
+@contextmanager
+def new_adapter_folder(folder: Path) -> Iterator[Path]:
+    """A draft to write into, which takes the place of `folder` when the block ends; any error leaves `folder` alone.
+
+    The draft must get a file `adapter.json`: only folders that have one, or are empty, are ever replaced.
+    Raises StoreError if the disk refuses, or if `folder` holds something else.
+    """
+    from safetensors import SafetensorError
+
+    draft = folder.with_name(f".{folder.name}.{os.getpid()}.draft.tmp")
+    try:
+        if folder.exists() and not (folder / MARK).exists() and any(folder.iterdir()):
+            raise StoreError(f"{folder} is not empty and holds no adapter; give another folder")
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        yield draft
+        if folder.exists():
+            shutil.rmtree(folder)
+        draft.replace(folder)
+    except OSError as error:
+        raise store_error("write the adapter to", folder, error) from error
+    except SafetensorError as error:  # its own type for a full disk
+        raise StoreError(f"cannot write the adapter to {folder}: {error}; free space and repeat") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
