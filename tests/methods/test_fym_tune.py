@@ -1,0 +1,113 @@
+"""The search for settings: trials, shards, resuming, and the table."""
+
+from __future__ import annotations
+
+import json
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from motionbench.methods.followyourmotion import tune
+from stand_in import StandIn, moving_square
+from typer.testing import CliRunner
+
+from motionbench import registry
+from motionbench.case import Case, Category, Level
+from motionbench.errors import ConfigError
+from motionbench.metric import Measurement, MetricInfo
+from motionbench.split import write_manifest
+from motionbench.tracks import Tracks
+
+QUICK = {"rank": 2, "spatial_steps": 2, "temporal_steps": 2, "sparse_frames": 5, "head_times": [0.5], "head_alpha": 0.8}
+
+
+class Still:
+    """A tracker for which nothing moves."""
+
+    name: ClassVar[str] = "still"
+    version: ClassVar[int] = 1
+
+    @classmethod
+    def create(cls, device):
+        return cls()
+
+    def track(self, clip, queries):
+        points = np.repeat(queries[:, None], len(clip), axis=1).astype(np.float32)
+        return Tracks(points, np.ones(points.shape[:2], bool), clip.height, clip.width)
+
+
+class Brightness:
+    """How bright the generated clip is: enough to see that clips reach the metric."""
+
+    info = MetricInfo("brightness", 1, "", (0, 1), "higher", "", "")
+
+    @classmethod
+    def create(cls, setting):
+        return cls()
+
+    def measure(self, sample):
+        assert sample.generated.frames.shape == sample.reference.frames.shape
+        assert sample.tracks(sample.generated).points.shape == (400, 9, 2)
+        return Measurement(float(sample.generated.frames.mean()) / 255)
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch):
+    plugins = {"backbones": lambda s: StandIn(), "trackers": Still, "metrics": Brightness}
+    monkeypatch.setattr(registry, "load", lambda group, name: plugins[group])
+    monkeypatch.setenv("MOTIONBENCH_CACHE", str(tmp_path / "cache"))
+    cases = []
+    for i, category in enumerate((Category.CAMERA, Category.HUMAN), 1):
+        digest = moving_square(9, 16).write(tmp_path / f"{i}.mp4")
+        case_id = f"{category}/9001/1"
+        cases.append(Case(case_id, category, f"{i}.mp4", digest, "a square", "a disc", Level.SCENE, "CC0-1.0", "test"))
+    write_manifest(tmp_path / "manifest.jsonl", cases)
+    trials = [
+        {"name": "one", "set": QUICK, "sample": {"both": {}, "temporal": {"branches_at_inference": "temporal"}}},
+        {"name": "hot", "set": {**QUICK, "spatial_lr": 1e30, "temporal_lr": 1e30, "max_grad_norm": 0}},
+    ]
+    (tmp_path / "configs.json").write_text(json.dumps(trials))
+
+    def run(*more):
+        options = ["--split", tmp_path, "--out", tmp_path / "out.jsonl", "--device", "cpu", *more]
+        return CliRunner().invoke(tune.app, ["run", str(tmp_path / "configs.json"), *map(str, options)])
+
+    return run
+
+
+def lines_of(tmp_path):
+    return [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+
+
+def test_shards_cover_every_trial_once_and_a_second_run_adds_nothing(call, tmp_path):
+    for shard in ("1/2", "2/2", "1/1"):
+        result = call("--shard", shard)
+        assert result.exit_code == 0, result.output
+    found = [(line["trial"], line["sample"], line["case"]) for line in lines_of(tmp_path)]
+    cases = ("camera/9001/1", "human/9001/1")
+    assert sorted(found) == sorted(
+        [(*k, c) for c in cases for k in (("one", "both"), ("one", "temporal"), ("hot", ""))]
+    )
+    good = [line for line in lines_of(tmp_path) if line["trial"] == "one"]
+    assert all(0 < line["scores"]["brightness"] < 1 for line in good)
+    hot = [line for line in lines_of(tmp_path) if line["trial"] == "hot"]
+    assert all("NotFiniteError" in line["notes"]["error"] for line in hot)
+    rows = CliRunner().invoke(tune.app, ["table", str(tmp_path / "out.jsonl")]).stdout.splitlines()
+    assert len(rows) == 2
+    assert "n=2" in rows[0]
+
+
+def test_the_table_is_a_macro_mean_best_first():
+    def line(trial, category, value):
+        return {"trial": trial, "sample": "s", "category": category, "scores": {"m": value}}
+
+    found = [("a", "human", 0.0), ("a", "human", 0.0), ("a", "camera", 0.6), ("b", "human", 0.9), ("b", "camera", None)]
+    rows = tune.to_rows([line(*values) for values in found])
+    assert rows[0].startswith("b/s")
+    assert "+0.300 n=3 | camera +0.600  human +0.000" in rows[1]
+
+
+def test_a_trial_with_an_unknown_setting_is_named(tmp_path):
+    (tmp_path / "c.json").write_text('[{"name": "odd", "set": {"rnk": 3}}]')
+    with pytest.raises(ConfigError, match=r"odd.*rnk"):
+        tune.read_trials(tmp_path / "c.json", "tiny")
