@@ -6,7 +6,7 @@ import difflib
 import math
 import types
 from collections.abc import Sequence
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, fields
 from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -88,11 +88,6 @@ def parse_value(annotation: Any, text: str) -> Any:
     raise ValueError(f"a value of type {annotation} cannot be given on the command line; write a preset")
 
 
-def config_to_json(config: Any) -> dict[str, Any]:
-    """A config dataclass as JSON values: enums by value, paths as text, tuples as lists. The same on every machine."""
-    return {key: _plain(value) for key, value in asdict(config).items()}
-
-
 def describe(config: type) -> list[tuple[str, str, str]]:
     """(key, type, default) of every field that `--set` takes, in the order of the dataclass."""
     hints = get_type_hints(config)
@@ -156,18 +151,6 @@ def _parse_number(kind: type[int] | type[float], text: str) -> int | float:
         raise ValueError(f"expected {kind.__name__}, got {text!r}") from None
     if not math.isfinite(value):
         raise ValueError(f"expected a finite {kind.__name__}, got {text!r}")
-    return value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, Path):
-        return value.as_posix()
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
     return value
 
 

@@ -6,15 +6,20 @@ or published like a run. Controls cost no backbone, and their clips do not depen
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import replace
 
 from motionbench import registry
 from motionbench.config import build_config
+from motionbench.errors import PluginError, UnknownNameError
 from motionbench.metric import MetricInfo
+from motionbench.plan import RunPlan
 from motionbench.record import Record
-from motionbench.runner import Observer, RunPlan, run
+from motionbench.runner import Observer, run
 from motionbench.store import ResultStore
+
+logger = logging.getLogger(__name__)
 
 FOLDER = "controls"
 
@@ -45,6 +50,10 @@ def run_controls(plan: RunPlan, store: ResultStore, infos: Iterable[MetricInfo],
 
 
 def _run_control(plan: RunPlan, store: ResultStore, name: str, observer: Observer) -> list[Record]:
-    config = build_config(registry.load("methods", name), backbone=plan.backbone)
+    try:
+        config = build_config(registry.load("methods", name), backbone=plan.backbone)
+    except (UnknownNameError, PluginError) as error:  # a broken plugin costs a column of the table, not the run
+        logger.warning("control %s is left out: %s", name, error)
+        return []
     control = replace(plan, method=name, config=config, seeds=plan.seeds[:1], keep_adapters=False)
     return list(run(control, ResultStore(store.folder / FOLDER / name), observer=observer).records)

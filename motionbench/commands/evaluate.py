@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import typer
 
+from motionbench import registry
 from motionbench.commands import options
 from motionbench.commands.planning import default_folder, generate, make_plan
 from motionbench.commands.scoring import publish, score_all, to_metrics
 from motionbench.controls import run_controls
+from motionbench.device import resolve_device
 from motionbench.progress import Bars
-from motionbench.registry import resolve
 from motionbench.scorer import ScorePlan, metric_infos
 from motionbench.store import ResultStore
 
@@ -60,7 +61,9 @@ def evaluate(
         adapters=adapters,
     )
     # Metrics and tracker are looked up first: a misspelled name must not cost the minutes of a run.
-    score_plan = ScorePlan(to_metrics(metrics), resolve("trackers", tracker), plan.device, plan.shard)
+    score_plan = ScorePlan(
+        to_metrics(metrics), registry.resolve("trackers", tracker), resolve_device(device), plan.shard
+    )
     infos = metric_infos(score_plan.metrics)
     store = ResultStore(out or default_folder(plan))
     records = generate(plan, store)

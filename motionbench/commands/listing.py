@@ -8,7 +8,6 @@ import typer
 
 from motionbench import registry
 from motionbench.commands.output import print_json, print_pairs
-from motionbench.split import read_split, split_names
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -68,11 +67,15 @@ def splits(as_json: Json = False) -> None:
     Example:
     motionbench list splits
     """
+    from motionbench.split import split_names  # needs numpy, which the other lists can do without
+
     lines = {name: _describe_split(name) for name in split_names()}
     _print(lines, as_json)
 
 
 def _describe_split(name: str) -> str:
+    from motionbench.split import read_split
+
     split = read_split(name)
     references = len({case.reference_id for case in split.cases})
     categories = ", ".join(sorted({case.category.value for case in split.cases}))

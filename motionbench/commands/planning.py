@@ -7,11 +7,11 @@ from pathlib import Path
 from motionbench import registry
 from motionbench.commands.options import to_categories, to_choice
 from motionbench.config import build_config
-from motionbench.device import resolve_device
 from motionbench.files import hash_json
+from motionbench.plan import RunPlan, parse_shard, resolve
 from motionbench.progress import Bars
 from motionbench.record import Record
-from motionbench.runner import RunPlan, parse_shard, run
+from motionbench.runner import run
 from motionbench.store import ResultStore
 
 
@@ -32,10 +32,10 @@ def make_plan(
     engine: str,
     adapters: bool,
 ) -> RunPlan:
-    """The plan that the words stand for. Raises ConfigError, UnknownNameError or PluginError."""
+    """The plan that the words stand for, with every name in it looked up. Raises MotionBenchError."""
     method_class = registry.load("methods", method)
     backbone = registry.resolve("backbones", backbone)
-    return RunPlan(
+    plan = RunPlan(
         method=method_class.name,
         config=build_config(method_class, backbone=backbone, preset=preset, settings=settings or ()),
         backbone=backbone,
@@ -43,19 +43,21 @@ def make_plan(
         categories=to_categories(category),
         limit=limit,
         seeds=tuple(dict.fromkeys(seed)),
-        device=resolve_device(device),
-        dtype=to_choice("--dtype", dtype, ("float32", "bfloat16")),
+        device=device,
+        dtype=dtype,
         shard=parse_shard(shard),
         engine=to_choice("--engine", engine, ("local", "ray")),
         retry_failed=retry_failed,
         keep_adapters=adapters,
     )
+    resolve(plan)
+    return plan
 
 
 def default_folder(plan: RunPlan) -> Path:
     """`results/METHOD-SPLIT-HASH`: the hash is of what must agree within a folder, so other settings go elsewhere."""
-    words = [plan.config_hash, plan.backbone, plan.dtype, plan.device.partition(":")[0], str(plan.split)]
-    return Path("results") / f"{plan.method}-{Path(plan.split).stem}-{hash_json(words)[:8]}"
+    job = resolve(plan)
+    return Path("results") / f"{plan.method}-{job.split.name}-{hash_json(job.configuration)[:8]}"
 
 
 def generate(plan: RunPlan, store: ResultStore) -> list[Record]:

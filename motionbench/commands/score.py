@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from motionbench import registry
 from motionbench.commands import options
 from motionbench.commands.scoring import open_results, publish, score_all, to_metrics
 from motionbench.device import resolve_device
-from motionbench.registry import resolve
 from motionbench.scorer import ScorePlan
 
 
@@ -29,6 +29,6 @@ def score(
     Example:
     motionbench score results/a --metrics motion_fidelity,text_alignment --tracker lk
     """
-    plan = ScorePlan(to_metrics(metrics), resolve("trackers", tracker), resolve_device(device))
+    plan = ScorePlan(to_metrics(metrics), registry.resolve("trackers", tracker), resolve_device(device))
     store = open_results(results)
     raise typer.Exit(publish(store, plan, score_all(store, plan), as_json=as_json))

@@ -16,7 +16,7 @@ from motionbench.metric import MetricInfo
 from motionbench.progress import Bars
 from motionbench.record import Record
 from motionbench.scorer import DEFAULT_METRICS, ScorePlan, ScoreResult, metric_infos, score
-from motionbench.split import Split, read_split, split_names
+from motionbench.split import read_split
 from motionbench.store import ResultStore
 from motionbench.summary import Attempts, failure, summary_to_json
 from motionbench.table import print_summary
@@ -39,18 +39,12 @@ def open_results(folder: Path) -> ResultStore:
     return ResultStore(folder)
 
 
-def split_of(run: dict[str, Any]) -> Split:
-    """The split that a run was made on: the embedded one of that name, else the folder that the run noted."""
-    name = run["configuration"]["split"]
-    return read_split(name if name in split_names() else run["split_root"])
-
-
 def score_all(store: ResultStore, plan: ScorePlan, keys: Collection[str] | None = None) -> ScoreResult:
     """Scores a run and the controls beside it, or only the records of these keys. The result is the run's own.
 
     What a control lacks shows as a missing floor or ceiling.
     """
-    split = split_of(store.read_run())
+    split = read_split(store.read_run()["selection"]["split"])
     stores = {"scoring": store, **{f"scoring {name}": control for name, control in control_stores(store).items()}}
     results = []
     for title, member in stores.items():
@@ -64,8 +58,8 @@ def publish(store: ResultStore, plan: ScorePlan, result: ScoreResult, *, as_json
     infos = _infos(store, plan)
     attempts = Attempts.read(store, infos)
     controls = {name: Attempts.read(control, infos) for name, control in control_stores(store).items()}
-    summary = summary_to_json(store.read_run(), attempts, controls, infos)
-    store.write_summary(summary)
+    store.write_summary(summary_to_json(store.read_run(), attempts, controls, infos))
+    summary = store.read_summary() or {}
     if as_json:
         print_json({"results": str(store.folder), **summary})
     else:

@@ -10,12 +10,12 @@ import typer
 from motionbench import registry
 from motionbench.clip import Clip
 from motionbench.commands import options
-from motionbench.commands.options import to_choice
 from motionbench.commands.output import print_json
-from motionbench.config import build_config, config_to_json
-from motionbench.device import resolve_device
+from motionbench.config import build_config
+from motionbench.device import check_dtype, resolve_device
 from motionbench.errors import ConfigError
 from motionbench.method import Setting
+from motionbench.plan import config_to_json
 from motionbench.progress import Bars
 from motionbench.video import check_file, read_clip, write_clip
 
@@ -49,9 +49,8 @@ def transfer(
     method_class = registry.load("methods", method)
     backbone = registry.resolve("backbones", backbone)
     config = build_config(method_class, backbone=backbone, preset=preset, settings=settings or ())
-    dtype = to_choice("--dtype", dtype, ("float32", "bfloat16"))
     with Bars(f"{method_class.name}: {out.name}") as bars:
-        setting = Setting(backbone, resolve_device(device), dtype, bars.stage)
+        setting = Setting(backbone, resolve_device(device), check_dtype(dtype), bars.stage)
         made = method_class.create(config, setting)
         clip = read_reference(reference, getattr(made, "backbone", None))
         fitted = made.fit(clip, caption, seed=seed)
@@ -79,8 +78,8 @@ def read_reference(path: Path, native: Any) -> Clip:
     shape = (native.height, native.width)
     if (clip.height, clip.width) != shape:
         typer.echo(f"resized: {clip.width}x{clip.height} to {native.width}x{native.height} (center crop)", err=True)
-    seconds = len(clip) / clip.fps
-    typer.echo(f"sampled: {len(clip)} frames, evenly over the clip's {seconds:.2f} s ({clip.fps:.2f} fps)", err=True)
+    seconds = (len(clip) - 1) / clip.fps  # from the first frame to the last
+    typer.echo(f"sampled: {len(clip)} frames, evenly over {seconds:.2f} s ({clip.fps:.2f} fps)", err=True)
     return clip.cover(*shape)
 
 

@@ -1,0 +1,267 @@
+"""The commands end to end, on real clips with the controls as methods and metrics that need no weights."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from small_world import install, make_clip, make_split
+
+from motionbench import cli
+from motionbench.clip import Clip
+from motionbench.plan import RunPlan
+from motionbench.runner import run
+from motionbench.store import ResultStore, comparable, comparable_score
+from motionbench.video import read_clip
+
+COMMON = ["--tracker", "still", "--metrics", "change,travel", "--device", "cpu"]
+
+
+class Bench:
+    """A folder with a split, the test's plugins, and the command line in this process."""
+
+    def __init__(self, folder: Path, split: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder, self.split, self.capsys = folder, split, capsys
+
+    def invoke(self, *arguments: object, code: int = 0) -> tuple[str, str]:
+        with pytest.raises(SystemExit) as ended:
+            cli.app([str(argument) for argument in arguments], prog_name="motionbench")
+        out, err = self.capsys.readouterr()
+        assert (ended.value.code or 0) == code, err
+        return out, err
+
+    def evaluate(self, name: str, *arguments: object, code: int = 0) -> tuple[dict[str, Any], Path]:
+        out = self.folder / name
+        words = ["eval", "--split", self.split, "--out", out, "--json", *COMMON, *arguments]
+        return json.loads(self.invoke(*words, code=code)[0]), out
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_split(tmp_path_factory.mktemp("split"))
+
+
+@pytest.fixture
+def bench(tmp_path: Path, split: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
+    monkeypatch.chdir(tmp_path)
+    install(monkeypatch)
+    return Bench(tmp_path, split, capsys)
+
+
+def row(summary: dict[str, Any], metric: str, category: str) -> dict[str, Any]:
+    (found,) = (r for r in summary["rows"] if (r["metric"], r["category"]) == (metric, category))
+    return dict(found)
+
+
+def test_eval_makes_records_scores_summary_and_controls(bench: Bench) -> None:
+    summary, out = bench.evaluate("a", "--method", "reversed")
+    store = ResultStore(out)
+    assert [r.status for r in store.records()] == ["ok"] * 8
+    assert len(store.scores()) == 16
+    assert store.read_summary() == {k: v for k, v in summary.items() if k != "results"}
+    assert sorted(path.name for path in (out / "controls").iterdir() if (path / "summary.json").exists()) == []
+    camera = row(summary, "change", "camera")
+    assert (camera["n"], camera["n_failed"], camera["floor"]) == (4, 0, 0.0)
+    assert camera["low"] <= camera["mean"] <= camera["high"]
+    # played backwards, the changes are those of the copy, up to the codec: the top of the scale
+    assert camera["normalised"] == pytest.approx(1.0, abs=0.05)
+    assert row(summary, "change", "all")["n"] == 8
+
+
+def test_eval_prints_a_table_within_a_hundred_columns(bench: Bench) -> None:
+    out, err = bench.invoke("eval", "--method", "reversed", "--split", bench.split, "--out", "a", *COMMON)
+    assert max(map(len, out.splitlines())) <= 100
+    for word in ("change v1", "camera", "human", "all", "floor", "ceiling", "normalized"):
+        assert word in out
+    assert "results: a" in err
+    assert "camera/0000/0" not in out  # the log goes to stderr
+
+
+def test_eval_again_does_nothing_and_says_the_same(bench: Bench) -> None:
+    first, out = bench.evaluate("a", "--method", "reversed")
+    files = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.suffix in {".mp4", ".jsonl"}}
+    second, _ = bench.evaluate("a", "--method", "reversed")
+    assert {path: path.stat().st_mtime_ns for path in files} == files
+    assert second == first
+
+
+def test_run_then_score_is_eval_without_controls(bench: Bench) -> None:
+    evaluated, whole = bench.evaluate("a", "--method", "copy")
+    out, _ = bench.invoke("run", "--method", "copy", "--split", bench.split, "--out", "b", "--device", "cpu")
+    assert out == "b\n"
+    scored = json.loads(bench.invoke("score", "b", "--json", *COMMON)[0])
+    there, here = ResultStore(whole), ResultStore("b")
+    assert [comparable(r) for r in here.records()] == [comparable(r) for r in there.records()]
+    assert [comparable_score(s) for s in here.scores()] == [comparable_score(s) for s in there.scores()]
+    assert row(scored, "change", "all")["mean"] == row(evaluated, "change", "all")["mean"]
+    assert row(scored, "change", "all")["floor"] is None
+
+
+def test_score_never_generates(bench: Bench) -> None:
+    _, out = bench.evaluate("a", "--method", "copy")
+    video = next((out / "videos").rglob("*.mp4"))
+    video.unlink()
+    (out / "scores.jsonl").unlink()
+    _, err = bench.invoke("score", out, *COMMON, code=1)
+    assert not video.exists()
+    assert err.count("not scored: ") == 2
+
+
+def test_summary_keeps_metrics_that_were_not_asked_for_again(bench: Bench) -> None:
+    _, out = bench.evaluate("a", "--method", "copy")
+    bench.invoke("score", out, "--metrics", "change", "--tracker", "still", "--device", "cpu")
+    assert list((ResultStore(out).read_summary() or {})["metrics"]) == ["change", "travel"]
+
+
+def test_other_tracker_replaces_the_scores_that_track(bench: Bench) -> None:
+    _, out = bench.evaluate("a", "--method", "copy")
+    words = ["score", out, "--metrics", "travel", "--tracker", "restless", "--device", "cpu", "--json"]
+    summary = json.loads(bench.invoke(*words)[0])
+    assert summary["trackers"] == {"travel": ["restless v1"], "change": []}
+    assert row(summary, "travel", "all")["mean"] == 0.5
+
+
+def test_default_folder_differs_with_the_configuration_only(bench: Bench) -> None:
+    words = ["run", "--method", "frozen", "--split", bench.split, "--device", "cpu"]
+    first = bench.invoke(*words, "--limit", 1)[0]
+    assert bench.invoke(*words)[0] == first
+    assert first.startswith(f"results/frozen-{bench.split.name}-")
+    assert bench.invoke(*words[:2], "copy", *words[3:])[0] != first
+
+
+def test_limit_category_and_seeds_choose_the_cases(bench: Bench) -> None:
+    words = ["--limit", 1, "--category", "human", "--seed", 3, "--seed", 5, "--seed", 3]
+    bench.evaluate("a", "--method", "copy", *words)
+    records = ResultStore("a").records()
+    assert [(r.case_id, r.seed) for r in records] == [(f"human/0000/{n}", s) for n in range(2) for s in (3, 5)]
+    floors = ResultStore("a/controls/frozen").records()
+    assert [(r.case_id, r.seed) for r in floors] == [(f"human/0000/{n}", 3) for n in range(2)]
+
+
+def test_shards_in_one_folder_equal_one_run(bench: Bench) -> None:
+    whole, _ = bench.evaluate("a", "--method", "copy")
+    bench.evaluate("b", "--method", "copy", "--shard", "2/2")
+    parts, _ = bench.evaluate("b", "--method", "copy", "--shard", "1/2")
+    assert parts["rows"] == whole["rows"]
+
+
+def test_failed_case_is_listed_and_the_rest_is_done(bench: Bench, tmp_path: Path) -> None:
+    split = make_split(tmp_path / "broken")
+    (split / "clips/camera1.mp4").write_bytes(b"")
+    words = ["eval", "--method", "copy", "--split", split, "--out", "a", *COMMON]
+    _, err = bench.invoke(*words, code=1)
+    assert err.count("failed: camera/0001/") == 2
+    assert "bad_video" in err
+    rows = (ResultStore("a").read_summary() or {})["rows"]
+    (camera,) = (r for r in rows if (r["metric"], r["category"]) == ("change", "camera"))
+    assert (camera["n"], camera["n_failed"]) == (2, 2)
+    make_split(split)  # mended
+    bench.invoke(*words, code=1)  # a failed case stays failed until it is asked for again
+    bench.invoke(*words, "--retry-failed")
+    assert [r.status for r in ResultStore("a").records()] == ["ok"] * 8
+
+
+def test_other_configuration_in_the_same_folder_is_refused(bench: Bench) -> None:
+    bench.evaluate("a", "--method", "copy")
+    _, err = bench.invoke("eval", "--method", "frozen", "--split", bench.split, "--out", "a", *COMMON, code=2)
+    assert "another configuration" in err
+
+
+def test_metric_without_weights_is_said_and_the_rest_is_scored(bench: Bench) -> None:
+    words = ["eval", "--method", "copy", "--split", bench.split, "--out", "a", "--metrics", "change,unready"]
+    _, err = bench.invoke(*words, "--tracker", "still", "--device", "cpu", code=1)
+    assert "not available: unready: weights of unready are missing" in err
+    (unready,) = (
+        r for r in (ResultStore("a").read_summary() or {})["rows"] if (r["metric"], r["category"]) == ("unready", "all")
+    )
+    assert (unready["mean"], unready["n"], unready["n_failed"]) == (None, 0, 8)
+
+
+def test_compare_prints_paired_differences(bench: Bench) -> None:
+    bench.evaluate("a", "--method", "copy")
+    found = json.loads(bench.invoke("compare", "a", "a/controls/frozen", "--metrics", "change", "--json")[0])
+    (every,) = (d for d in found if d["category"] == "all")
+    assert every["b"] == 0.0
+    assert every["difference"] == pytest.approx(every["a"])
+    assert 0 < every["low"] <= every["difference"] <= every["high"]
+    assert (every["n_pairs"], every["n_unpaired"]) == (8, 0)
+    out, _ = bench.invoke("compare", "a", "a/controls/frozen", "--metrics", "change")
+    assert "A − B [95%]" in out
+    assert max(map(len, out.splitlines())) <= 100
+
+
+def test_compare_refuses_other_cases_and_unscored_runs(bench: Bench, tmp_path: Path) -> None:
+    bench.evaluate("a", "--method", "copy")
+    other = make_split(tmp_path / "other", references=1)
+    run(RunPlan("copy", split=str(other), device="cpu"), ResultStore("b"))
+    assert "differs" in bench.invoke("compare", "a", "b", "--metrics", "change", code=2)[1]
+    run(RunPlan("frozen", split=str(bench.split), device="cpu"), ResultStore("c"))
+    assert "motionbench score" in bench.invoke("compare", "a", "c", "--metrics", "change", code=2)[1]
+
+
+def test_transfer_with_a_method_without_backbone_keeps_the_clip(bench: Bench) -> None:
+    make_clip(1, frames=11, height=48, width=80, fps=30.0).write(Path("my.mp4"))
+    words = ["transfer", "--reference", "my.mp4", "--prompt", "a cube", "--out", "new.mp4", "--device", "cpu"]
+    out, _ = bench.invoke(*words, "--method", "frozen")
+    assert out == "new.mp4\n"
+    clip = read_clip("new.mp4")
+    assert clip.frames.shape == (11, 48, 80, 3)
+    assert int(np.abs(np.diff(clip.frames.astype(int), axis=0)).max()) <= 2
+
+
+def test_transfer_brings_any_clip_to_the_native_shape_and_says_so(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from motionbench.commands.transfer import read_reference
+
+    class Native:
+        frames, height, width = 17, 64, 64
+
+    make_clip(1, frames=50, height=90, width=160, fps=29.97).write(Path("my.mp4"))
+    clip = read_reference(Path("my.mp4"), Native)
+    err = capsys.readouterr().err
+    assert clip.frames.shape == (17, 64, 64, 3)
+    assert "160x90 to 64x64 (center crop)" in err
+    assert "17 frames" in err
+    assert "over 1.63 s" in err  # 49 steps at 29.97 fps
+
+
+@pytest.mark.parametrize(
+    ("reference", "out", "words"),
+    [
+        ("absent.mp4", "new.mp4", "absent.mp4"),
+        ("empty.mp4", "new.mp4", "0 bytes"),
+        ("text.mp4", "new.mp4", "text.mp4"),
+        ("my.mp4", "new.gif", ".mp4"),
+        ("my.mp4", "my.mp4", "the reference itself"),
+        ("my.mp4", "no/such/folder/new.mp4", "folder"),
+        ("one.mp4", "new.mp4", "at least 2"),
+    ],
+)
+def test_transfer_refuses_what_it_cannot_do(bench: Bench, reference: str, out: str, words: str) -> None:
+    Path("empty.mp4").write_bytes(b"")
+    Path("text.mp4").write_text("not a video\n" * 50)
+    make_clip(1).write(Path("my.mp4"))
+    Clip(make_clip(1).frames[:1], 8.0).write(Path("one.mp4"))
+    before = Path("my.mp4").read_bytes()
+    command = ["transfer", "--method", "frozen", "--prompt", "a cube", "--device", "cpu"]
+    _, err = bench.invoke(*command, "--reference", reference, "--out", out, code=2)
+    assert words in err
+    assert Path("my.mp4").read_bytes() == before
+    assert not Path("new.mp4").exists()
+
+
+def test_read_only_results_folder_is_wrong_use(bench: Bench) -> None:
+    Path("file").write_text("in the way")
+    _, err = bench.invoke("run", "--method", "copy", "--split", bench.split, "--out", "file/a", code=2)
+    assert "StoreError" in err
+
+
+def test_list_splits_reads_their_manifests(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("motionbench.split.splits_folder", lambda: bench.split.parent)
+    out, _ = bench.invoke("list", "splits")
+    assert re.search(rf"^{bench.split.name} +8 cases of 4 references \(camera, human\)", out, re.MULTILINE)

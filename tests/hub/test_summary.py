@@ -1,0 +1,151 @@
+"""Averages, counts, floors and ceilings, worked out by hand."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from attempt_tables import make_attempts, make_info, make_record
+
+from motionbench.metric import MetricInfo
+from motionbench.record import Row, Score
+from motionbench.summary import ALL, Attempts, cost, latest_scores, normalise, summarise, summary_to_json, trackers_of
+
+
+def rows_of(attempts: Attempts, *controls: Attempts, info: MetricInfo | None = None) -> dict[str, Row]:
+    info = info or make_info()
+    return {row.category: row for row in summarise(attempts, {c.method: c for c in controls}, {info.name: info})}
+
+
+def test_prompts_and_seeds_of_a_reference_count_as_one() -> None:
+    # reference 1: prompts (0.0, 0.2) and (0.5) -> cases 0.1, 0.5 -> 0.3; reference 2: 0.9; mean 0.6, not the flat 0.4
+    rows = rows_of(make_attempts({"camera/0001/0": [0.0, 0.2], "camera/0001/1": [0.5], "camera/0002/0": [0.9]}))
+    assert rows["camera"].mean == pytest.approx(0.6)
+    assert rows["camera"].n == 4
+
+
+def test_all_is_the_mean_of_categories_not_of_cases() -> None:
+    rows = rows_of(make_attempts({"camera/0001/0": [1.0], "camera/0002/0": [1.0], "human/0001/0": [0.0]}))
+    assert rows[ALL].mean == pytest.approx(0.5)
+
+
+def test_failed_unmeasurable_and_unscored_are_counted_and_never_zero() -> None:
+    rows = rows_of(
+        make_attempts(
+            {
+                "camera/0001/0": [0.8, None],
+                "camera/0002/0": ["failed"],
+                "camera/0003/0": ["unscored"],
+                "camera/0004/0": [0.4],
+            }
+        )
+    )
+    row = rows["camera"]
+    assert (row.n, row.n_failed) == (2, 3)
+    assert row.mean == pytest.approx(0.6)
+
+
+def test_category_without_a_value_is_null_and_so_is_all() -> None:
+    rows = rows_of(make_attempts({"camera/0001/0": [0.8], "human/0001/0": ["failed"]}))
+    assert rows["camera"].mean == 0.8
+    assert (rows["human"].mean, rows["human"].n, rows["human"].n_failed) == (None, 0, 1)
+    assert (rows[ALL].mean, rows[ALL].n, rows[ALL].n_failed) == (None, 1, 1)
+
+
+def test_single_reference_has_a_mean_without_an_interval() -> None:
+    row = rows_of(make_attempts({"camera/0001/0": [0.8]}))["camera"]
+    assert (row.mean, row.low, row.high) == (0.8, None, None)
+
+
+def test_interval_spans_references_and_holds_the_mean() -> None:
+    row = rows_of(make_attempts({f"camera/{i:04}/0": [i / 10] for i in range(1, 9)}))["camera"]
+    assert row.mean is not None
+    assert row.low is not None
+    assert row.high is not None
+    assert 0.1 < row.low < row.mean < row.high < 0.8
+
+
+def test_floor_and_ceiling_come_from_the_same_cases() -> None:
+    values = make_attempts({"camera/0001/0": [0.5]})
+    frozen = make_attempts({"camera/0001/0": [0.1], "camera/0002/0": [0.9]}, method="frozen")
+    oracle = make_attempts({"camera/0001/0": [0.9], "camera/0002/0": [0.0]}, method="oracle")
+    row = rows_of(values, frozen, oracle)["camera"]
+    assert (row.floor, row.ceiling) == (0.1, 0.9)
+    assert row.normalised == pytest.approx(0.5)
+
+
+def test_ceiling_is_the_first_control_that_has_values() -> None:
+    values = make_attempts({"camera/0001/0": [0.5]})
+    oracle = make_attempts({"camera/0001/0": ["failed"]}, method="oracle")
+    copy = make_attempts({"camera/0001/0": [0.95]}, method="copy")
+    assert rows_of(values, oracle, copy)["camera"].ceiling == 0.95
+
+
+def test_control_is_its_own_floor() -> None:
+    frozen = make_attempts({"camera/0001/0": [0.1]}, method="frozen")
+    oracle = make_attempts({"camera/0001/0": [0.9]}, method="oracle")
+    assert rows_of(frozen, oracle)["camera"].normalised == 0.0
+
+
+def test_without_controls_nothing_is_normalised() -> None:
+    row = rows_of(make_attempts({"camera/0001/0": [0.5]}))["camera"]
+    assert (row.floor, row.ceiling, row.normalised) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("better", "mean", "floor", "ceiling", "expected"),
+    [
+        ("higher", 0.5, 0.0, 1.0, 0.5),
+        ("higher", 1.2, 0.0, 1.0, 1.2),  # not clipped: a method may beat the ceiling control
+        ("higher", -0.5, 0.0, 1.0, -0.5),
+        ("lower", 2.0, 4.0, 0.0, 0.5),
+        ("zero", -1.0, -2.0, 0.0, 0.5),
+        ("higher", 0.5, 1.0, 0.9, None),  # a frozen frame beats every clip in consistency
+        ("lower", 0.5, 0.0, 1.0, None),
+        ("higher", 0.5, 0.7, 0.7, None),
+        ("higher", None, 0.0, 1.0, None),
+        ("higher", 0.5, None, 1.0, None),
+    ],
+)
+def test_normalised_score(
+    better: str, mean: float | None, floor: float | None, ceiling: float | None, expected: float | None
+) -> None:
+    assert normalise(mean, floor, ceiling, make_info(better=better)) == expected
+
+
+def test_score_of_another_metric_version_does_not_count() -> None:
+    old, new = (Score("k", "fidelity", version, 0.1 * version, "") for version in (1, 2))
+    assert latest_scores([old, new], {"fidelity": make_info(version=1)})["k", "fidelity"] is old
+    assert latest_scores([old, new], {"fidelity": make_info(version=2)})["k", "fidelity"] is new
+    assert ("k", "fidelity") not in latest_scores([old], {"fidelity": make_info(version=2)})
+    assert latest_scores([new, old], {})["k", "fidelity"] is new
+
+
+def test_order_of_records_changes_no_digit() -> None:
+    values = {f"{c}/{i:04}/{n}": [0.1 * i + 0.01 * n] for c in ("human", "camera") for i in range(4) for n in range(3)}
+    forward, backward = make_attempts(values), make_attempts(dict(reversed(values.items())))
+    assert rows_of(forward) == rows_of(backward)
+
+
+def test_cost_averages_what_was_paid() -> None:
+    records = [make_record("camera/0001/0"), make_record("camera/0001/1"), make_record("camera/0002/0", ok=False)]
+    assert cost(records) == {"fit_seconds": 2.0, "generate_seconds": 1.0, "peak_memory_bytes": 100}
+    assert cost(records[2:]) == {"fit_seconds": None, "generate_seconds": None, "peak_memory_bytes": None}
+
+
+def test_trackers_of_a_metric_are_named() -> None:
+    score = Score("k", "fidelity", 1, 0.5, "", {"tracker": "lk v1"})
+    attempts = Attempts("method", (), {("k", "fidelity"): score})
+    assert trackers_of([attempts], "fidelity") == ["lk v1"]
+    assert trackers_of([attempts], "other") == []
+
+
+def test_summary_is_json_with_controls_and_failures() -> None:
+    attempts = make_attempts({"camera/0001/0": [0.5], "camera/0002/0": ["failed"]})
+    frozen = make_attempts({"camera/0001/0": [0.1], "camera/0002/0": [0.1]}, method="frozen")
+    infos = {"fidelity": make_info()}
+    value = json.loads(json.dumps(summary_to_json({"configuration": {}}, attempts, {"frozen": frozen}, infos)))
+    assert {row["method"] for row in value["rows"]} == {"method"}
+    assert {row["method"] for row in value["control_rows"]} == {"frozen"}
+    assert value["failures"] == [{"case_id": "camera/0002/0", "seed": 0, "reason": "oom", "error": "out of memory"}]
+    assert value["metrics"]["fidelity"]["version"] == 1

@@ -1,0 +1,234 @@
+"""House law: what the layout promises, held by reading the source and by starting fresh interpreters."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+HUB = "motionbench"
+ROOMS = ("methods", "metrics", "data_cards", "leaderboard")
+GROUPS = ("methods", "metrics", "backbones", "trackers", "worlds", "commands")
+HEAVY = ("torch", "pandas", "diffusers", "transformers", "peft", "open_clip", "datasets", "cv2", "scipy")
+LARGEST_CHECKOUT = 45 * 10**6
+LARGEST_WEIGHTS = 24 * 10**6
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+POINTS = [(group, point) for group in GROUPS for point in entry_points(group=f"motionbench.{group}")]
+
+
+def python_files() -> dict[str, Path]:
+    """Dotted module name -> file, for the hub and the rooms."""
+    found = {}
+    for folder in (HUB, *ROOMS):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            parts = list(path.relative_to(ROOT).with_suffix("").parts)
+            if folder != HUB:
+                parts.insert(0, HUB)
+            if parts[-1] == "__init__":
+                parts.pop()
+            found[".".join(parts)] = path
+    return found
+
+
+MODULES = python_files()
+
+
+def imports_of(module: str, *, at_import_only: bool) -> set[str]:
+    """Modules of the project that a module imports, relative ones resolved; or only those run when it is imported."""
+    path = MODULES[module]
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    found: set[str] = set()
+    for node in statements(tree) if at_import_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package.rsplit(".", node.level - 1)[0] if node.level > 1 else package
+            source = ".".join(filter(None, [base if node.level else "", node.module]))
+            found.add(source)
+            found.update(f"{source}.{alias.name}" for alias in node.names)
+    return {name for name in found if name in MODULES and name != module}
+
+
+def statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those in the bodies of functions and under `if TYPE_CHECKING`."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            continue
+        yield node
+        yield from statements(node)
+
+
+def room_of(module: str) -> str:
+    """The room a module belongs to, or the hub."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] in ROOMS else HUB
+
+
+@cache
+def committed_files() -> tuple[Path, ...]:
+    """Files that git tracks; skips where the tree is no checkout."""
+    done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip("not a git checkout")
+    return tuple(path for name in done.stdout.split("\0") if name and (path := ROOT / name).is_file())
+
+
+def run_python(code: str) -> str:
+    """What a fresh interpreter prints."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_packages_listed_are_packages_present() -> None:
+    present = {name for name, path in MODULES.items() if path.name == "__init__.py"}
+    assert set(PROJECT["tool"]["setuptools"]["packages"]) == present
+
+
+def test_every_folder_with_python_files_is_a_package() -> None:
+    folders = {path.parent for path in MODULES.values()}
+    assert [folder for folder in sorted(folders) if not (folder / "__init__.py").exists()] == []
+
+
+def test_hub_imports_no_room() -> None:
+    faults = {
+        module: sorted(other for other in imports_of(module, at_import_only=False) if room_of(other) != HUB)
+        for module in MODULES
+        if room_of(module) == HUB
+    }
+    assert {module: others for module, others in faults.items() if others} == {}
+
+
+def test_no_room_imports_another() -> None:
+    faults = [
+        (module, other)
+        for module in MODULES
+        for other in imports_of(module, at_import_only=False)
+        if HUB not in (room_of(module), room_of(other)) and room_of(module) != room_of(other)
+    ]
+    assert faults == []
+
+
+def test_rooms_import_themselves_relatively() -> None:
+    faults = []
+    for module, path in MODULES.items():
+        room = room_of(module)
+        if room != HUB and re.search(
+            rf"^\s*(from|import) motionbench\.{room}\b", path.read_text("utf-8"), re.MULTILINE
+        ):
+            faults.append(module)
+    assert faults == []
+
+
+def test_no_import_circle() -> None:
+    graph = {module: imports_of(module, at_import_only=True) for module in MODULES}
+    # `from . import x` also names the package itself, which is there before its members are: not a circle
+    graph = {module: {o for o in others if not module.startswith(f"{o}.")} for module, others in graph.items()}
+    done: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " -> ".join([*path[path.index(module) :], module])
+        if module not in done:
+            for other in sorted(graph[module]):
+                visit(other, (*path, module))
+            done.add(module)
+
+    for module in sorted(graph):
+        visit(module, ())
+
+
+@pytest.mark.parametrize(("group", "point"), POINTS, ids=[f"{group}-{point.name}" for group, point in POINTS])
+def test_every_entry_point_loads(group: str, point: object) -> None:
+    assert callable(point.load())  # type: ignore[attr-defined]
+
+
+def test_entry_points_installed_are_those_declared() -> None:
+    declared = PROJECT["project"]["entry-points"]
+    for group in GROUPS:
+        ours = {
+            p.name: p.value for p in entry_points(group=f"motionbench.{group}") if p.value.startswith("motionbench.")
+        }
+        assert ours == declared.get(f"motionbench.{group}", {}), "pip install -e ."
+
+
+def test_importing_hub_and_room_faces_loads_nothing_heavy() -> None:
+    hub = sorted(module for module in MODULES if room_of(module) == HUB and module.count(".") == 1)
+    faces = sorted(module for module, path in MODULES.items() if path.name == "__init__.py")
+    code = f"import importlib, sys\nfor name in {[*hub, *faces]!r}: importlib.import_module(name)\n"
+    loaded = run_python(code + f"print([name for name in {HEAVY!r} if name in sys.modules])")
+    assert loaded.strip() == "[]"
+
+
+def test_loading_every_command_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from motionbench import registry as r\nfor name in r.names('commands'): r.load('commands', name)\n"
+    )
+    loaded = run_python(code + f"print([name for name in {HEAVY!r} if name in sys.modules])")
+    assert loaded.strip() == "[]"
+
+
+@pytest.mark.parametrize(("group", "point"), POINTS, ids=[f"{group}-{point.name}" for group, point in POINTS])
+def test_every_plugin_has_a_one_line_summary(group: str, point: object) -> None:
+    from motionbench import registry
+
+    line = registry.summary(group, point.name)  # type: ignore[arg-type, attr-defined]
+    assert 10 < len(line) <= 140, line
+
+
+def test_committed_text_names_no_registry_and_no_path_of_a_machine() -> None:
+    hosts = [
+        r"pypi" + r"\.org",
+        r"files\.pythonhosted" + r"\.org",
+        r"download\.pytorch" + r"\.org",
+        "extra-index" + "-url",
+    ]
+    paths = [r"/wo" + r"rk/", r"/opt/" + r"mb", r"/home/\w+/", r"/ro" + r"ot/"]
+    pattern = re.compile("|".join(hosts + paths))
+    faults = []
+    for path in committed_files():
+        data = path.read_bytes()
+        if b"\0" in data or path.suffix in {".safetensors", ".mp4"}:
+            continue
+        match = pattern.search(data.decode("utf-8", "replace"))
+        if match:
+            faults.append((str(path.relative_to(ROOT)), match[0]))
+    assert faults == []
+
+
+def test_checkout_and_weights_stay_small() -> None:
+    sizes = {path: path.stat().st_size for path in committed_files()}
+    assert sum(sizes.values()) < LARGEST_CHECKOUT
+    assert sum(size for path, size in sizes.items() if path.suffix in {".safetensors", ".pt"}) < LARGEST_WEIGHTS
+
+
+def test_dependencies_are_ranges_without_caps() -> None:
+    project = PROJECT["project"]
+    wanted = [*project["dependencies"], *(d for group in project["optional-dependencies"].values() for d in group)]
+    assert [d for d in wanted if re.search(r"==|<|~=|@", d.split(";")[0])] == []
+
+
+def test_no_file_is_named_for_nothing_in_particular() -> None:
+    vague = {"utils", "helpers", "common", "misc", "manager"}
+    assert [module for module in MODULES if module.rpartition(".")[2] in vague] == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell script")
+def test_ci_script_runs_the_test_command_of_the_readme() -> None:
+    script, readme = (ROOT / ".ci/run").read_text(), (ROOT / "README.md").read_text()
+    for command in ("pip install -e '.[dev]'", "python -m pytest -q"):
+        assert command in readme
+        assert command.replace("pip install ", "pip install -q ") in script
+    assert os.access(ROOT / ".ci/run", os.X_OK)
