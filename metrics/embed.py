@@ -1,0 +1,249 @@
+"""Image and text embeddings by any open_clip model: loaded once, computed once per clip, frames seen whole."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from motionbench.clip import Clip
+from motionbench.errors import MissingWeightsError, StoreError, UnknownNameError
+from motionbench.files import file_sha256, write_atomically
+from motionbench.track_cache import cache_folder
+
+logger = logging.getLogger(__name__)
+
+Array = NDArray[np.float32]
+TINY = "tiny-clip"
+# Commits of the Hub repositories that named weights are taken from; OpenAI's own files are named by their hash instead.
+REVISIONS = {("ViT-B-32", "laion2b_s34b_b79k"): "1a25a446712ba5ee05982a381eed697ef9b435cf"}
+_BATCH = 32  # frames
+_IN_MEMORY = 64  # clips
+
+
+@dataclass(frozen=True, eq=False)
+class ClipModel:
+    """An open_clip model with what reads its inputs.
+
+    preprocess: frames (T, H, W, 3) uint8 -> (T, 3, S, S); tokenize: texts -> (B, L) token numbers, cut at L.
+    weights: the first 16 hex digits of the SHA-256 of the weights file, which pins the model whatever it is called.
+    """
+
+    name: str
+    model: Any
+    preprocess: Callable[[NDArray[np.uint8]], torch.Tensor]
+    tokenize: Callable[[list[str]], torch.Tensor]
+    weights: str
+    device: str
+
+
+def load_clip(name: str, device: str) -> ClipModel:
+    """The model of a name: `tiny-clip` (embedded), `ARCHITECTURE:TAG` or `ARCHITECTURE:/path/to/checkpoint`.
+
+    Raises MissingWeightsError with the command that gets them, or UnknownNameError for what open_clip does not know.
+    """
+    if name == TINY:
+        return _load_tiny(device)
+    import open_clip
+
+    architecture, _, tag = name.partition(":")
+    if architecture not in open_clip.list_models():
+        raise UnknownNameError(
+            f"open_clip knows no architecture {architecture!r}; `open_clip.list_models()` names them"
+        )
+    path, recipe = (Path(tag), {}) if Path(tag).is_file() else _fetch(architecture, tag)
+    model = open_clip.create_model(
+        architecture, pretrained=str(path), device=device, force_quick_gelu=bool(recipe.get("quick_gelu"))
+    )
+    mean = recipe.get("mean", open_clip.OPENAI_DATASET_MEAN)
+    std = recipe.get("std", open_clip.OPENAI_DATASET_STD)
+    return _assemble(name, model, open_clip.get_tokenizer(architecture), path, device, (mean, std))
+
+
+def _fetch(architecture: str, tag: str) -> tuple[Path, dict[str, Any]]:
+    """The weights file behind a tag, from the local cache or downloaded at a fixed revision, and how to read it."""
+    from open_clip import pretrained as source
+
+    recipe = source.get_pretrained_cfg(architecture, tag)
+    if not recipe:
+        known = ", ".join(source.list_pretrained_tags_by_model(architecture))
+        raise UnknownNameError(
+            f"open_clip knows no weights {tag!r} of {architecture}; known: {known}; or give a file's path"
+        )
+    try:
+        if recipe.get("url"):  # holds the file's hash, which open_clip checks
+            path = source.download_pretrained(recipe, prefer_hf_hub=False)
+        else:
+            path = source.download_pretrained_from_hf(
+                recipe["hf_hub"].rstrip("/"), revision=REVISIONS.get((architecture, tag))
+            )
+    except (OSError, RuntimeError) as error:
+        command = (
+            f"python -c \"from motionbench.metrics.embed import load_clip; load_clip('{architecture}:{tag}', 'cpu')\""
+        )
+        raise MissingWeightsError(
+            f"weights {architecture}:{tag} are not here and cannot be fetched ({error}); with network run: {command}"
+        ) from error
+    return Path(path), dict(recipe)
+
+
+def _load_tiny(device: str) -> ClipModel:
+    from .tiny_clip import model as tiny
+
+    loaded = tiny.TinyClip.from_folder(device=device)
+    path = tiny.FOLDER / f"{tiny.NAME}.safetensors"
+    mean, std = (tuple(x.flatten().tolist()) for x in (loaded.mean, loaded.std))
+    return _assemble(TINY, loaded.model, loaded.tokenizer, path, device, (mean, std))
+
+
+def _assemble(
+    name: str, model: Any, tokenize: Any, path: Path, device: str, scale: tuple[tuple[float, ...], tuple[float, ...]]
+) -> ClipModel:
+    size = model.visual.image_size
+    side = int(size if isinstance(size, int) else size[0])
+    preprocess = functools.partial(letterbox, side=side, mean=scale[0], std=scale[1])
+    return ClipModel(name, model.eval().requires_grad_(False), preprocess, tokenize, file_sha256(path)[:16], device)
+
+
+def letterbox(frames: NDArray[np.uint8], side: int, mean: tuple[float, ...], std: tuple[float, ...]) -> torch.Tensor:
+    """Whole frames (T, H, W, 3) uint8 as (T, 3, side, side), normalized, the rest filled with the mean color.
+
+    CLIP's own preprocessing crops the center square: of an 832x480 frame it never sees 42%. Bicubic with antialiasing.
+    """
+    x = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255
+    height, width = x.shape[-2:]
+    scale = side / max(height, width)
+    new = (max(1, round(height * scale)), max(1, round(width * scale)))
+    if new != (height, width):
+        x = F.interpolate(x, size=new, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+    x = (x - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+    top, left = (side - new[0]) // 2, (side - new[1]) // 2
+    return F.pad(x, (left, side - new[1] - left, top, side - new[0] - top))
+
+
+@contextmanager
+def _one_thread(device: str) -> Iterator[None]:
+    """On the CPU one thread: sums in one order, hence the same bits whatever the machine's number of cores."""
+    threads = torch.get_num_threads()
+    if device == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+class ClipEmbedder:
+    """Unit embeddings of frames and texts by one model, cached by the clip's and the weights' hashes."""
+
+    def __init__(self, model: ClipModel, folder: Path | None = None) -> None:
+        self.clip = model
+        safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in model.name)
+        self.folder = (
+            (cache_folder() if folder is None else folder) / "embeddings" / f"{safe}-{model.weights}-letterbox1"
+        )
+        self._memory: OrderedDict[str, Array] = OrderedDict()
+        self._texts: dict[str, Array] = {}
+
+    @property
+    def label(self) -> str:
+        """Name and weights' hash: what a score made with this depends on."""
+        return f"{self.clip.name} {self.clip.weights}"
+
+    def frames(self, clip: Clip) -> Array:
+        """(T, D) unit vectors of the clip's frames."""
+        key = clip.sha256
+        found = self._memory.get(key)
+        if found is None:
+            found = self._from_disk(key, len(clip))
+        if found is None:
+            found = self._compute(clip)
+            self._to_disk(key, found)
+        self._memory[key] = found
+        self._memory.move_to_end(key)
+        if len(self._memory) > _IN_MEMORY:
+            self._memory.popitem(last=False)
+        return found
+
+    def text(self, text: str) -> Array:
+        """(D,) unit vector of a text, cut where it is too long (see `count_tokens`)."""
+        if text not in self._texts:
+            with torch.inference_mode(), _one_thread(self.clip.device):
+                tokens = self.clip.tokenize([text]).to(self.clip.device)
+                found = F.normalize(self.clip.model.encode_text(tokens).float(), dim=-1)
+            self._texts[text] = found[0].cpu().numpy()
+        return self._texts[text]
+
+    def count_tokens(self, text: str) -> tuple[int, bool]:
+        """How many tokens the model reads of a text, start and end included, and whether more of it was cut off.
+
+        Whether anything was cut shows in the last token before the end: a longer cut text keeps it, a whole one loses
+        it.
+        """
+        read = self._row(text)
+        if len(read) < self._length():
+            return len(read), False
+        shorter = self._row(text.rsplit(None, 1)[0]) if len(text.split()) > 1 else read[:-1]
+        return len(read), bool(np.array_equal(shorter, read))
+
+    def _length(self) -> int:
+        return int(self.clip.tokenize([""]).shape[1])
+
+    def _row(self, text: str) -> NDArray[np.int64]:
+        row = self.clip.tokenize([text])[0].cpu().numpy()
+        end = int(row.argmax()) + 1  # the end token has the largest number
+        cut: NDArray[np.int64] = row[:end]
+        return cut
+
+    def _compute(self, clip: Clip) -> Array:
+        rows = []
+        with torch.inference_mode(), _one_thread(self.clip.device):
+            for start in range(0, len(clip), _BATCH):
+                pixels = self.clip.preprocess(clip.frames[start : start + _BATCH]).to(self.clip.device)
+                rows.append(F.normalize(self.clip.model.encode_image(pixels).float(), dim=-1).cpu().numpy())
+        return np.concatenate(rows)
+
+    def _path(self, key: str) -> Path:
+        return self.folder / key[:2] / f"{key}.npy"
+
+    def _from_disk(self, key: str, frames: int) -> Array | None:
+        path = self._path(key)
+        try:
+            data = path.read_bytes()
+            if hashlib.sha256(data[32:]).digest() != data[:32]:
+                raise ValueError("checksum")
+            found: Array = np.load(io.BytesIO(data[32:]), allow_pickle=False)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, EOFError) as error:
+            logger.warning("cached embeddings %s are damaged and will be computed again: %s", path, error)
+            return None
+        return found if found.ndim == 2 and len(found) == frames else None
+
+    def _to_disk(self, key: str, embeddings: Array) -> None:
+        data = io.BytesIO()
+        np.save(data, embeddings)
+        path = self._path(key)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, hashlib.sha256(data.getvalue()).digest() + data.getvalue())
+        except (OSError, StoreError) as error:
+            logger.warning("embeddings are not cached: %s", error)
+
+
+@functools.cache
+def shared_embedder(name: str, device: str) -> ClipEmbedder:
+    """One embedder per model and device in this process, so that all metrics share it."""
+    return ClipEmbedder(load_clip(name, device))

@@ -1,0 +1,91 @@
+"""Temporal consistency of a clip, and its gap to the reference's, by an image model's frame embeddings."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from motionbench.metric import Measurement, MetricInfo, MetricSetting, Sample
+
+from .embed import TINY, ClipEmbedder, shared_embedder
+
+Array = NDArray[np.float32]
+
+
+def consecutive_cosine(frames: Array) -> float:
+    """Mean cosine of neighboring unit frame embeddings (T, D), T >= 2, in [-1, 1]: 1 for a frozen clip.
+
+    Source: EvalCrafter, temporal consistency. Its cousins also compare with the first frame; see
+    `first_and_previous_cosine`.
+    """
+    e = frames.astype(np.float64)
+    return float((e[1:] * e[:-1]).sum(1).mean())
+
+
+def first_and_previous_cosine(frames: Array, *, with_first_itself: bool = False) -> float:
+    """Mean cosine of each later frame with the first and the previous one (VBench's consistency, unclamped).
+
+    with_first_itself: DeT's way, which also counts frame 0 against itself and so is biased by (1 - s) / T toward 1.
+    """
+    e = frames.astype(np.float64)
+    first, previous = e @ e[0], (e * np.concatenate([e[:1], e[:-1]])).sum(1)
+    both = (first + previous) / 2
+    return float(both.mean() if with_first_itself else both[1:].mean())
+
+
+class TemporalConsistency:
+    """Mean cosine of neighboring frames' embeddings; a frozen clip scores 1, so read it with temporal_gap."""
+
+    model: ClassVar[str] = TINY
+    info: ClassVar[MetricInfo] = MetricInfo(
+        name="temporal_consistency",
+        version=1,
+        unit="cosine",
+        range=(-1.0, 1.0),
+        better="higher",
+        source="EvalCrafter, arXiv:2310.11440; embeddings: CLIP, arXiv:2103.00020",
+        summary="how alike neighboring frames are; stillness scores 1, so it is no measure of quality alone",
+        floor="frozen",
+    )
+
+    def __init__(self, embedder: ClipEmbedder) -> None:
+        self.embedder = embedder
+
+    @classmethod
+    def create(cls, setting: MetricSetting) -> Self:
+        """Raises MissingWeightsError with the command that gets the weights."""
+        return cls(shared_embedder(cls.model, setting.device))
+
+    def measure(self, sample: Sample) -> Measurement:
+        if len(sample.generated) < 2:
+            return Measurement(None, "one frame has no consistency over time")
+        frames = self.embedder.frames(sample.generated)
+        details = {"model": self.embedder.label, "first_and_previous": round(first_and_previous_cosine(frames), 6)}
+        return Measurement(consecutive_cosine(frames), "", details)
+
+
+class TemporalGap(TemporalConsistency):
+    """Temporal consistency minus the reference's: 0 is ideal, above 0 is too still, below 0 flickers."""
+
+    info = MetricInfo(
+        name="temporal_gap",
+        version=1,
+        unit="cosine",
+        range=(-2.0, 2.0),
+        better="zero",
+        source="this project: consistency paired with the reference's, so that stillness is no virtue",
+        summary="temporal consistency minus the reference's; 0 is ideal, stillness is above",
+        floor="frozen",
+    )
+
+    def measure(self, sample: Sample) -> Measurement:
+        if min(len(sample.generated), len(sample.reference)) < 2:
+            return Measurement(None, "one frame has no consistency over time")
+        generated = consecutive_cosine(self.embedder.frames(sample.generated))
+        reference = consecutive_cosine(self.embedder.frames(sample.reference))
+        details = {"model": self.embedder.label, "generated": round(generated, 6), "reference": round(reference, 6)}
+        if reference > 0:
+            details["ratio"] = round(generated / reference, 6)
+        return Measurement(generated - reference, "", details)
