@@ -21,7 +21,8 @@ class Config:
 
     Training. *_steps, *_batch, *_lr, *_weight_decay of either stage; warmup_steps: linear, then lr_schedule `constant`
     or `cosine`; max_grad_norm: 0 turns clipping off. time_density: `logit_normal` or `uniform`; *_shift moves times
-    towards noise (None: the backbone's own). gradient_checkpointing trades time for memory.
+    towards noise (None: the backbone's own); temporal_time_min: the temporal stage sees times in [it, 1] only, since
+    motion is settled in noise (0 in the paper). gradient_checkpointing trades time for memory.
 
     Temporal stage. sparse: sparse_frames (4k + 1) of the clip's frames are used, chosen by frame_choice: `uniform`
     (both ends, equal stride), `offset` (equal stride, random start) or `stratified` (random in each stride), the last
@@ -29,7 +30,8 @@ class Config:
     rope_positions `paper` (i * F / F_samp) or `true_indices`. motion_loss: L_motion is added, motion_weight times,
     with its cosine over motion_axis (see `losses`).
 
-    Sampling. branches_at_inference: `both` or `temporal`; sample_steps, guidance: None takes the backbone's own.
+    Sampling. branches_at_inference: `both` or `temporal`; active_share: the share of the steps, from noise on, in which
+    they are active (1 in the paper). sample_steps, guidance: None takes the backbone's own.
     """
 
     head_rule: Literal["paper", "released"] = "paper"
@@ -57,6 +59,7 @@ class Config:
     time_density: Literal["logit_normal", "uniform"] = "logit_normal"
     spatial_shift: float | None = None
     temporal_shift: float | None = None
+    temporal_time_min: float = 0.0
     gradient_checkpointing: bool = True
 
     sparse: bool = True
@@ -70,6 +73,7 @@ class Config:
     motion_axis: Literal["frame", "channel", "time"] = "frame"
 
     branches_at_inference: Literal["both", "temporal"] = "both"
+    active_share: float = 1.0
     sample_steps: int | None = None
     guidance: float | None = None
 
@@ -80,6 +84,8 @@ class Config:
             _require(getattr(self, name) >= 0, name, "not negative", getattr(self, name))
         for name in ("spatial_lr", "temporal_lr", "lora_scale", "head_alpha", "head_ratio"):
             _require(getattr(self, name) > 0, name, "positive", getattr(self, name))
+        for name in ("active_share", "temporal_time_min"):
+            _require(0 <= getattr(self, name) <= 1, name, "in [0, 1]", getattr(self, name))
         _require(
             bool(self.head_times) and all(0 < t <= 1 for t in self.head_times),
             "head_times",

@@ -46,7 +46,8 @@ def add_lora(
     layers.requires_grad_(False)
     parameters: list[nn.Parameter] = []
     for module in _lora_layers(layers, branch):
-        a, b = module.lora_A[branch].weight, module.lora_B[branch].weight
+        # PEFT follows the base's bfloat16, in which most updates would be rounded away.
+        a, b = (part[branch].float().weight for part in (module.lora_A, module.lora_B))
         bound = 1 / math.sqrt(a.shape[1])
         with torch.no_grad():
             a.copy_((torch.rand(a.shape, generator=generator) * 2 - 1) * bound)

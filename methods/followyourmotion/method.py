@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -76,13 +76,20 @@ class FollowYourMotion:
         """A clip of the prompt that moves as the adapter's reference did. Deterministic in (adapter, prompt, seed)."""
         backbone, config = self.backbone, self.config
         text = backbone.encode_text([prompt])
-        with self.tuned(adapter):
+        with ExitStack() as branches:
+            branches.enter_context(self.tuned(adapter))
+
+            def on_step(done: int, total: int) -> None:
+                self.setting.report("sample", done, total)
+                if done >= config.active_share * total:
+                    branches.close()
+
             latents = backbone.sample(
                 text,
                 seed=derive_seed(seed, "sample"),
                 steps=config.sample_steps,
                 guidance=config.guidance,
-                on_step=lambda done, total: self.setting.report("sample", done, total),
+                on_step=on_step,
             )
         return backbone.decode(latents)
 

@@ -78,8 +78,8 @@ class SplitAttention(nn.Module):
         rotary_emb: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         """(B, S, D) -> (B, S, D); the arguments of diffusers' `WanAttention` in self-attention."""
-        q = self._normalized("q", hidden_states).unflatten(2, (-1, self.width))
-        k = self._normalized("k", hidden_states).unflatten(2, (-1, self.width))
+        q = self.normalized("q", hidden_states).unflatten(2, (-1, self.width))
+        k = self.normalized("k", hidden_states).unflatten(2, (-1, self.width))
         v = torch.cat([b.v(hidden_states) for b in self.branches], -1).unflatten(2, (-1, self.width))  # (B, S, K, d)
         if rotary_emb is not None:
             q, k = rotate(q, *rotary_emb), rotate(k, *rotary_emb)
@@ -89,7 +89,8 @@ class SplitAttention(nn.Module):
         outs: list[Tensor] = [b.o(part) for b, part in zip(self.branches, parts, strict=True)]
         return outs[0] if len(outs) == 1 else outs[0] + outs[1]
 
-    def _normalized(self, name: Literal["q", "k"], x: Tensor) -> Tensor:
+    def normalized(self, name: Literal["q", "k"], x: Tensor) -> Tensor:
+        """q or k (B, S, K * d) of inputs x (B, S, D) after the norm, spatial heads first; RoPE comes later."""
         projections = [getattr(b, name) for b in self.branches]
         gain = self.gain_q if name == "q" else self.gain_k
         y = torch.cat([p(x) for p in projections], -1)
@@ -133,24 +134,6 @@ def split_heads(
             block.attn1 = attention
         for parameter in asked:
             parameter.requires_grad_(True)
-
-
-def norm_leak(layer: SplitAttention, tuned: SplitAttention, x: Tensor, branch: BranchName) -> float:
-    """How far tuning one branch moved the normalized q of the *other* branch's heads: relative L2, 0 = isolated.
-
-    layer: before, tuned: after; x: (B, S, D) inputs of the attention.
-    """
-    with torch.no_grad():
-        before, after = layer._normalized("q", x), tuned._normalized("q", x)
-    start = 0
-    for name, part in layer.named_children():
-        assert isinstance(part, Branch)
-        stop = start + len(part.heads) * layer.width
-        if name != branch:
-            a, b = before[..., start:stop], after[..., start:stop]
-            return float((a - b).norm() / a.norm())
-        start = stop
-    return 0.0
 
 
 def _rows(linear: nn.Linear, rows: Tensor) -> nn.Linear:

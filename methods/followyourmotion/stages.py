@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from .rope import PlacedRope
 from .sampling import Excerpt
 
 CHECK_EVERY = 50  # steps between looks at the loss; each one makes the host wait for the device
+StageName = Literal["spatial", "temporal"]
 Report = Callable[[str, int, int], None]
 
 
@@ -26,13 +28,19 @@ Report = Callable[[str, int, int], None]
 class Schedule:
     """How long and how fast one stage learns; the fields are those of `Config` without the stage's name."""
 
-    stage: str
+    stage: StageName
     steps: int
     lr: float
     weight_decay: float
     warmup_steps: int
     lr_schedule: str
     max_grad_norm: float
+
+    @classmethod
+    def of(cls, config: Config, stage: StageName, steps: int) -> Self:
+        """The schedule that a configuration gives a stage."""
+        lr, decay = (getattr(config, f"{stage}_{name}") for name in ("lr", "weight_decay"))
+        return cls(stage, steps, lr, decay, config.warmup_steps, config.lr_schedule, config.max_grad_norm)
 
     def rate(self, step: int) -> float:
         """Learning rate of a step: linear warm-up, then constant or a cosine that reaches zero after the last step."""
@@ -67,18 +75,11 @@ def train_spatial(
     def loss() -> Tensor:
         picks = torch.randint(len(frames), (config.spatial_batch,), generator=generator)
         latents = frames[picks.to(frames.device, non_blocking=True)]
-        predicted, target = _predict(backbone, latents, text, config, config.spatial_shift, generator)
+        t = times(config, backbone, "spatial", config.spatial_batch, generator)
+        predicted, target = _predict(backbone, latents, text, t, generator)
         return denoise_loss(predicted, target)
 
-    schedule = Schedule(
-        "spatial",
-        config.spatial_steps,
-        config.spatial_lr,
-        config.spatial_weight_decay,
-        config.warmup_steps,
-        config.lr_schedule,
-        config.max_grad_norm,
-    )
+    schedule = Schedule.of(config, "spatial", config.spatial_steps)
     train(parameters, loss, schedule, report)
 
 
@@ -101,22 +102,15 @@ def train_temporal(
         pick = int(torch.randint(len(excerpts), (1,), generator=generator))
         rope.positions = excerpts[pick].positions
         latents = excerpts[pick].latents.expand(config.temporal_batch, -1, -1, -1, -1)
-        predicted, target = _predict(backbone, latents, text, config, config.temporal_shift, generator)
+        t = times(config, backbone, "temporal", config.temporal_batch, generator)
+        predicted, target = _predict(backbone, latents, text, t, generator)
         total = denoise_loss(predicted, target)
         if config.motion_loss:
             total = total + config.motion_weight * motion_loss(predicted, target, config.motion_axis)
         return total
 
     steps = config.temporal_steps if config.decouple else config.spatial_steps + config.temporal_steps
-    schedule = Schedule(
-        "temporal",
-        steps,
-        config.temporal_lr,
-        config.temporal_weight_decay,
-        config.warmup_steps,
-        config.lr_schedule,
-        config.max_grad_norm,
-    )
+    schedule = Schedule.of(config, "temporal", steps)
     try:
         train(parameters, loss, schedule, report)
     finally:
@@ -149,16 +143,22 @@ def train(parameters: Sequence[nn.Parameter], loss: Callable[[], Tensor], schedu
         report(schedule.stage, step + 1, schedule.steps)
 
 
-def _predict(
-    backbone: Backbone, latents: Tensor, text: Tensor, config: Config, shift: float | None, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Predicted and true velocity (B, C, F, h, w) at random times; draws on the CPU, so alike on every device."""
-    batch, device = latents.shape[0], latents.device
-    shift = backbone.shift if shift is None else shift
+def times(config: Config, backbone: Backbone, stage: StageName, batch: int, generator: torch.Generator) -> Tensor:
+    """Random flow times (B,) of a stage, float32 on the backbone's device; drawn on the CPU, so alike on all."""
+    own = config.spatial_shift if stage == "spatial" else config.temporal_shift
+    shift = backbone.shift if own is None else own
     if config.time_density == "logit_normal":
-        t = logit_normal_times(batch, shift, generator, device)
+        t = logit_normal_times(batch, shift, generator, "cpu")
     else:
-        t = shift_times(torch.rand(batch, generator=generator), shift).to(device, non_blocking=True)
-    noise = torch.randn(latents.shape, generator=generator).to(device, non_blocking=True)
-    predicted = backbone.velocity(noised(latents, noise, t), t, text.expand(batch, -1, -1))
+        t = shift_times(torch.rand(batch, generator=generator), shift)
+    lowest = config.temporal_time_min if stage == "temporal" else 0.0
+    return (lowest + (1 - lowest) * t).to(backbone.device, non_blocking=True)
+
+
+def _predict(
+    backbone: Backbone, latents: Tensor, text: Tensor, t: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Predicted and true velocity (B, C, F, h, w) of noised latents at times t (B,)."""
+    noise = torch.randn(latents.shape, generator=generator).to(latents.device, non_blocking=True)
+    predicted = backbone.velocity(noised(latents, noise, t), t, text.expand(len(t), -1, -1))
     return predicted, noise - latents

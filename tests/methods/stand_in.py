@@ -72,7 +72,9 @@ class StandIn(Backbone):
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         seeds = [zlib.crc32(text.encode()) for text in texts]
-        return torch.stack([torch.randn(5, 8, generator=torch.Generator().manual_seed(s)) for s in seeds])
+        return torch.stack([torch.randn(5, 8, generator=torch.Generator().manual_seed(s)) for s in seeds]).to(
+            self.dtype
+        )
 
     def sample(
         self,

@@ -12,10 +12,11 @@ import pytest
 import torch
 from motionbench.methods.followyourmotion.config import PRESETS, Config, default_config
 from motionbench.methods.followyourmotion.export import ordinary_lora
+from motionbench.methods.followyourmotion.leak import measure_leak
 from motionbench.methods.followyourmotion.losses import denoise_loss, motion_loss
 from motionbench.methods.followyourmotion.method import FollowYourMotion
 from motionbench.methods.followyourmotion.sampling import choose_frames, excerpts
-from motionbench.methods.followyourmotion.stages import Schedule, train
+from motionbench.methods.followyourmotion.stages import Schedule, times, train
 from stand_in import StandIn, moving_square, random_transformer
 
 from motionbench.clip import Clip
@@ -243,6 +244,50 @@ def test_every_switch_runs_end_to_end(changes):
     if "head_alpha" in changes:
         assert set(adapter.loras) == {"temporal" if changes["head_alpha"] > 1 else "spatial"}
     assert not made.backbone.transformer.gradient_checkpointing
+
+
+def test_branches_can_be_switched_off_after_a_share_of_the_steps(fitted):
+    made, adapter = fitted
+    loud = dataclasses.replace(adapter, loras=loud_loras(made, adapter.temporal))
+
+    def frames(share):
+        return method(made.backbone, active_share=share, sample_steps=4).generate(loud, "a star", seed=1).frames
+
+    assert not np.array_equal(frames(1.0), frames(0.5))
+    assert np.array_equal(frames(0.3), frames(0.5))  # of four steps, two either way
+
+
+def test_times_of_the_temporal_stage_can_be_kept_in_noise():
+    made = method(temporal_time_min=0.6)
+    for stage, lowest in (("spatial", 0.0), ("temporal", 0.6)):
+        t = times(made.config, made.backbone, stage, 2000, torch.Generator().manual_seed(0))
+        assert lowest < float(t.min()) < lowest + 0.2
+        assert 0.9 < float(t.max()) < 1
+
+
+def test_loras_are_float32_on_a_bfloat16_model(tmp_path):
+    backbone = StandIn()
+    backbone.dtype = torch.bfloat16
+    backbone.transformer.save_pretrained(tmp_path)
+    backbone.transformer = type(backbone.transformer).from_pretrained(tmp_path, torch_dtype=torch.bfloat16).eval()
+    made = method(backbone)
+    adapter = made.fit(moving_square(), "a ball", seed=0)
+    assert {v.dtype for v in weights_of(adapter).values()} == {torch.float32}
+    moved = [v.abs().max() for k, v in weights_of(adapter).items() if "lora_B" in k]
+    assert min(moved) > 0
+    made.generate(adapter, "a star", seed=0)
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_the_leak_of_an_adapter_is_measured_per_branch(fitted, isolated):
+    made, adapter = fitted
+    config = dataclasses.replace(adapter.config, isolate_norm=isolated)
+    loud = dataclasses.replace(adapter, config=config, loras=loud_loras(made, adapter.temporal))
+    leaks = measure_leak(
+        made.backbone, loud, made.backbone.encode(moving_square()), made.backbone.encode_text(["a ball"])
+    )
+    assert set(leaks) == {"spatial", "temporal"}
+    assert all(value == 0 if isolated else 0.001 < value < 1 for value in leaks.values())
 
 
 def test_progress_is_reported_by_stage():

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from motionbench.methods.followyourmotion.heads import HeadScores, map_similarities, score_heads
+from motionbench.methods.followyourmotion.leak import norm_leak
 from motionbench.methods.followyourmotion.lora import add_lora
 from motionbench.methods.followyourmotion.rope import paper_positions, placed_rope, true_positions
-from motionbench.methods.followyourmotion.split import SplitAttention, norm_leak, split_heads
+from motionbench.methods.followyourmotion.split import SplitAttention, split_heads
 from stand_in import StandIn, random_transformer
 
 from motionbench.errors import ShapeError
@@ -177,18 +178,19 @@ def test_the_shared_norm_leaks_and_isolate_norm_stops_it():
     attention = random_transformer().blocks[0].attn1
     temporal = np.array([True, False, True, False])
     x = torch.randn(1, 12, 48, generator=torch.Generator().manual_seed(0))
-    leak = {}
-    for isolated in (False, True):
-        layer = SplitAttention(attention, temporal, isolate_norm=isolated)
-        tuned = SplitAttention(attention, temporal, isolate_norm=isolated)
-        layers = torch.nn.ModuleList([tuned])
-        made = add_lora(layers, "temporal", rank=4, scale=1.0, generator=torch.Generator().manual_seed(0))
-        with torch.no_grad():
-            for parameter in made:
-                parameter += 0.05
-        leak[isolated] = norm_leak(layer, tuned, x, "temporal")
-    assert leak[False] > 0.01
-    assert leak[True] == pytest.approx(0, abs=1e-6)
+    for tuned in ("spatial", "temporal"):
+        leak = {}
+        for isolated in (False, True):
+            layers = torch.nn.ModuleList([SplitAttention(attention, temporal, isolate_norm=isolated)])
+            made = add_lora(layers, tuned, rank=4, scale=1.0, generator=torch.Generator().manual_seed(0))
+            assert norm_leak(layers[0], x, tuned) == 0
+            with torch.no_grad():
+                for parameter in made:
+                    parameter += 0.05
+            leak[isolated] = norm_leak(layers[0], x, tuned)
+        assert leak[False] > 0.01
+        assert leak[True] == 0
+    assert norm_leak(SplitAttention(attention, np.ones(4, bool)), x, "temporal") is None
 
 
 def test_integer_positions_give_wans_own_table_exactly():
