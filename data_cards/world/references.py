@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from .truth import Truth, grid_truth, render_truth
 CATEGORIES = tuple(str(category) for category in Category)
 REVERSAL_LIMIT = -0.70  # a reference is drawn again until its reversal matches it no better than this
 _ATTEMPTS = 2000
+TUNING_NUMBERS = 9000  # tuning references are called category/9001 and on, so that none is taken for a benchmark's
 _CONE = (0.15, 0.34)  # radians between an object's heading and the clip's: they cross but all go one way
 
 
@@ -126,10 +126,11 @@ def write_content_caption(category: str, scene: str, subjects: tuple[Subject, ..
 def draw_reference(purpose: str, category: str, index: int, seed: int = 0) -> Truth:
     """The index-th reference (1, 2, ...) of a category: families in turn, drawn until `is_clear` accepts it.
 
-    purpose: `benchmark` (splits) or `tuning` (hyper-parameters; in no split, and of other families).
+    purpose: `benchmark` (splits) or `tuning` (hyper-parameters; in no split, of other families, numbered from 9001).
     """
     names = _names(purpose, category)
-    family, name = names[(index - 1) % len(names)], f"{category}/{index:04d}"
+    number = index if purpose == "benchmark" else TUNING_NUMBERS + index
+    family, name = names[(index - 1) % len(names)], f"{category}/{number:04d}"
     for attempt in range(_ATTEMPTS):
         rng = np.random.default_rng(derive_seed(seed, purpose, name, str(attempt)))
         truth = _draw(rng, name, category, family)
@@ -191,18 +192,17 @@ def benchmark_references(per_category: int, *, first: int = 1, seed: int = 0) ->
 def tuning_references(per_category: int, seed: int = 0) -> list[tuple[Clip, Truth]]:
     """Clips with their truth for choosing hyper-parameters: families and seeds of no split and of no training clip.
 
-    Their names are `category/9001` and on.
+    `motionbench data build tuning --out DIR` writes the first four of each category as a split.
     """
     found = []
     for category in CATEGORIES:
         for index in range(1, per_category + 1):
             truth = draw_reference("tuning", category, index, seed)
-            truth = replace(truth, name=f"{category}/{9000 + index}")
             found.append((render_truth(truth, truth.scene, truth.subjects, truth.seed), truth))
     return found
 
 
-def subjects_of(truth: Truth, rng: np.random.Generator) -> tuple[Subject, ...]:
+def other_subjects(truth: Truth, rng: np.random.Generator) -> tuple[Subject, ...]:
     """Other subjects for the same motion: every one of another color, and of another kind."""
     kinds = FIGURES if truth.category == "human" else OBJECT_SHAPES
     while True:

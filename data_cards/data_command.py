@@ -1,0 +1,114 @@
+"""`motionbench data`: list, build, check, push and pull splits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from motionbench.commands.output import print_json
+
+from .hub.commands import pull, push
+
+EXIT_FINDINGS = 1
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+
+app = typer.Typer(
+    help="List, build, check and share the splits of the benchmark.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    epilog="Example: motionbench data check lite",
+)
+app.command("push")(push)
+app.command("pull")(pull)
+
+
+@app.command("list")
+def list_splits(as_json: Json = False) -> None:
+    """List the embedded splits with their revision and size.
+
+    Example:
+    motionbench data list --json
+    """
+    from motionbench.split import read_split, split_names
+
+    rows: list[dict[str, Any]] = []
+    for split in map(read_split, split_names()):
+        references = {case.reference_id: case.category.value for case in split.cases}
+        counts = {name: list(references.values()).count(name) for name in sorted(set(references.values()))}
+        rows.append({
+            "name": split.name, "revision": split.revision, "cases": len(split.cases), "references": counts,
+            "folder": str(split.root),
+        })  # fmt: skip
+    if as_json:
+        return print_json(rows)
+    for row in rows:
+        told = ", ".join(f"{n} {name}" for name, n in row["references"].items())
+        typer.echo(f"{row['name']}  revision {row['revision']}  {row['cases']} cases  references: {told}")
+    return None
+
+
+@app.command()
+def build(
+    split: Annotated[str, typer.Argument(metavar="SPLIT", help="mini, lite or tuning.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Folder to write; default: the embedded split's.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Render a split again: clips, ground truth, prompts, manifest and card.
+
+    The manifest, the tracks and the decoded frames are the same on every machine.
+
+    Example:
+    motionbench data build lite --out /tmp/lite
+    """
+    from motionbench.errors import ConfigError
+    from motionbench.progress import Bars
+    from motionbench.split import cases_to_revision, splits_folder
+
+    from .building import build_split, recipe_of
+
+    if recipe_of(split).purpose == "tuning" and out is None:
+        raise ConfigError("split `tuning` is not shipped; say where it should go, e.g. --out /tmp/tuning")
+    folder = out or splits_folder() / split
+    with Bars(f"build {split}") as bars:
+        cases = build_split(split, folder, bars.counted)
+    made = {"split": split, "folder": str(folder), "cases": len(cases), "revision": cases_to_revision(cases)}
+    if as_json:
+        return print_json(made)
+    typer.echo(f"{folder}  {len(cases)} cases  revision {made['revision']}")
+    return None
+
+
+@app.command()
+def check(
+    split: Annotated[str, typer.Argument(metavar="SPLIT", help="Name of a split, or the path of a manifest.")],
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Render it again and compare (mini, lite).")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check a split's files, hashes, prompts, duplicates and ground truth; exit 1 if anything is wrong.
+
+    Example:
+    motionbench data check lite --rebuild
+    """
+    from motionbench.split import read_split
+
+    from .checking import Finding, check_split
+
+    held = read_split(split)
+    found = check_split(held)
+    if rebuild:
+        from .building import rebuild_differences
+
+        found += [Finding("rebuild", held.name, text) for text in rebuild_differences(held.name, held.root)]
+    if as_json:
+        print_json({"split": held.name, "revision": held.revision, "findings": [vars(one) for one in found]})
+    else:
+        for one in found:
+            typer.echo(f"{one.kind}  {one.where}  {one.message}")
+        state = f"{len(found)} findings" if found else "sound"
+        typer.echo(f"{held.name}  revision {held.revision}  {len(held.cases)} cases  {state}")
+    if found:
+        raise typer.Exit(EXIT_FINDINGS)
