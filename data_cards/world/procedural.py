@@ -13,11 +13,11 @@ from motionbench.seeds import derive_seed
 from motionbench.tracks import Tracks
 from motionbench.world import Batch
 
-from .language import parse_caption, vocabulary
+from .language import vocabulary
 from .rendering import FPS, FRAMES, HEIGHT, WIDTH, draw_queries, render, track
 from .staging import Staging, clip_labels
 from .training import CATEGORY_SHARES, draw_training
-from .truth import grid_truth, merge_content, read_truth, render_truth, truth_path
+from .truth import read_truth, render_prompt, truth_path
 
 
 class ProceduralWorld:
@@ -87,7 +87,4 @@ class ProceduralWorld:
         The tracks are those of a 20 x 20 grid, in this clip's pixels. What the prompt leaves unsaid stays as in the
         reference; its motion words are ignored. Raises MissingInputError if there is no ground truth.
         """
-        truth = read_truth(truth_path(reference))
-        scene, subjects = merge_content(truth, parse_caption(prompt).content)
-        clip = render_truth(truth, scene, subjects, derive_seed(truth.seed, prompt))
-        return clip, grid_truth(truth, scene, subjects)[0]
+        return render_prompt(read_truth(truth_path(reference)), prompt)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from motionbench.clip import Clip
 from motionbench.errors import ManifestError, MissingInputError
+from motionbench.seeds import derive_seed
 from motionbench.tracks import Tracks, grid_queries
 
 from .figures import FigureMotion, joint_positions
-from .language import Content, Subject
+from .language import Content, Subject, parse_caption
 from .paths import Array, ObjectMotion
 from .rendering import FPS, FRAMES, HEIGHT, WIDTH, Shots, poses, render, to_pixels, track
 from .scenes import SCENE_NAMES
@@ -107,22 +108,32 @@ def grid_truth(truth: Truth, scene: str, subjects: tuple[Subject, ...]) -> tuple
     return exact_tracks(stage_truth(truth, scene, subjects).shots(), grid_queries(HEIGHT, WIDTH, GRID))
 
 
+def render_prompt(truth: Truth, prompt: str) -> tuple[Clip, Tracks]:
+    """The motion of `truth` with the content of a prompt, and the tracks of its grid; motion words are ignored."""
+    scene, subjects = merge_content(truth, parse_caption(prompt).content)
+    return render_truth(truth, scene, subjects, derive_seed(truth.seed, prompt)), grid_truth(truth, scene, subjects)[0]
+
+
+def truth_header(truth: Truth) -> dict[str, Any]:
+    """All of a truth but its arrays, as JSON values; `make_truth` takes it back."""
+    return {
+        "schema": SCHEMA, "name": truth.name, "category": truth.category, "family": truth.family,
+        "caption": truth.caption, "scene": truth.scene, "seed": truth.seed,
+        "subjects": [[s.kind, s.color] for s in truth.subjects], "frames": FRAMES, "height": HEIGHT, "width": WIDTH,
+    }  # fmt: skip
+
+
 def write_truth(path: Path, truth: Truth) -> None:
     """Save as .npz without pickle: motion; `points`, `visible`, `owner` of the grid; `places` in pixels; a JSON header.
 
     places: (K, T, 2) centers of the objects, or (joints, T, 2) of the figure.
     """
-    header = {
-        "schema": SCHEMA, "name": truth.name, "category": truth.category, "family": truth.family,
-        "caption": truth.caption, "scene": truth.scene, "seed": truth.seed,
-        "subjects": [[s.kind, s.color] for s in truth.subjects], "frames": FRAMES, "height": HEIGHT, "width": WIDTH,
-    }  # fmt: skip
     tracks, owner = grid_truth(truth, truth.scene, truth.subjects)
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(
         path,
         allow_pickle=False,
-        header=np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8),
+        header=np.frombuffer(json.dumps(truth_header(truth), sort_keys=True).encode(), dtype=np.uint8),
         points=tracks.points,
         visible=tracks.visible,
         owner=owner.astype(np.int8),
@@ -153,25 +164,18 @@ def read_truth(path: Path) -> Truth:
         with np.load(path, allow_pickle=False) as held:
             header = json.loads(bytes(held["header"]))
             motion = {key.removeprefix("motion_"): held[key] for key in held.files if key.startswith("motion_")}
-        return _to_truth(header, motion)
+        return make_truth(header, motion)
     except (ValueError, KeyError, OSError, EOFError) as error:
         raise ManifestError(f"{path}: no ground truth of schema {SCHEMA}: {error}; build the split again") from error
 
 
-def _to_truth(header: dict[str, object], motion: dict[str, Array]) -> Truth:
+def make_truth(header: dict[str, Any], motion: dict[str, Array]) -> Truth:
+    """The truth of a header and its arrays. Raises ValueError or KeyError if they are not whole."""
     if header["schema"] != SCHEMA:
         raise ValueError(f"schema {header['schema']}")
     wanted = _FIGURE_ARRAYS if header["category"] == "human" else _OBJECT_ARRAYS
     if missing := {"camera", *wanted} - set(motion):
         raise ValueError(f"arrays {sorted(missing)} are missing")
-    pairs: Iterator[list[str]] = iter(header["subjects"])  # type: ignore[call-overload]
-    return Truth(
-        name=str(header["name"]),
-        category=str(header["category"]),
-        family=str(header["family"]),
-        caption=str(header["caption"]),
-        scene=str(header["scene"]),
-        subjects=tuple(Subject(kind, color) for kind, color in pairs),
-        seed=int(str(header["seed"])),
-        motion=motion,
-    )
+    words = {key: str(header[key]) for key in ("name", "category", "family", "caption", "scene")}
+    subjects = tuple(Subject(kind, color) for kind, color in header["subjects"])
+    return Truth(**words, subjects=subjects, seed=int(header["seed"]), motion=motion)
