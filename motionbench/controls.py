@@ -55,5 +55,6 @@ def _run_control(plan: RunPlan, store: ResultStore, name: str, observer: Observe
     except (UnknownNameError, PluginError) as error:  # a broken plugin costs a column of the table, not the run
         logger.warning("control %s is left out: %s", name, error)
         return []
+    logger.info("control %s", name)
     control = replace(plan, method=name, config=config, seeds=plan.seeds[:1], keep_adapters=False)
     return list(run(control, ResultStore(store.folder / FOLDER / name), observer=observer).records)

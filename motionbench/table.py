@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
 WIDTH = 100
 ABSENT = "–"
+BETTER = {
+    "higher": ("↑", "higher is better"),
+    "lower": ("↓", "lower is better"),
+    "zero": ("→0", "closest to 0 is best"),
+}
 
 
 def print_summary(summary: Mapping[str, Any]) -> None:
@@ -61,7 +66,9 @@ def differences_table(differences: Iterable[Difference]) -> Table:
 
 def notes(summary: Mapping[str, Any]) -> list[str]:
     """What a reader of the table must know: where an interval is missing and why, what is null, what the run cost."""
-    rows, lines = summary["rows"], []
+    rows = summary["rows"]
+    directions = sorted({info["better"] for info in summary["metrics"].values()})
+    lines = [", ".join(" ".join(BETTER[better]) for better in directions) + "."]
     if any(row["mean"] is not None and row["low"] is None for row in rows):
         lines.append("No interval where a category has fewer than two references: one clip says nothing of the spread.")
     if any(row["n_failed"] for row in rows):
@@ -78,9 +85,8 @@ def notes(summary: Mapping[str, Any]) -> list[str]:
 
 
 def metric_title(info: Mapping[str, Any]) -> str:
-    """`motion_fidelity v1, higher is better`."""
-    better = {"higher": "higher is better", "lower": "lower is better", "zero": "closest to 0 is best"}[info["better"]]
-    return f"{info['name']} v{info['version']}, {better}"
+    """`motion_fidelity v1 ↑`: name, version, and the direction that is better."""
+    return f"{info['name']} v{info['version']} {BETTER[info['better']][0]}"
 
 
 def interval(mean: float | None, low: float | None, high: float | None, *, sign: bool = False) -> str:

@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -16,6 +17,9 @@ from motionbench import registry
 from motionbench.commands import options
 from motionbench.commands.output import print_json, print_pairs
 from motionbench.errors import MotionBenchError
+from motionbench.method import Setting
+from motionbench.metric import MetricSetting
+from motionbench.progress import Bars
 from motionbench.track_cache import cache_folder
 
 PACKAGES = (
@@ -55,13 +59,17 @@ def doctor(as_json: options.Json = False) -> None:
         "packages": packages,
         "devices": devices,
         "video": video,
-        "methods": lambda: plugins("methods"),
-        "metrics": lambda: plugins("metrics"),
+        "methods": methods,
+        "metrics": metrics,
         "backbones": backbones,
         "trackers": trackers,
         "disk": disk,
     }
-    report = {title: section() for title, section in sections.items()}
+    report = {}
+    with Bars("looking around") as bars:
+        for done, (title, section) in enumerate(sections.items()):
+            bars.counted(done, len(sections))
+            report[title] = section()
     if as_json:
         print_json(report)
     else:
@@ -133,27 +141,24 @@ def video() -> dict[str, str]:
     return {**lines, "round trip": f"ok, {len(read)} frames of {read.width}x{read.height} written and read back"}
 
 
-def plugins(group: registry.Group) -> dict[str, str]:
-    """Whether each plugin can be loaded."""
-    return {name: _attempt(lambda name=name: registry.load(group, name)) for name in registry.names(group)}  # type: ignore[misc]
+def methods() -> dict[str, str]:
+    """Whether each method can be loaded; whether it can run is a matter of its backbone."""
+    return _try_each("methods", lambda name, plugin: plugin)
+
+
+def metrics() -> dict[str, str]:
+    """Whether each metric can be made; the error says how to get its weights."""
+    return _try_each("metrics", lambda name, plugin: plugin.create(MetricSetting()))
 
 
 def backbones() -> dict[str, str]:
     """Whether each backbone's weights are there; the error says how to get them."""
-    from motionbench.method import Setting
-
-    return {
-        name: _attempt(lambda name=name: registry.load("backbones", name)(Setting(backbone=name)))  # type: ignore[misc]
-        for name in registry.names("backbones")
-    }
+    return _try_each("backbones", lambda name, plugin: plugin(Setting(backbone=name)))
 
 
 def trackers() -> dict[str, str]:
     """Whether each tracker can be made; the error says how to get its weights."""
-    return {
-        name: _attempt(lambda name=name: registry.load("trackers", name).create("cpu"))  # type: ignore[misc]
-        for name in registry.names("trackers")
-    }
+    return _try_each("trackers", lambda name, plugin: plugin.create("cpu"))
 
 
 def disk() -> dict[str, str]:
@@ -167,12 +172,15 @@ def disk() -> dict[str, str]:
     return lines
 
 
-def _attempt(action: Callable[[], object]) -> str:
-    try:
-        action()
-    except (MotionBenchError, OSError) as error:
-        return f"missing: {error}"
-    return "ok"
+def _try_each(group: registry.Group, make: Callable[[str, Any], object]) -> dict[str, str]:
+    lines = {}
+    for name in registry.names(group):
+        try:
+            make(name, registry.load(group, name))
+            lines[name] = "ok"
+        except (MotionBenchError, OSError) as error:
+            lines[name] = f"missing: {error}"
+    return lines
 
 
 def _is_fault(line: str) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from small_world import install, make_clip, make_split
 
-from motionbench import cli
+from motionbench import cli, registry
 from motionbench.clip import Clip
 from motionbench.plan import RunPlan
 from motionbench.runner import run
@@ -265,3 +265,24 @@ def test_list_splits_reads_their_manifests(bench: Bench, monkeypatch: pytest.Mon
     monkeypatch.setattr("motionbench.split.splits_folder", lambda: bench.split.parent)
     out, _ = bench.invoke("list", "splits")
     assert re.search(rf"^{bench.split.name} +8 cases of 4 references \(camera, human\)", out, re.MULTILINE)
+
+
+def test_doctor_names_what_is_there_and_what_is_not(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    from motionbench.commands import doctor
+
+    few = {"methods": ["frozen"], "metrics": ["change", "unready"], "trackers": ["still"], "backbones": []}
+    monkeypatch.setattr(registry, "names", few.__getitem__)
+    monkeypatch.setattr(doctor, "PACKAGES", ("numpy", "no-such-package"))
+    with pytest.raises(SystemExit) as ended:
+        cli.app(["doctor", "--json"], prog_name="motionbench")
+    out, err = bench.capsys.readouterr()
+    report = json.loads(out)
+    assert ended.value.code == 1  # the missing package, and the metric without weights
+    assert report["packages"]["numpy"] == np.__version__
+    assert "missing" in report["packages"]["no-such-package"]
+    assert report["metrics"]["change"] == "ok"
+    assert report["metrics"]["unready"].startswith("missing: weights of unready")
+    assert report["trackers"]["still"] == "ok"
+    assert report["video"]["round trip"].startswith("ok")
+    assert "GiB free" in report["disk"]["cache"]
+    assert "needs attention: packages no-such-package" in err

@@ -1,0 +1,65 @@
+"""Tables: what a reader sees of a summary."""
+
+from __future__ import annotations
+
+import pytest
+from attempt_tables import make_attempts, make_info
+
+from motionbench.comparison import compare
+from motionbench.summary import summary_to_json
+from motionbench.table import interval, notes, number, print_differences, print_summary
+
+RUN = {"configuration": {"method": "method", "backbone": "tiny", "split": "mini", "split_revision": "0123456789abcdef"}}
+INFO = make_info("motion_fidelity_released", version=12)
+
+
+def summary(values: dict[str, list[float | str | None]]) -> dict[str, object]:
+    infos = {INFO.name: INFO}
+    return summary_to_json(RUN, make_attempts(values, info=INFO), {}, infos)
+
+
+def test_interval_and_number_are_short_and_missing_is_a_dash() -> None:
+    assert interval(0.81, 0.742, 0.8755) == "0.810 [0.742, 0.875]"
+    assert interval(-0.5, -1.0, 0.25, sign=True) == "-0.500 [-1.000, +0.250]"
+    assert interval(0.5, None, None) == "0.500"
+    assert interval(None, None, None) == number(None) == "–"
+
+
+def test_table_holds_every_number_and_fits(capsys: pytest.CaptureFixture[str]) -> None:
+    values: dict[str, list[float | str | None]] = {
+        f"{category}/{i:04}/0": [i / 10 - 1] for category in ("single_object", "multi_object") for i in range(9)
+    }
+    print_summary(summary(values | {"multi_object/0009/0": ["failed"]}))
+    text = capsys.readouterr().out
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert "method · tiny · mini 0123456789abcdef" in text
+    assert "motion_fidelity_released v12 ↑" in text
+    (line,) = (line for line in lines if line.strip().startswith("multi_object"))
+    assert line.split()[1:4] == ["9", "1", "-0.600"]
+    assert "none of them is a zero" in text
+
+
+def test_missing_interval_and_cost_are_explained() -> None:
+    lines = notes(summary({"camera/0001/0": [0.5]}))  # type: ignore[arg-type]
+    assert any("fewer than two references" in line for line in lines)
+    assert lines[-1] == "Cost: 2.0 s per fit, 1.0 s per clip, 0.0 GiB at most."
+    assert lines[0] == "↑ higher is better."
+    assert notes(summary({f"camera/{i:04}/0": [0.5] for i in range(3)})) == [lines[0], lines[-1]]  # type: ignore[arg-type]
+
+
+def test_mixed_trackers_are_said() -> None:
+    mixed = summary({f"camera/{i:04}/0": [0.5] for i in range(3)})
+    mixed["trackers"] = {INFO.name: ["lk v1", "tiny v1"]}
+    assert any("mixes trackers (lk v1, tiny v1)" in line for line in notes(mixed))
+
+
+def test_table_of_differences_fits(capsys: pytest.CaptureFixture[str]) -> None:
+    a = make_attempts({f"single_object/{i:04}/0": [0.9] for i in range(3)}, info=INFO)
+    b = make_attempts({f"single_object/{i:04}/0": [0.1 * i] for i in range(3)}, info=INFO)
+    print_differences(compare(a, b, [INFO.name]), "results/" + "a" * 60, "results/b")
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 100
+    (line,) = (line for line in lines if line.strip().startswith("single_object"))
+    assert line.split()[1:5] == ["3", "0", "0.900", "0.100"]
+    assert "+0.800 [" in line
