@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
@@ -48,8 +49,8 @@ class Schedule:
             return self.lr * (step + 1) / (self.warmup_steps + 1)
         if self.lr_schedule == "constant":
             return self.lr
-        progress = torch.tensor((step - self.warmup_steps) / max(1, self.steps - self.warmup_steps))
-        return self.lr * 0.5 * (1 + float(torch.cos(torch.pi * progress)))
+        progress = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
+        return self.lr * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def encode_frames(backbone: Backbone, clip: Clip) -> Tensor:
