@@ -189,7 +189,7 @@ def line_to_case(line: str) -> Case:
         raise ValueError(f"key {missing[0]!r} is missing")
     case = Case(**{key: parser_of(key)(key, entry) for key, entry in value.items()})
     if not case.id.startswith(f"{case.category}/"):
-        raise ValueError(f"id {case.id!r} and category {case.category!r} disagree")
+        raise ValueError(f"id {case.id!r} and category {case.category.value!r} disagree")
     return case
 
 

@@ -1,0 +1,90 @@
+"""Small video files for the tests: plain ones, and each kind of trouble, made with PyAV."""
+
+from __future__ import annotations
+
+import struct
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+Frames = NDArray[np.uint8]
+
+
+def moving_frames(count: int = 24, height: int = 64, width: int = 96, seed: int = 0) -> Frames:
+    """Colored 8x8 blocks that move 2 pixels a frame: (count, height, width, 3), no two frames alike."""
+    blocks = np.random.default_rng(seed).integers(0, 255, (height // 8 + 1, width // 8 + 1, 3), np.uint8)
+    picture = blocks.repeat(8, 0).repeat(8, 1)
+    return np.stack([np.roll(picture, 2 * t, 1)[:height, :width] for t in range(count)])
+
+
+def encode(
+    path: Path,
+    frames: Frames,
+    *,
+    codec: str = "libx264",
+    params: str = "",
+    ticks: list[int] | None = None,
+    container: dict[str, str] | None = None,
+) -> Path:
+    """Writes frames at 8 fps, or at the times `ticks` in 1/90000 s; params: for x264."""
+    with av.open(str(path), "w", options=container or {}) as file:
+        stream: Any = file.add_stream(codec, rate=8, options={"x264-params": params} if params else {})
+        stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
+        for index, pixels in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            if ticks is not None:
+                frame.pts, frame.time_base = ticks[index], Fraction(1, 90000)
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    return path
+
+
+def cut_without_encoding(source: Path, target: Path, *, keyframe: int, start: int) -> Path:
+    """What `ffmpeg -ss … -c copy` does: packets from a keyframe on, an edit list that hides frames before `start`."""
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        stream: Any = old.streams.video[0]
+        copy = new.add_stream_from_template(stream)
+        step = int(1 / stream.average_rate / stream.time_base)
+        for packet in old.demux(stream):
+            if packet.dts is None or packet.pts is None or packet.pts < keyframe * step:
+                continue
+            packet.pts -= start * step
+            packet.dts -= start * step
+            packet.stream = copy
+            new.mux(packet)
+    return target
+
+
+def rotate(source: Path, target: Path, degrees: int) -> Path:
+    """The same MP4 with a display matrix that turns it clockwise by 90, 180 or 270 degrees."""
+    one = 1 << 16
+    turns = {90: (0, one, 0, -one, 0, 0), 180: (-one, 0, 0, 0, -one, 0), 270: (0, -one, 0, one, 0, 0)}
+    data = bytearray(source.read_bytes())
+    at = data.index(b"tkhd") + 4 + 40  # version 0: 40 bytes lie before the matrix
+    assert struct.unpack(">9i", data[at : at + 36]) == (one, 0, 0, 0, one, 0, 0, 0, 1 << 30)
+    data[at : at + 36] = struct.pack(">9i", *turns[degrees], 0, 0, 1 << 30)
+    target.write_bytes(data)
+    return target
+
+
+def silence(path: Path) -> Path:
+    """An MP4 with a sound track only."""
+    with av.open(str(path), "w") as file:
+        stream: Any = file.add_stream("aac", rate=16000)
+        for index in range(4):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            frame.rate, frame.pts = 16000, 1024 * index
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    return path
+
+
+def reference_frames(path: Path) -> Frames:
+    """What a player shows, decoded here frame by frame and turned by hand."""
+    with av.open(str(path)) as file:
+        frames = list(file.decode(video=0))
+    return np.stack([np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90) for frame in frames])
