@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import cache
 
 from .scenes import SCENE_NAMES, SCENES
 from .shapes import OBJECT_SHAPES
@@ -76,6 +77,7 @@ class Parsed:
     unknown: tuple[str, ...]
 
 
+@cache
 def vocabulary() -> tuple[str, ...]:
     """Every word that a caption can hold, sorted."""
     return tuple(sorted({*_GLUE_WORDS, *_MOTION_WORDS, *COLORS, *OBJECT_SHAPES, *FIGURES, *SCENE_NAMES}))
@@ -105,7 +107,7 @@ def parse_caption(text: str) -> Parsed:
     A color belongs to the next subject; after a person, to the shirt. A subject without a color has color "".
     """
     words = [_SYNONYMS.get(w, w) for w in re.findall(r"[a-z]+", text.lower())]
-    known = set(vocabulary())
+    known = vocabulary()
     scene: str | None = None
     color = ""
     subjects: list[Subject] = []

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -165,7 +167,7 @@ def read_truth(path: Path) -> Truth:
             header = json.loads(bytes(held["header"]))
             motion = {key.removeprefix("motion_"): held[key] for key in held.files if key.startswith("motion_")}
         return make_truth(header, motion)
-    except (ValueError, KeyError, OSError, EOFError) as error:
+    except (ValueError, KeyError, OSError, EOFError, BadZipFile, zlib.error) as error:
         raise ManifestError(f"{path}: no ground truth of schema {SCHEMA}: {error}; build the split again") from error
 
 
