@@ -3,10 +3,11 @@
     python -m motionbench.methods.followyourmotion.tune run configs.json --split DIR --out tune.jsonl --shard 1/16
     python -m motionbench.methods.followyourmotion.tune table tune.jsonl
 
-The split must hold references that are in no published one. configs.json is a list of trials:
-`[{"name": "rank64", "set": {"rank": 64}, "sample": {"both": {}, "temporal": {"branches_at_inference": "temporal"}}}]`:
-`set` is what differs from the preset named like the backbone; each entry of `sample` (optional) samples the same fit
-with other settings. Lines that are there already are not computed again, so a killed search goes on.
+The split (`motionbench data build tuning --out DIR`) must hold references that are in no published one.
+configs.json, such as those in `searches/`, is `{"sample": {"both": {}, "temporal": {"branches_at_inference":
+"temporal"}}, "trials": [{"name": "rank64", "set": {"rank": 64}}]}`: `set` is what differs from the preset named like
+the backbone; each entry of `sample` samples the same fit with other settings. Lines that are there already are not
+computed again, so a killed search goes on.
 """
 
 from __future__ import annotations
@@ -53,11 +54,12 @@ class Trial:
 
 def read_trials(path: Path, backbone: str) -> list[Trial]:
     """The trials of a JSON file. Raises ConfigError naming the trial if a key or value is none of `Config`."""
+    search = json.loads(path.read_text("utf-8"))
     trials = []
-    for entry in json.loads(path.read_text("utf-8")):
+    for entry in search["trials"]:
         try:
-            config = replace(default_config(backbone), **_typed(entry.get("set", {})))
-            samples = {k: replace(config, **_typed(v)) for k, v in entry.get("sample", {"default": {}}).items()}
+            config = replace(default_config(backbone), **_typed(entry["set"]))
+            samples = {name: replace(config, **_typed(values)) for name, values in search["sample"].items()}
             trials.append(Trial(entry["name"], config, samples))
         except (KeyError, TypeError) as error:
             raise ConfigError(f"{path}: trial {entry.get('name', entry)!r}: {error}") from error
@@ -116,7 +118,7 @@ def jobs_of(trials: Sequence[Trial], split: Split, level: str, shard: tuple[int,
 
 @app.command()
 def run(
-    configs: Annotated[Path, typer.Argument(help="JSON list of trials.")],
+    configs: Annotated[Path, typer.Argument(help="JSON file of trials.")],
     split: Annotated[str, typer.Option("--split", help="Folder or manifest of the tuning references.")],
     out: Annotated[Path, typer.Option("--out", help="JSONL to append to.")],
     backbone: Annotated[str, typer.Option("--backbone")] = "tiny",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -63,10 +64,12 @@ def call(tmp_path, monkeypatch):
         cases.append(Case(case_id, category, f"{i}.mp4", digest, "a square", "a disc", Level.SCENE, "CC0-1.0", "test"))
     write_manifest(tmp_path / "manifest.jsonl", cases)
     trials = [
-        {"name": "one", "set": QUICK, "sample": {"both": {}, "temporal": {"branches_at_inference": "temporal"}}},
+        {"name": "one", "set": QUICK},
         {"name": "hot", "set": {**QUICK, "spatial_lr": 1e30, "temporal_lr": 1e30, "max_grad_norm": 0}},
     ]
-    (tmp_path / "configs.json").write_text(json.dumps(trials))
+    (tmp_path / "configs.json").write_text(
+        json.dumps({"sample": {"both": {}, "temporal": {"branches_at_inference": "temporal"}}, "trials": trials})
+    )
 
     def run(*more):
         options = ["--split", tmp_path, "--out", tmp_path / "out.jsonl", "--device", "cpu", *more]
@@ -97,6 +100,12 @@ def test_shards_cover_every_trial_once_and_a_second_run_adds_nothing(call, tmp_p
     assert "n=2" in rows[0]
 
 
+@pytest.mark.parametrize("path", sorted((Path(tune.__file__).parent / "searches").glob("*.json")), ids=lambda p: p.stem)
+def test_the_searches_that_are_kept_can_be_read(path):
+    trials = tune.read_trials(path, "tiny")
+    assert len({trial.name for trial in trials}) == len(trials) > 1
+
+
 def test_the_table_is_a_macro_mean_best_first():
     def line(trial, category, value):
         return {"trial": trial, "sample": "s", "category": category, "scores": {"m": value}}
@@ -108,6 +117,6 @@ def test_the_table_is_a_macro_mean_best_first():
 
 
 def test_a_trial_with_an_unknown_setting_is_named(tmp_path):
-    (tmp_path / "c.json").write_text('[{"name": "odd", "set": {"rnk": 3}}]')
+    (tmp_path / "c.json").write_text('{"sample": {}, "trials": [{"name": "odd", "set": {"rnk": 3}}]}')
     with pytest.raises(ConfigError, match=r"odd.*rnk"):
         tune.read_trials(tmp_path / "c.json", "tiny")
