@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from motionbench import registry
 from motionbench.case import Case, Category, Level
 from motionbench.clip import Clip
-from motionbench.errors import MissingWeightsError, ShapeError
+from motionbench.errors import MissingInputError, MissingWeightsError, ShapeError
+from motionbench.method import InputContract, Setting
 from motionbench.metric import Measurement, MetricInfo, MetricSetting, Sample
 from motionbench.split import write_manifest
 from motionbench.tracks import Tracks
@@ -79,11 +80,13 @@ class Restless(Still):
         return Tracks(moved, still.visible, clip.height, clip.width)
 
 
-def make_metric(measure: Callable[[Sample], Measurement], name: str, version: int = 1, **facts: Any) -> type:
+def make_metric(
+    measure: Callable[[Sample], Measurement], name: str, version: int = 1, ceiling: tuple[str, ...] = ("copy",)
+) -> type:
     """A metric class around a function."""
 
     class Made:
-        info = MetricInfo(name, version, "", (None, None), facts.pop("better", "higher"), "test", "test", **facts)
+        info = MetricInfo(name, version, "", (None, None), "higher", "test", "test", ceiling=ceiling)
 
         @classmethod
         def create(cls, setting: MetricSetting) -> Self:
@@ -126,6 +129,25 @@ class Unready:
         raise AssertionError("never made")
 
 
+class Hopeless:
+    """A method whose every attempt fails."""
+
+    name = "hopeless"
+    contract = InputContract(trains=False, start_latent="none", sees_reference=False, uses_backbone=False)
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}
+
+    @dataclass(frozen=True)
+    class Config:
+        """No settings."""
+
+    @classmethod
+    def create(cls, config: Any, setting: Setting) -> Self:
+        return cls()
+
+    def fit(self, reference: Clip, caption: str, *, seed: int) -> Any:
+        raise MissingInputError("the motion is not known")
+
+
 METRICS = {
     "change": make_metric(change, "change"),
     "travel": make_metric(travel, "travel"),
@@ -133,12 +155,13 @@ METRICS = {
     "nan": make_metric(lambda sample: Measurement(float("nan")), "nan"),
     "unready": Unready,
 }
+METHODS = {"hopeless": Hopeless}
 TRACKERS = {"still": Still, "restless": Restless}
 
 
 def install(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
     """Puts the test's plugins beside the installed ones; the tables returned may be added to."""
-    extra: dict[str, dict[str, Any]] = {"metrics": dict(METRICS), "trackers": dict(TRACKERS)}
+    extra: dict[str, dict[str, Any]] = {"methods": METHODS, "metrics": dict(METRICS), "trackers": TRACKERS}
     load, resolve, names = registry.load, registry.resolve, registry.names
     monkeypatch.setattr(registry, "load", lambda g, n: extra.get(g, {}).get(n) or load(g, n))
     monkeypatch.setattr(registry, "resolve", lambda g, n: n if n in extra.get(g, {}) else resolve(g, n))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from small_world import install, make_clip, make_split
+from small_world import change, install, make_clip, make_metric, make_split
 
 from motionbench import cli, registry
 from motionbench.clip import Clip
@@ -24,8 +25,12 @@ COMMON = ["--tracker", "still", "--metrics", "change,travel", "--device", "cpu"]
 class Bench:
     """A folder with a split, the test's plugins, and the command line in this process."""
 
-    def __init__(self, folder: Path, split: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self.folder, self.split, self.capsys = folder, split, capsys
+    def __init__(self, folder: Path, split: Path, evaluated: Path, capsys: Any, extra: dict[str, Any]) -> None:
+        self.folder, self.split, self.evaluated, self.capsys, self.extra = folder, split, evaluated, capsys, extra
+
+    def copied(self, name: str = "a") -> Path:
+        """The results of `eval --method copy`, for this test alone."""
+        return Path(shutil.copytree(self.evaluated, self.folder / name))
 
     def invoke(self, *arguments: object, code: int = 0) -> tuple[str, str]:
         with pytest.raises(SystemExit) as ended:
@@ -45,11 +50,26 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_split(tmp_path_factory.mktemp("split"))
 
 
+@pytest.fixture(scope="module")
+def evaluated(split: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`eval --method copy` once, for the tests that start from its results."""
+    folder = tmp_path_factory.mktemp("evaluated") / "results"
+    words = ["eval", "--method", "copy", "--split", str(split), "--out", str(folder), *COMMON]
+    with pytest.MonkeyPatch.context() as patch:
+        install(patch)
+        with pytest.raises(SystemExit) as ended:
+            cli.app(words, prog_name="motionbench")
+    assert not ended.value.code
+    return folder
+
+
 @pytest.fixture
-def bench(tmp_path: Path, split: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
+def bench(
+    tmp_path: Path, split: Path, evaluated: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Bench:
     monkeypatch.chdir(tmp_path)
-    install(monkeypatch)
-    return Bench(tmp_path, split, capsys)
+    capsys.readouterr()
+    return Bench(tmp_path, split, evaluated, capsys, install(monkeypatch))
 
 
 def row(summary: dict[str, Any], metric: str, category: str) -> dict[str, Any]:
@@ -72,37 +92,47 @@ def test_eval_makes_records_scores_summary_and_controls(bench: Bench) -> None:
     assert row(summary, "change", "all")["n"] == 8
 
 
+def test_ceiling_falls_back_where_the_first_control_cannot_work(bench: Bench) -> None:
+    bench.extra["metrics"]["lofty"] = make_metric(change, "lofty", ceiling=("hopeless", "copy"))
+    bench.extra["metrics"]["lonely"] = make_metric(change, "lonely", ceiling=("nowhere",))
+    words = ["--metrics", "lofty,lonely", "--method", "frozen", "--category", "camera", "--limit", 1]
+    summary, out = bench.evaluate("a", *words, code=0)
+    assert [r.status for r in ResultStore(out / "controls/hopeless").records()] == ["failed", "failed"]
+    assert row(summary, "lofty", "camera")["ceiling"] > 0
+    assert row(summary, "lonely", "camera")["ceiling"] is None
+
+
 def test_eval_prints_a_table_within_a_hundred_columns(bench: Bench) -> None:
-    out, err = bench.invoke("eval", "--method", "reversed", "--split", bench.split, "--out", "a", *COMMON)
+    out, err = bench.invoke("eval", "--method", "copy", "--split", bench.split, "--out", bench.copied(), *COMMON)
     assert max(map(len, out.splitlines())) <= 100
     for word in ("change v1", "camera", "human", "all", "floor", "ceiling", "normalized"):
         assert word in out
-    assert "results: a" in err
+    assert "results: " in err
     assert "camera/0000/0" not in out  # the log goes to stderr
 
 
 def test_eval_again_does_nothing_and_says_the_same(bench: Bench) -> None:
-    first, out = bench.evaluate("a", "--method", "reversed")
+    out = bench.copied()
+    first = ResultStore(out).read_summary()
     files = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.suffix in {".mp4", ".jsonl"}}
-    second, _ = bench.evaluate("a", "--method", "reversed")
+    bench.evaluate("a", "--method", "copy")
     assert {path: path.stat().st_mtime_ns for path in files} == files
-    assert second == first
+    assert ResultStore(out).read_summary() == first
 
 
 def test_run_then_score_is_eval_without_controls(bench: Bench) -> None:
-    evaluated, whole = bench.evaluate("a", "--method", "copy")
     out, _ = bench.invoke("run", "--method", "copy", "--split", bench.split, "--out", "b", "--device", "cpu")
     assert out == "b\n"
     scored = json.loads(bench.invoke("score", "b", "--json", *COMMON)[0])
-    there, here = ResultStore(whole), ResultStore("b")
+    there, here = ResultStore(bench.evaluated), ResultStore("b")
     assert [comparable(r) for r in here.records()] == [comparable(r) for r in there.records()]
     assert [comparable_score(s) for s in here.scores()] == [comparable_score(s) for s in there.scores()]
-    assert row(scored, "change", "all")["mean"] == row(evaluated, "change", "all")["mean"]
+    assert row(scored, "change", "all")["mean"] == row(there.read_summary() or {}, "change", "all")["mean"]
     assert row(scored, "change", "all")["floor"] is None
 
 
 def test_score_never_generates(bench: Bench) -> None:
-    _, out = bench.evaluate("a", "--method", "copy")
+    out = bench.copied()
     video = next((out / "videos").rglob("*.mp4"))
     video.unlink()
     (out / "scores.jsonl").unlink()
@@ -112,13 +142,13 @@ def test_score_never_generates(bench: Bench) -> None:
 
 
 def test_summary_keeps_metrics_that_were_not_asked_for_again(bench: Bench) -> None:
-    _, out = bench.evaluate("a", "--method", "copy")
+    out = bench.copied()
     bench.invoke("score", out, "--metrics", "change", "--tracker", "still", "--device", "cpu")
     assert list((ResultStore(out).read_summary() or {})["metrics"]) == ["change", "travel"]
 
 
 def test_other_tracker_replaces_the_scores_that_track(bench: Bench) -> None:
-    _, out = bench.evaluate("a", "--method", "copy")
+    out = bench.copied()
     words = ["score", out, "--metrics", "travel", "--tracker", "restless", "--device", "cpu", "--json"]
     summary = json.loads(bench.invoke(*words)[0])
     assert summary["trackers"] == {"travel": ["restless v1"], "change": []}
@@ -143,7 +173,7 @@ def test_limit_category_and_seeds_choose_the_cases(bench: Bench) -> None:
 
 
 def test_shards_in_one_folder_equal_one_run(bench: Bench) -> None:
-    whole, _ = bench.evaluate("a", "--method", "copy")
+    whole = ResultStore(bench.evaluated).read_summary() or {}
     bench.evaluate("b", "--method", "copy", "--shard", "2/2")
     parts, _ = bench.evaluate("b", "--method", "copy", "--shard", "1/2")
     assert parts["rows"] == whole["rows"]
@@ -166,14 +196,14 @@ def test_failed_case_is_listed_and_the_rest_is_done(bench: Bench, tmp_path: Path
 
 
 def test_other_configuration_in_the_same_folder_is_refused(bench: Bench) -> None:
-    bench.evaluate("a", "--method", "copy")
+    bench.copied()
     _, err = bench.invoke("eval", "--method", "frozen", "--split", bench.split, "--out", "a", *COMMON, code=2)
     assert "another configuration" in err
 
 
 def test_metric_without_weights_is_said_and_the_rest_is_scored(bench: Bench) -> None:
-    words = ["eval", "--method", "copy", "--split", bench.split, "--out", "a", "--metrics", "change,unready"]
-    _, err = bench.invoke(*words, "--tracker", "still", "--device", "cpu", code=1)
+    words = ["score", bench.copied(), "--metrics", "change,unready", "--tracker", "still", "--device", "cpu"]
+    _, err = bench.invoke(*words, code=1)
     assert "not available: unready: weights of unready are missing" in err
     (unready,) = (
         r for r in (ResultStore("a").read_summary() or {})["rows"] if (r["metric"], r["category"]) == ("unready", "all")
@@ -182,7 +212,7 @@ def test_metric_without_weights_is_said_and_the_rest_is_scored(bench: Bench) -> 
 
 
 def test_compare_prints_paired_differences(bench: Bench) -> None:
-    bench.evaluate("a", "--method", "copy")
+    bench.copied()
     found = json.loads(bench.invoke("compare", "a", "a/controls/frozen", "--metrics", "change", "--json")[0])
     (every,) = (d for d in found if d["category"] == "all")
     assert every["b"] == 0.0
@@ -195,7 +225,7 @@ def test_compare_prints_paired_differences(bench: Bench) -> None:
 
 
 def test_compare_refuses_other_cases_and_unscored_runs(bench: Bench, tmp_path: Path) -> None:
-    bench.evaluate("a", "--method", "copy")
+    bench.copied()
     other = make_split(tmp_path / "other", references=1)
     run(RunPlan("copy", split=str(other), device="cpu"), ResultStore("b"))
     assert "differs" in bench.invoke("compare", "a", "b", "--metrics", "change", code=2)[1]
