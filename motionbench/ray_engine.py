@@ -13,20 +13,26 @@ from motionbench.errors import MissingExtra, MotionBenchError
 from motionbench.files import hash_json
 from motionbench.plan import Job, RunPlan, Unit, resolve
 from motionbench.record import Record
-from motionbench.runner import Observer, Report, SilentObserver, Worker, create_method
 from motionbench.store import ResultStore
+from motionbench.worker import Observer, Report, SilentObserver, Worker, create_method
+
+
+def require_ray() -> Any:
+    """The ray module. Raises MissingExtra if it is not installed."""
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingExtra("engine ray needs ray; pip install 'motionbench-transfer[ray]'") from error
+    return ray
 
 
 def run_with_ray(job: Job, store: ResultStore, run_id: str, units: list[Unit], observer: Observer) -> None:
     """Works on units in ray tasks, one GPU each where the job runs on GPUs.
 
     The folder and the split must be seen by all hosts at the same path. A task that ray itself loses fails its cases.
-    Raises MissingExtra without ray, MotionBenchError as `Worker.work`.
+    Raises MissingExtra, and MotionBenchError as `Worker.work`.
     """
-    try:
-        import ray
-    except ImportError as error:
-        raise MissingExtra("engine ray needs ray; pip install 'motionbench-transfer[ray]'") from error
+    ray = require_ray()
     ours = not ray.is_initialized()
     if ours:
         ray.init(log_to_driver=False, include_dashboard=False)

@@ -128,7 +128,7 @@ def is_plain(packets: list[Any]) -> bool:
 
 
 def check_boxes(path: str) -> None:
-    """Raises Refusal if a top-level box of an MP4 file runs past the file's end: the file was cut off."""
+    """Raises Refusal if an MP4 file's index or frames run past the file's end: the file was cut off."""
     size, at = os.path.getsize(path), 0
     with Path(path).open("rb") as file:
         while at + 8 <= size:
@@ -139,8 +139,13 @@ def check_boxes(path: str) -> None:
                 length = int.from_bytes(head[8:16], "big")
             if length == 0:  # up to the end of the file
                 return
-            if length < 8 or at + length > size:
-                raise Refusal(f"it is truncated: a part of {length} bytes starts at {at}, the file has {size}")
+            name = head[4:8]
+            if name in (b"mdat", b"moov", b"moof") and at + length > size:
+                raise Refusal(
+                    f"it is truncated: {name.decode()} needs {length} bytes from {at} on, the file has {size}"
+                )
+            if length < 8:  # no box any more: something else was appended, which players skip
+                return
             at += length
 
 

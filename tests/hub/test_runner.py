@@ -501,6 +501,7 @@ def test_ray_engine_without_ray_names_the_extra(
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtra, match=r"pip install 'motionbench-transfer\[ray\]'"):
         run(plan_for(make_split(tmp_path / "s"), engine="ray"), store)
+    assert not store.folder.exists()
 
 
 class FakeRay(ModuleType):

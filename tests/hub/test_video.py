@@ -141,6 +141,12 @@ def test_bad_files_are_typed_errors_that_say_why(tmp_path: Path, kind: str, says
     assert str(path) in str(caught.value)
 
 
+def test_bytes_after_the_last_box_do_not_make_a_file_truncated(plain: Path) -> None:
+    expected = reference_frames(plain)
+    plain.write_bytes(plain.read_bytes() + b"TAG of some old player" + bytes(7))
+    np.testing.assert_array_equal(read_clip(plain).frames, expected)
+
+
 def test_count_and_length_are_checked(plain: Path, tmp_path: Path) -> None:
     with pytest.raises(VideoError, match="expected 17 frames, got 24"):
         read_clip(plain, expected_frames=17)
