@@ -65,6 +65,11 @@ class TrackCache:
             self._memory.popitem(last=False)
         return tracks
 
+    def cached(self, clip: Clip) -> Tracks | None:
+        """The clip's tracks if they were computed before, else None: computes nothing."""
+        tracks = self._memory.get(clip.sha256)
+        return self._from_disk(clip.sha256, clip) if tracks is None else tracks
+
     def _compute(self, clip: Clip) -> Tracks:
         if self._tracker is None:
             self._tracker = self.tracker_class.create(self.device)

@@ -1,0 +1,200 @@
+// The columns of a table: what each cell is worth (for sorting and CSV), how it reads, and what its heading says.
+// value: number, string or null. fields: what the CSV gets, name -> value. node: what the cell shows.
+
+function columnsOf(board) {
+  const metrics = Object.keys(board.metrics);
+  return [
+    rankColumn(), methodColumn(), ...(Object.keys(weights()).length ? [totalColumn()] : []),
+    ...(metrics.includes(HEADLINE) ? [normalisedColumn(board)] : []),
+    ...orderedMetrics(metrics).map((name) => metricColumn(board, name)),
+    attemptsColumn(), trainedColumn(), startColumn(),
+    costColumn("fit_seconds", "Fit s", "Mean seconds to tune or prepare the method for one reference."),
+    costColumn("generate_seconds", "Clip s", "Mean seconds to generate one clip."),
+    memoryColumn(), gateColumn(),
+    textColumn("backbone", "Backbone", () => board.backbone, "The text-to-video model below the method."),
+    textColumn("licence", "License", (entry) => entry.licence, "License of the package that brings the method."),
+    textColumn("commit", "Commit", commitOf, "Commit that made the results; * with uncommitted changes."),
+    textColumn("date", "Date", (entry) => entry.date || null, "Day of the newest attempt."),
+  ];
+}
+
+const FIRST_METRICS = ["motion_fidelity", "text_alignment", "temporal_gap", "appearance_leak"];
+const HIDDEN_AT_FIRST = ["backbone", "date"];
+const NARROW_COLUMNS = ["rank", "method", "total", "normalised", "text_alignment"];
+
+// The metrics that answer the page's questions come first; all others follow, and start hidden.
+function orderedMetrics(names) {
+  const rest = names.filter((name) => !FIRST_METRICS.includes(name)).sort();
+  return [...FIRST_METRICS.filter((name) => names.includes(name)), ...rest];
+}
+
+function isShown(column) {
+  if (state.columns) return state.columns.split(",").includes(column.id);
+  if (NARROW.matches) return NARROW_COLUMNS.includes(column.id);
+  const isExtraMetric = column.metric && !FIRST_METRICS.includes(column.metric);
+  return !isExtraMetric && !HIDDEN_AT_FIRST.includes(column.id);
+}
+
+function rankColumn() {
+  return {
+    id: "rank", title: "Rank", numeric: true, ascending: true,
+    help: "1 + the number of methods significantly better in motion fidelity (paired bootstrap over references).",
+    value: (entry, cells) => cells.rank ?? null,
+    node(entry, cells, view) {
+      if (cells.rank === null || cells.rank === undefined) return make("span", { title: unrankedBecause(entry) }, ABSENT);
+      const others = Object.values(view).filter((other) => other.rank === cells.rank).length > 1;
+      return make("span", { title: others ? "shared: not significantly different" : null }, `${cells.rank}${others ? " =" : ""}`);
+    },
+  };
+}
+
+function unrankedBecause(entry) {
+  if (entry.role !== "method") return "a control, not a competitor";
+  return entry.complete ? "motion fidelity could not be measured in every category" : "not every case was attempted";
+}
+
+function methodColumn() {
+  return {
+    id: "method", title: "Method", help: "Open to see its clips.", isHeader: true,
+    value: (entry) => entry.label,
+    node(entry) {
+      const name = make("button", { type: "button", class: "link", title: entry.summary || null, data: { open: entry.id } }, foreign(entry.label));
+      const role = entry.role === "method" ? null : make("span", { class: `tag ${entry.role}` }, entry.role);
+      const partial = entry.complete ? null : make("span", { class: "tag warn", title: "not every case was attempted" }, "partial");
+      return make("span", { class: "method" }, name, role, partial);
+    },
+  };
+}
+
+function totalColumn() {
+  return {
+    id: "total", title: "Your total", numeric: true, help: "Mean of normalized scores with your weights; not the benchmark's.",
+    value: (entry, cells) => ownTotal(cells),
+    node: (entry, cells) => fixed(ownTotal(cells)),
+  };
+}
+
+function normalisedColumn(board) {
+  return {
+    id: "normalised", title: "Fidelity, normalized", numeric: true, metric: HEADLINE,
+    help: "Motion fidelity with 0 at the floor control and 1 at the ceiling control; the bar shows the 95% interval.",
+    value: (entry, cells) => cells.metrics[HEADLINE]?.normalised ?? null,
+    fields: (entry, cells) => spread("normalised", cells.metrics[HEADLINE], "normalised", "normalised_low", "normalised_high"),
+    node(entry, cells) {
+      const row = cells.metrics[HEADLINE];
+      const value = row?.normalised ?? null;
+      if (value === null) return ABSENT;
+      return make("span", { class: "gauge-cell" }, make("span", {}, fixed(value, 2)), gauge(value, row.normalised_low, row.normalised_high, entry.role));
+    },
+  };
+}
+
+// A bar from 0 to 1 with the value and its interval: differences are seen before they are read.
+function gauge(value, low, high, role) {
+  const x = (v) => 4 + 92 * Math.min(1.08, Math.max(-0.08, v));
+  const svg = makeSvg("svg", { viewBox: "-4 0 108 14", class: role === "method" ? "gauge" : "gauge pinned", "aria-hidden": "true", preserveAspectRatio: "none" });
+  svg.append(makeSvg("line", { x1: x(0), x2: x(1), y1: 7, y2: 7, class: "track" }));
+  for (const end of [0, 1]) svg.append(makeSvg("line", { x1: x(end), x2: x(end), y1: 3, y2: 11, class: "end" }));
+  if (low !== null) svg.append(makeSvg("rect", { x: x(low), width: Math.max(1, x(high) - x(low)), y: 4, height: 6, class: "range" }));
+  svg.append(makeSvg("rect", { x: x(value) - 1.5, width: 3, y: 1, height: 12, class: "value" }));
+  return svg;
+}
+
+const ARROWS = { higher: "↑", lower: "↓", zero: "→0" };
+
+function metricColumn(board, name) {
+  const info = board.metrics[name];
+  return {
+    id: name, metric: name, numeric: true, ascending: info.better === "lower", nearZero: info.better === "zero" && !state.relative,
+    title: `${info.title} ${ARROWS[info.better]}`,
+    help: `${info.summary} Version ${info.version}${info.unit ? `, unit ${info.unit}` : ""}.`,
+    value: (entry, cells) => metricPart(entry, cells, name)?.value ?? null,
+    fields: (entry, cells) => spread(name, metricPart(entry, cells, name), "value", "low", "high"),
+    node(entry, cells) {
+      const part = metricPart(entry, cells, name);
+      if (!part || part.value === null) return make("span", { title: "not measured" }, ABSENT);
+      const sign = Boolean(state.relative) || info.better === "zero";
+      const counts = `${part.n} values${part.n_failed ? `, ${part.n_failed} missing` : ""}`;
+      // Failed attempts have no value in any column, and are told once, under Done; here stands what else is missing.
+      const unmeasured = part.n_failed - cells.attempts.failed;
+      const missing = unmeasured > 0 ? make("small", { class: "missing", title: counts }, `${unmeasured} unmeasured`) : null;
+      const whiskers = make("small", {}, interval(part.low, part.high, 3, sign));
+      return make("span", { class: "measured", title: counts }, make("span", {}, fixed(part.value, 3, sign)), whiskers, missing);
+    },
+  };
+}
+
+// The number that a metric's cell shows: the mean, or its paired difference to the backbone.
+function metricPart(entry, cells, name) {
+  const row = cells.metrics[name];
+  if (!state.relative) return row ? { value: row.mean, low: row.low, high: row.high, n: row.n, n_failed: row.n_failed } : null;
+  if (entry.method === "backbone") return { value: 0, low: null, high: null, n: row?.n ?? 0, n_failed: 0 };
+  const gap = cells.relative[name];
+  return gap ? { value: gap.difference, low: gap.low, high: gap.high, n: gap.pairs, n_failed: 0 } : null;
+}
+
+function spread(name, part, value, low, high) {
+  const suffix = state.relative && name !== "normalised" ? "_vs_backbone" : "";
+  return {
+    [name + suffix]: part?.[value] ?? null, [`${name}${suffix}_low`]: part?.[low] ?? null, [`${name}${suffix}_high`]: part?.[high] ?? null,
+  };
+}
+
+function attemptsColumn() {
+  return {
+    id: "done", title: "Done", numeric: true, help: "Clips made, of those planned; failures with their reasons are in the clips.",
+    value: (entry, cells) => cells.attempts.done,
+    fields: (entry, cells) => ({ done: cells.attempts.done, planned: cells.attempts.planned, failed: cells.attempts.failed }),
+    node(entry, cells) {
+      const { done, failed, planned } = cells.attempts;
+      const reasons = Object.entries(entry.reasons).map(([reason, count]) => `${count} ${reason}`).join(", ");
+      const bad = failed ? make("small", { class: "missing", title: reasons }, `${failed} failed`) : null;
+      return make("span", { class: "measured" }, make("span", {}, `${done}/${planned ?? "?"}`), bad);
+    },
+  };
+}
+
+function trainedColumn() {
+  return textColumn("trained", "Trained?", (entry) => (entry.contract ? (entry.contract.trains ? "per clip" : "no") : null),
+    "Whether the method is tuned on every reference clip.", "?");
+}
+
+function startColumn() {
+  return textColumn("start_latent", "Start latent", (entry) => (entry.contract ? words(entry.contract.start_latent) : null),
+    "What sampling starts from: a start from the reference can leak its look.", "?");
+}
+
+function gateColumn() {
+  return {
+    id: "gate", title: "Gate", help: "The reversed-reference gate: does the output follow the direction of its reference?",
+    value: (entry) => (entry.role === "method" ? entry.gate ?? "not gated" : null),
+    node(entry) {
+      if (entry.role !== "method") return ABSENT;
+      return make("span", { class: `tag ${entry.gate ?? ""}`, title: entry.gate_note || null }, entry.gate ?? "not gated");
+    },
+  };
+}
+
+function costColumn(key, title, help) {
+  return {
+    id: key, title, help, numeric: true, ascending: true,
+    value: (entry, cells) => cells.cost[key],
+    node: (entry, cells) => seconds(cells.cost[key]),
+  };
+}
+
+function memoryColumn() {
+  return {
+    id: "peak_memory_bytes", title: "Peak GiB", numeric: true, ascending: true, help: "Greatest memory of an attempt, in GiB.",
+    value: (entry, cells) => cells.cost.peak_memory_bytes,
+    node: (entry, cells) => gibibytes(cells.cost.peak_memory_bytes),
+  };
+}
+
+function textColumn(id, title, value, help, absent = ABSENT) {
+  return { id, title, help, value, node: (entry) => { const text = value(entry); return text === null ? absent : foreign(text); } };
+}
+
+function commitOf(entry) {
+  return entry.commits.length ? entry.commits.join(", ") + (entry.dirty ? "*" : "") : null;
+}

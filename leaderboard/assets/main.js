@@ -1,0 +1,37 @@
+// Puts the page together. Everything above only declares.
+
+function renderMasthead() {
+  const methods = new Set(DATA.boards.flatMap((board) => board.entries).filter((entry) => entry.role === "method").map((entry) => entry.method));
+  const references = Math.max(0, ...DATA.boards.map((board) => board.references));
+  document.getElementById("title").textContent = DATA.title;
+  const facts = [plural(methods.size, "method"), `${DATA.boards.length > 1 ? "up to " : ""}${plural(references, "reference")}`, DATA.newest ? `newest result ${DATA.newest.slice(0, 10)}` : null];
+  document.getElementById("subtitle").textContent = facts.filter(Boolean).join(" · ");
+  document.getElementById("colophon").textContent = `Made by ${DATA.software} from result files alone. Every number was computed by the suite; this page only sorts, filters and draws.`;
+}
+
+function renderNotes() {
+  const section = document.getElementById("notes");
+  section.hidden = DATA.notes.length === 0;
+  document.getElementById("note-list").replaceChildren(...DATA.notes.map((note) => make("li", {}, foreign(note))));
+}
+
+function start() {
+  readAddress();
+  renderMasthead();
+  renderNotes();
+  renderFilters();
+  renderBoards();
+  prepareTheme();
+  prepareClips();
+  onChange((part) => {
+    renderBoards();
+    if (["category", "level", "backbone", "training"].some((key) => key in part)) redrawFigures();
+  });
+  NARROW.addEventListener("change", () => { renderFilters(); renderBoards(); redrawFigures(); });
+  window.addEventListener("hashchange", () => { readAddress(); renderFilters(); renderBoards(); redrawFigures(); });
+  // Figures need plotly, whose script comes last.
+  window.addEventListener("DOMContentLoaded", prepareFigures);
+  performance.mark("interactive");
+}
+
+start();

@@ -1,0 +1,194 @@
+"""Boards: entries that may be compared, since backbone, split, revision, benchmark version and tracker agree."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from motionbench import registry
+from motionbench.case import Case, Level
+from motionbench.errors import MotionBenchError
+from motionbench.files import hash_json
+from motionbench.metric import MetricInfo
+from motionbench.record import Record
+from motionbench.summary import ALL, Attempts, category_of, latest_scores
+
+from .merging import HEADLINE, Entry
+
+Key = tuple[str, str, str, str]  # backbone, split, revision, benchmark version
+
+
+@dataclass(frozen=True)
+class RememberedAttempts(Attempts):
+    """Attempts that work out their values of a metric once: a page asks for them in dozens of views."""
+
+    held: dict[str, dict[str, float]] = field(default_factory=dict, compare=False, repr=False)
+
+    def case_values(self, metric: str) -> dict[str, float]:
+        """As `Attempts.case_values`."""
+        if metric not in self.held:
+            self.held[metric] = super().case_values(metric)
+        return self.held[metric]
+
+
+@dataclass(frozen=True)
+class Board:
+    """One table. infos: metrics at the version shown, headline first. cases: {} where the split is not here."""
+
+    id: str
+    backbone: str
+    split: str
+    revision: str
+    version: str
+    tracker: str | None
+    entries: tuple[Entry, ...]
+    labels: dict[str, str]
+    infos: dict[str, MetricInfo]
+    cases: dict[str, Case]
+    notes: tuple[str, ...]
+
+    @property
+    def categories(self) -> list[str]:
+        """Categories with a record, sorted, and `all` first."""
+        found = {category_of(record.case_id) for entry in self.entries for record in entry.records}
+        return [ALL, *sorted(found)]
+
+    @property
+    def levels(self) -> list[str]:
+        """Prompt levels with a record, `all` first; only `all` where the cases are not known or share one level."""
+        found = {self.cases[r.case_id].level for e in self.entries for r in e.records if r.case_id in self.cases}
+        return [ALL, *[level.value for level in Level if level in found]] if len(found) > 1 else [ALL]
+
+    def attempts(self, entry: Entry, level: str = ALL) -> Attempts:
+        """What an entry attempted at a prompt level, with the scores of the versions that this board shows."""
+        kept = tuple(r for r in entry.records if level == ALL or self._level(r) == level)
+        return RememberedAttempts(entry.method, kept, latest_scores(entry.scores, self.infos))
+
+    def complete(self, entry: Entry) -> bool:
+        """True if the entry attempted every case that anybody attempted here: the others are shown, but not ranked."""
+        wanted = {r.case_id for e in self.entries for r in e.records}
+        attempted = {(r.case_id, r.seed) for r in entry.records}
+        return wanted <= {case for case, _ in attempted} and (entry.planned is None or entry.planned <= attempted)
+
+    def _level(self, record: Record) -> str | None:
+        case = self.cases.get(record.case_id)
+        return None if case is None else case.level.value
+
+
+def make_boards(entries: Sequence[Entry]) -> list[Board]:
+    """The boards of these entries, by backbone, split and version; controls of pixels stand on all of a split."""
+    keyed: dict[tuple[Key, str | None], list[Entry]] = defaultdict(list)
+    for entry in entries:
+        keyed[_key(entry), entry.tracker].append(entry)
+    floating = [e for e in entries if e.facts.is_control and not e.facts.uses_backbone]
+    for (key, tracker), members in keyed.items():
+        for control in floating:
+            fits = _key(control)[1:] == key[1:] and control.tracker == tracker
+            if fits and all(control.method != member.method for member in members):
+                members.append(control)
+    _adopt_unscored(keyed)
+    return [_board(key, tracker, _ordered(members)) for (key, tracker), members in sorted(keyed.items(), key=repr)]
+
+
+def _key(entry: Entry) -> Key:
+    configuration = entry.configuration
+    names = ("backbone", "split", "split_revision", "motionbench_version")
+    backbone, split, revision, version = (str(configuration.get(name) or "unknown") for name in names)
+    return backbone, split, revision, version
+
+
+def _adopt_unscored(keyed: dict[tuple[Key, str | None], list[Entry]]) -> None:
+    """An entry without scores by a tracker goes where its like are, if there is one such board."""
+    for key, tracker in [pair for pair in keyed if pair[1] is None]:
+        others = [pair for pair in keyed if pair[0] == key and pair[1] is not None]
+        if len(others) == 1:
+            held = {entry.id for entry in keyed[others[0]]}
+            keyed[others[0]].extend(e for e in keyed.pop((key, tracker)) if e.id not in held)
+
+
+def _ordered(entries: Iterable[Entry]) -> list[Entry]:
+    return sorted(entries, key=lambda entry: (entry.facts.is_control, entry.method, entry.id))
+
+
+def _board(key: Key, tracker: str | None, entries: list[Entry]) -> Board:
+    backbone, split, revision, version = key
+    infos, notes = _infos(entries)
+    known = next((entry.split for entry in entries if entry.split is not None), None)
+    return Board(
+        id=hash_json([*key, tracker])[:8],
+        backbone=backbone,
+        split=split,
+        revision=revision,
+        version=version,
+        tracker=tracker,
+        entries=tuple(entries),
+        labels=entry_labels(entries),
+        infos=infos,
+        cases={} if known is None else known.by_id(),
+        notes=(*(note for entry in entries for note in entry.notes), *notes),
+    )
+
+
+def _infos(entries: Sequence[Entry]) -> tuple[dict[str, MetricInfo], list[str]]:
+    """The facts of every metric scored here, at its newest version, and notes on entries scored with an older one."""
+    versions: dict[str, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for entry in entries:
+        for score in entry.scores:
+            versions[score.metric][score.metric_version].add(entry.method)
+    infos: dict[str, MetricInfo] = {}
+    notes: list[str] = []
+    for metric in sorted(versions, key=lambda name: (name != HEADLINE, name)):
+        newest = max(versions[metric])
+        info = _info(metric, newest, entries)
+        if info is None:
+            notes.append(
+                f"{metric} v{newest} is left out: no summary.json here says what it is, and it is not installed."
+            )
+            continue
+        infos[metric] = info
+        current = versions[metric][newest]
+        late = sorted({name for v, names in versions[metric].items() if v != newest for name in names} - current)
+        if late:
+            notes.append(
+                f"{metric} is shown at version {newest}; {', '.join(late)} were scored with an older one, which is "
+                "another number and is left out: run `motionbench score` on them."
+            )
+    return infos, notes
+
+
+def _info(metric: str, version: int, entries: Iterable[Entry]) -> MetricInfo | None:
+    for run in (run for entry in entries for run in entry.runs):
+        held = run.infos.get(metric)
+        if held is not None and held.version == version:
+            return held
+    try:
+        installed: MetricInfo = registry.load("metrics", metric).info
+    except MotionBenchError:
+        return None
+    return installed if installed.version == version else None
+
+
+def entry_labels(entries: Iterable[Entry]) -> dict[str, str]:
+    """Entry id -> what to call it: the method, and where several share it, the settings in which they differ."""
+    by_method: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        by_method[entry.method].append(entry)
+    labels: dict[str, str] = {}
+    for method, members in by_method.items():
+        flat = {entry.id: dict(_flat(entry.configuration)) for entry in members}
+        keys = sorted({key for values in flat.values() for key in values} - {"config_hash"})
+        differing = [key for key in keys if len({repr(values.get(key)) for values in flat.values()}) > 1]
+        for entry in members:
+            words = [f"{key.rpartition('.')[2]}={flat[entry.id].get(key)}" for key in differing]
+            labels[entry.id] = f"{method} ({', '.join(words)})" if words else method
+    return labels
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, part in value.items():
+        if isinstance(part, dict):
+            yield from _flat(part, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", part

@@ -1,0 +1,108 @@
+"""What a method consumes and under which licence it comes: from run.json, else from the installed plugin."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
+
+from motionbench import registry
+from motionbench.errors import MotionBenchError
+from motionbench.method import InputContract
+
+logger = logging.getLogger(__name__)
+
+# Yardsticks by name, for results of a machine where they are not installed: they must never be ranked as methods.
+CONTROLS = ("backbone", "copy", "frozen", "oracle", "reversed")
+
+
+@dataclass(frozen=True)
+class MethodFacts:
+    """What stands beside a method's numbers.
+
+    contract: None where neither run.json nor an installed plugin states it. licence: of the package that brings the
+    method. gate: `passed`, `unvalidated`, or None where the method was not put to the reversed-reference gate.
+    """
+
+    contract: InputContract | None
+    licence: str | None
+    gate: str | None
+    gate_note: str
+    summary: str
+    is_control: bool
+
+    @property
+    def uses_backbone(self) -> bool:
+        """False for controls whose clips owe nothing to the backbone, and so stand in the tables of all."""
+        return self.contract is None or self.contract.uses_backbone
+
+
+def method_facts(method: str, manifests: Iterable[Mapping[str, Any]]) -> MethodFacts:
+    """The facts about a method, as the first run.json that states them, else as its plugin."""
+    stated = [block for manifest in manifests for block in (manifest, manifest.get("environment") or {})]
+    contract = _first(stated, "contract")
+    licence = _first(stated, "licence")
+    gate = _first(stated, "gate")
+    held = to_contract(contract) if isinstance(contract, dict) else installed_contract(method)
+    passed = gate.get("passed") if isinstance(gate, dict) else None
+    return MethodFacts(
+        contract=held,
+        licence=licence if isinstance(licence, str) else installed_licence(method),
+        gate=None if passed is None else "passed" if passed else "unvalidated",
+        gate_note=str(gate.get("note", "")) if isinstance(gate, dict) else "",
+        summary=installed_summary(method),
+        is_control=held.is_control if held is not None else method in CONTROLS,
+    )
+
+
+def _first(blocks: Iterable[Mapping[str, Any]], key: str) -> Any:
+    return next((block[key] for block in blocks if block.get(key) is not None), None)
+
+
+def to_contract(value: Mapping[str, Any]) -> InputContract | None:
+    """A contract from JSON; None if it is malformed, which shows as `?` and ranks nothing differently."""
+    names = {field.name for field in fields(InputContract)}
+    plain: dict[str, Any] = {
+        key: tuple(part) if isinstance(part, list) else part for key, part in value.items() if key in names
+    }
+    try:
+        return InputContract(**plain)
+    except TypeError:
+        return None
+
+
+@cache
+def installed_contract(method: str) -> InputContract | None:
+    """The contract that the installed method declares; None if it is not installed or cannot be imported."""
+    if method not in registry.names("methods"):
+        return None
+    try:
+        contract = registry.load("methods", method).contract
+    except MotionBenchError as error:
+        logger.warning("the contract of %s is unknown: %s", method, error)
+        return None
+    return contract if isinstance(contract, InputContract) else None
+
+
+@cache
+def installed_licence(method: str) -> str | None:
+    """The licence that the package of an installed method declares."""
+    for point in entry_points(group="motionbench.methods", name=method):
+        about = dict(point.dist.metadata.json) if point.dist is not None else {}
+        stated = about.get("license_expression") or about.get("license")
+        return None if stated is None else str(stated)
+    return None
+
+
+@cache
+def installed_summary(method: str) -> str:
+    """One line on an installed method; "" for others."""
+    return registry.summary("methods", method) if method in registry.names("methods") else ""
+
+
+def facts_to_json(facts: MethodFacts) -> dict[str, Any]:
+    """The facts as JSON."""
+    return asdict(facts)

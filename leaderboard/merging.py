@@ -1,0 +1,211 @@
+"""Runs of one configuration made one entry: shards, seeds and repeats add up, contradictions are refused."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from motionbench.case import Category
+from motionbench.errors import StoreError
+from motionbench.files import hash_json
+from motionbench.record import Record, Score
+from motionbench.split import Split
+from motionbench.store import ResultStore, comparable
+
+from .facts import MethodFacts, method_facts
+from .reading import Run
+
+HEADLINE = "motion_fidelity"
+SAME = 1e-6  # two scores of one video by one version of a metric on one machine agree far better than that
+
+ScoreKey = tuple[str, str, int]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a table: a method in one configuration.
+
+    records: one per key. scores: one per record, metric and version. stores: record key -> where its video lies.
+    tracker: what its headline scores rest on. planned: the (case, seed) pairs that were asked for, None where the
+    split is not known here.
+    """
+
+    id: str
+    method: str
+    tracker: str | None
+    facts: MethodFacts
+    runs: tuple[Run, ...]
+    records: tuple[Record, ...]
+    scores: tuple[Score, ...]
+    stores: dict[str, ResultStore]
+    planned: frozenset[tuple[str, int]] | None
+    notes: tuple[str, ...]
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """The configuration that its runs share (of a control: that of the first)."""
+        return self.runs[0].configuration
+
+    @property
+    def split(self) -> Split | None:
+        """The cases, from whichever run knows them."""
+        return next((run.split for run in self.runs if run.split is not None), None)
+
+
+def merge(runs: Sequence[Run]) -> list[Entry]:
+    """Entries by method, each of the runs that share its configuration. Raises StoreError on a contradiction."""
+    groups: dict[tuple[str, ...], list[Run]] = defaultdict(list)
+    facts: dict[str, MethodFacts] = {}
+    for method in dict.fromkeys(run.configuration["method"] for run in runs):
+        facts[method] = method_facts(method, [r.manifest for r in runs if r.configuration["method"] == method])
+    for run in runs:
+        groups[_identity(run, facts[run.configuration["method"]])].append(run)
+    return [
+        _entry(members, facts[members[0].configuration["method"]], tracker)
+        for _, group in sorted(groups.items())
+        for tracker, members in _by_tracker(group).items()
+    ]
+
+
+def _by_tracker(runs: list[Run]) -> dict[str | None, list[Run]]:
+    """Scores by two trackers are two numbers, never merged; a run without any goes with the others, if they agree."""
+    found = {run: run_tracker(run) for run in runs}
+    known = sorted({tracker for tracker in found.values() if tracker is not None})
+    alone = known[0] if len(known) == 1 else None
+    groups: dict[str | None, list[Run]] = defaultdict(list)
+    for run, tracker in found.items():
+        groups[tracker or alone].append(run)
+    return dict(groups)
+
+
+def run_tracker(run: Run) -> str | None:
+    """The tracker that a run's headline scores rest on, `name vVERSION`. Raises StoreError if there are two."""
+    for metrics in ({HEADLINE}, {score.metric for score in run.scores} - {HEADLINE}):
+        newest = max((s.metric_version for s in run.scores if s.metric in metrics), default=0)
+        held = [
+            s for s in run.scores if s.metric in metrics and (HEADLINE not in metrics or s.metric_version == newest)
+        ]
+        trackers = sorted({str(s.details["tracker"]) for s in held if "tracker" in s.details})
+        if len(trackers) > 1:
+            raise StoreError(
+                f"{run.store.folder}: scores rest on several trackers ({', '.join(trackers)}); "
+                f"make them agree: motionbench score {run.store.folder} --tracker {trackers[0].partition(' ')[0]}"
+            )
+        if trackers:
+            return trackers[0]
+    return None
+
+
+def _identity(run: Run, facts: MethodFacts) -> tuple[str, ...]:
+    """What runs must share to be one entry: everything; for a control made of pixels neither backbone nor device."""
+    configuration = run.configuration
+    if facts.is_control and not facts.uses_backbone:
+        keys = ("method", "config_hash", "split", "split_revision", "motionbench_version")
+        return tuple(str(configuration.get(key)) for key in keys)
+    return (configuration["method"], run.configuration_hash)
+
+
+def _entry(runs: list[Run], facts: MethodFacts, tracker: str | None) -> Entry:
+    notes: list[str] = []
+    if facts.is_control and not facts.uses_backbone:
+        records, stores = _one_per_case(runs)
+    else:
+        records, stores = _merge_records(runs, notes)
+    method = runs[0].configuration["method"]
+    return Entry(
+        id=f"{method}-{hash_json([runs[0].configuration_hash, tracker])[:8]}",
+        method=method,
+        tracker=tracker,
+        facts=facts,
+        runs=tuple(runs),
+        records=tuple(sorted(records.values(), key=lambda r: (r.case_id, r.seed, r.key))),
+        scores=_merge_scores(runs, records),
+        stores=stores,
+        planned=_planned(runs),
+        notes=tuple(notes),
+    )
+
+
+def _one_per_case(runs: list[Run]) -> tuple[dict[str, Record], dict[str, ResultStore]]:
+    """A control is run beside every method; its clips owe nothing to device or seed, so the fullest run is shown."""
+    taken: dict[str, Record] = {}
+    stores: dict[str, ResultStore] = {}
+    held: set[str] = set()
+    for run in sorted(runs, key=lambda run: -sum(record.status == "ok" for record in run.records)):
+        fresh = [record for record in run.records if record.case_id not in held]
+        held.update(record.case_id for record in fresh)
+        taken.update({record.key: record for record in fresh})
+        stores.update({record.key: run.store for record in fresh})
+    return taken, stores
+
+
+def _merge_records(runs: list[Run], notes: list[str]) -> tuple[dict[str, Record], dict[str, ResultStore]]:
+    taken: dict[str, Record] = {}
+    stores: dict[str, ResultStore] = {}
+    same = retried = 0
+    for run in runs:
+        for record in run.records:
+            held = taken.get(record.key)
+            if held is not None and comparable(held) == comparable(record):
+                same += 1
+                continue
+            if held is not None and held.status == record.status == "ok":
+                raise StoreError(
+                    f"{stores[record.key].folder} and {run.store.folder} hold different videos for "
+                    f"{record.method} {record.case_id} seed {record.seed} in one configuration; give only one of them"
+                )
+            if held is not None:
+                retried += 1
+            if held is None or held.status == "failed":
+                taken[record.key], stores[record.key] = record, run.store
+    label = f"{runs[0].configuration['method']} ({', '.join(run.name for run in runs)})"
+    if same:
+        notes.append(f"{label}: {same} attempts stand in several folders, equal but for times; each counts once.")
+    if retried:
+        notes.append(f"{label}: {retried} attempts failed in one folder and not in another; the successful one counts.")
+    return taken, stores
+
+
+def _merge_scores(runs: Iterable[Run], records: dict[str, Record]) -> tuple[Score, ...]:
+    taken: dict[ScoreKey, tuple[Score, Run]] = {}
+    for run in runs:
+        for score in run.scores:
+            key = (score.record_key, score.metric, score.metric_version)
+            if score.record_key not in records:
+                continue
+            held = taken.get(key)
+            if held is None or (held[0].value is None and score.value is not None):
+                taken[key] = (score, run)
+            elif score.value is not None and not _agree(held[0], score):
+                raise StoreError(
+                    f"{held[1].store.folder} and {run.store.folder} give {score.metric} v{score.metric_version} of "
+                    f"{records[score.record_key].case_id} as {_told(held[0])} and {_told(score)}; "
+                    "score both with one tracker (`motionbench score`), or give only one of them"
+                )
+    return tuple(taken[key][0] for key in sorted(taken))
+
+
+def _agree(a: Score, b: Score) -> bool:
+    if a.value is None or b.value is None:
+        return a.value is b.value
+    return a.details.get("tracker") == b.details.get("tracker") and abs(a.value - b.value) <= SAME
+
+
+def _told(score: Score) -> str:
+    tracker = score.details.get("tracker")
+    return f"{score.value}" + (f" (tracker {tracker})" if tracker else "")
+
+
+def _planned(runs: Iterable[Run]) -> frozenset[tuple[str, int]] | None:
+    """All (case, seed) pairs that the runs set out to make: a killed run must not look like a finished one."""
+    pairs: set[tuple[str, int]] = set()
+    for run in runs:
+        selection = run.manifest.get("selection") or {}
+        if run.split is None:
+            return None
+        categories = [Category(name) for name in selection.get("categories") or ()]
+        cases = run.split.select(categories, selection.get("limit"))
+        pairs.update((case.id, int(seed)) for case in cases for seed in selection.get("seeds") or (0,))
+    return frozenset(pairs)

@@ -1,0 +1,117 @@
+"""The numbers of a board: for every prompt level and category what `summary` and `comparison` say, and the ranks.
+
+Nothing is averaged here or on the page: each view that a reader can choose was computed by the hub beforehand.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+from motionbench.comparison import Difference, compare
+from motionbench.metric import MetricInfo
+from motionbench.record import Row
+from motionbench.summary import ALL, Attempts, cost, normalise, summarise
+
+from .boards import Board
+from .merging import HEADLINE, Entry
+
+BACKBONE = "backbone"  # the control that everything is shown relative to
+
+View = dict[str, dict[str, Any]]  # entry id -> its cells
+
+
+def board_views(board: Board) -> dict[str, View]:
+    """`level|category` -> entry id -> rows, differences to the backbone, cost, and rank."""
+    views: dict[str, View] = {}
+    for level in board.levels:
+        attempts = {entry.id: board.attempts(entry, level) for entry in board.entries}
+        for category in board.categories:
+            views[f"{level}|{category}"] = {entry.id: {"metrics": {}, "relative": {}} for entry in board.entries}
+        _add_rows(views, board, attempts, level)
+        _add_differences(views, board, attempts, level)
+        _add_ranks(views, board, attempts, level)
+    return views
+
+
+def _add_rows(views: dict[str, View], board: Board, attempts: dict[str, Attempts], level: str) -> None:
+    controls = {e.method: attempts[e.id] for e in reversed(board.entries) if e.facts.is_control}
+    for entry in board.entries:
+        held = attempts[entry.id]
+        for row in summarise(held, controls, board.infos):
+            view = views[f"{level}|{row.category}"][entry.id]
+            view["metrics"][row.metric] = row_to_json(row, board.infos[row.metric])
+        for category in board.categories:
+            records = [r for r in held.records if category in (ALL, r.category)]
+            views[f"{level}|{category}"][entry.id]["cost"] = cost(records)
+            views[f"{level}|{category}"][entry.id]["attempts"] = _counts(entry, board, level, category)
+
+
+def row_to_json(row: Row, info: MetricInfo) -> dict[str, Any]:
+    """A published number as JSON, with the interval on the normalised scale too (floor and ceiling taken as fixed)."""
+    ends = [normalise(value, row.floor, row.ceiling, info) for value in (row.low, row.high)]
+    low, high = sorted(end for end in ends if end is not None) if None not in ends else (None, None)
+    return {
+        "mean": row.mean,
+        "low": row.low,
+        "high": row.high,
+        "floor": row.floor,
+        "ceiling": row.ceiling,
+        "normalised": row.normalised,
+        "normalised_low": low,
+        "normalised_high": high,
+        "n": row.n,
+        "n_failed": row.n_failed,
+    }
+
+
+def _counts(entry: Entry, board: Board, level: str, category: str) -> dict[str, int | None]:
+    """Attempts done, failed and planned in one view."""
+
+    def inside(case_id: str) -> bool:
+        case = board.cases.get(case_id)
+        return category in (ALL, case_id.partition("/")[0]) and (
+            level == ALL or (case is not None and case.level == level)
+        )
+
+    statuses = [record.status for record in entry.records if inside(record.case_id)]
+    planned = None if entry.planned is None else sum(inside(case_id) for case_id, _ in entry.planned)
+    return {"done": statuses.count("ok"), "failed": statuses.count("failed"), "planned": planned}
+
+
+def _add_differences(views: dict[str, View], board: Board, attempts: dict[str, Attempts], level: str) -> None:
+    backbones = [entry for entry in board.entries if entry.method == BACKBONE]
+    if len(backbones) != 1:
+        return
+    for entry in board.entries:
+        if entry is backbones[0]:
+            continue
+        for gap in compare(attempts[entry.id], attempts[backbones[0].id], list(board.infos)):
+            if gap.difference is not None:
+                cell = {"difference": gap.difference, "low": gap.low, "high": gap.high, "pairs": gap.n_pairs}
+                views[f"{level}|{gap.category}"][entry.id]["relative"][gap.metric] = cell
+
+
+def _add_ranks(views: dict[str, View], board: Board, attempts: dict[str, Attempts], level: str) -> None:
+    """Rank = 1 + the number of methods that are significantly better in the headline metric, by paired bootstrap."""
+    ranked = [e for e in board.entries if not e.facts.is_control and board.complete(e)]
+    if HEADLINE not in board.infos:
+        return
+    for entry in ranked:
+        for category in board.categories:
+            view = views[f"{level}|{category}"][entry.id]
+            measured = view["metrics"].get(HEADLINE, {}).get("mean") is not None
+            view["rank"] = 1 if measured else None
+    for a, b in combinations(ranked, 2):
+        for gap in compare(attempts[a.id], attempts[b.id], [HEADLINE]):
+            worse = _worse(gap, board.infos[HEADLINE], a, b)
+            if worse is not None and views[f"{level}|{gap.category}"][worse.id].get("rank") is not None:
+                views[f"{level}|{gap.category}"][worse.id]["rank"] += 1
+
+
+def _worse(gap: Difference, info: MetricInfo, a: Entry, b: Entry) -> Entry | None:
+    """The significantly worse of the two; None for a tie, that is where the interval of a - b holds zero."""
+    if gap.low is None or gap.high is None or gap.low <= 0 <= gap.high:
+        return None
+    a_is_better = (gap.low > 0) == (info.better == "higher")
+    return b if a_is_better else a
