@@ -70,7 +70,8 @@ class Score:
 class Row:
     """One published number: mean with its 95% percentile bootstrap interval over references.
 
-    category is one of the four, or `all` (macro mean over categories). floor, ceiling: means of the control methods on the same cases.
+    category is one of the four, or `all` (macro mean over categories).
+    floor, ceiling: means of the control methods on the same cases.
     normalised = (mean - floor) / (ceiling - floor); None where a control is missing or both ends coincide.
     n counts measured values, n_failed failed attempts and unmeasurable ones.
     """

@@ -16,7 +16,7 @@ class Batch:
 
     frames: (B, T, 3, H, W) float32 in [0, 1]. captions: B strings.
     queries: (B, N, 2) float32 x, y pixels in the first frame; points: (B, N, T, 2) their true positions;
-    visible: (B, N, T) bool (inside the frame and not behind anything); background: (B, N) bool, the point lies on the scene.
+    visible: (B, N, T) bool (inside the frame and not behind anything); background: (B, N) bool, it lies on the scene.
     labels: per clip, `scene`, `color`, `shape`, `motion`, `category` as plain words (None where it does not apply).
     """
 
@@ -31,7 +31,10 @@ class Batch:
 
 @runtime_checkable
 class World(Protocol):
-    """A source of training clips, and the re-renderer of known motion with other content (found by entry point `motionbench.worlds`)."""
+    """A source of training clips, and the re-renderer of known motion with other content.
+
+    Found by entry point `motionbench.worlds`.
+    """
 
     frames: int  # T
     height: int
@@ -43,9 +46,15 @@ class World(Protocol):
         ...
 
     def sample(self, batch: int, *, seed: int, device: str, points: int = 0) -> Batch:
-        """`batch` random *training* clips (never a benchmark motion) with `points` tracked points each. Deterministic in seed on one device type."""
+        """`batch` random *training* clips (never a benchmark motion) with `points` tracked points each.
+
+        Deterministic in seed on one device type.
+        """
         ...
 
     def rerender(self, reference: Path, prompt: str) -> tuple[Clip, Tracks]:
-        """The motion of the split clip at `reference` with the content of `prompt`, from the ground truth beside it; the tracks of a full grid."""
+        """The motion of the split clip at `reference` with the content of `prompt`, and the tracks of a full grid.
+
+        Both come from the ground truth that lies beside the clip.
+        """
         ...
