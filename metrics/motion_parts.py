@@ -96,10 +96,20 @@ def _spacing(motion: Motion) -> float:
 
 
 def _group(motion: Motion, own: Array, index: NDArray[np.int64]) -> Group:
-    points = motion.points[index]
-    # Neither end of the clip: the same clip backwards must find the same places. The mean alone would fold a full turn
-    # onto its center, the middle frame alone would depend on the phase of a stride.
-    place = (points.mean(axis=1) + points[:, points.shape[1] // 2]) / 2
+    place = _usual_place(motion.points[index], motion.weights[index])
     offset = place - place.mean(axis=0)
     radius = max(float(np.sqrt((offset**2).sum(1).mean())), 0.5 * _spacing(motion))
     return Group(offset / radius, own[index], motion.weights[index])
+
+
+def _usual_place(points: Array, weights: Array) -> Array:
+    """(n, 2) halfway between each track's mean place and its place in the middle of the time it is seen.
+
+    Neither end of the clip: the same clip backwards must find the same places. The mean alone would fold a full turn
+    onto its center, the middle alone would depend on the phase of a stride.
+    """
+    seen = np.maximum(np.pad(weights, [(0, 0), (1, 0)]), np.pad(weights, [(0, 0), (0, 1)]))
+    mean = (points * seen[..., None]).sum(1) / np.maximum(seen.sum(1), 1)[:, None]
+    half = (np.cumsum(seen, axis=1) >= (seen.sum(1, keepdims=True) + 1) / 2).argmax(axis=1)
+    place: Array = (mean + points[np.arange(len(points)), half]) / 2
+    return place

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import cv2
 import numpy as np
@@ -16,8 +16,9 @@ Array = NDArray[np.float32]
 
 _SIDE = 256  # small clips are enlarged (at most 4x) until their shorter side has as many pixels
 _LEVELS = 3
-_WINDOWS = (31, 15)  # coarse for aperture and soft frames, then fine so that a neighbor cannot capture the point
+_WINDOWS = (21, 11)  # coarse to find it, then fine so that a neighbor cannot capture the point
 _ROUND_TRIP = 2.0  # pixels of the enlarged clip
+_SETTLE = 2.0  # pixels of the enlarged clip: how far a point may be corrected against the first frame
 _PATCH = 5  # radius of the patch whose colors must stay
 _APPEARANCE = (
     0.16  # largest root mean square color difference to the first frame, in units of the clip's contrast range
@@ -84,12 +85,14 @@ class _Course:
         self.color, self.gray = color, gray
         self.place = start.astype(np.float32)
         self.seen: NDArray[np.bool_] = np.ones(len(start), bool)
+        self.start = self.place
         self.look = patches(color[0], self.place)
         self.contrast = float(np.percentile(np.abs(color), 95)) or 1.0
 
     def step(self, t: int) -> tuple[Array, NDArray[np.bool_]]:
         """Places (N, 2) and visibility (N,) in frame t."""
         forth, ok = _flow(self.gray[t - 1], self.gray[t], self.place)
+        forth = self._settle(t, forth, ok & self.seen)
         carried = _carry(self.place, forth, ok & self.seen)
         height, width = self.gray.shape[1:]
         # A hidden point rides with the scene, and is looked for where it should be by now.
@@ -101,6 +104,19 @@ class _Course:
         place = np.where((self.seen & ~seen & inside)[:, None], carried, place)
         self.place, self.seen = place.astype(np.float32), seen
         return self.place, seen
+
+    def _settle(self, t: int, place: Array, which: NDArray[np.bool_]) -> Array:
+        """Places corrected against the first frame where that asks for little: small errors no longer add up."""
+        if not which.any():
+            return place
+        here = place[which]
+        exact = _follow(self.gray[0], self.gray[t], self.start[which], here, _WINDOWS[-1], 0)
+        back = _follow(self.gray[t], self.gray[0], exact, self.start[which], _WINDOWS[-1], 0)
+        near = np.linalg.norm(exact - here, axis=1) < _SETTLE
+        near &= np.linalg.norm(back - self.start[which], axis=1) < _SETTLE / 2
+        settled = place.copy()
+        settled[which] = np.where(near[:, None], exact, here)
+        return settled
 
     def _differs(self, t: int, place: Array) -> Array:
         now = patches(self.color[t], place)
@@ -133,15 +149,19 @@ def _flow(before: NDArray[np.uint8], after: NDArray[np.uint8], place: Array) -> 
 
 
 def _lucas_kanade(before: NDArray[np.uint8], after: NDArray[np.uint8], place: Array) -> Array:
-    guess: Any = None
-    for level, window in enumerate(_WINDOWS):
-        levels, flags = (_LEVELS, 0) if level == 0 else (0, cv2.OPTFLOW_USE_INITIAL_FLOW)
-        start = place[:, None].astype(np.float32)
-        guess, _, _ = cv2.calcOpticalFlowPyrLK(
-            before, after, start, guess, winSize=(window, window), maxLevel=levels, flags=flags
-        )
-    found: Array = np.asarray(guess, dtype=np.float32)[:, 0]
-    return found
+    coarse = _follow(before, after, place, place, _WINDOWS[0], _LEVELS)
+    return _follow(before, after, place, coarse, _WINDOWS[1], 0)
+
+
+def _follow(
+    before: NDArray[np.uint8], after: NDArray[np.uint8], place: Array, guess: Array, window: int, levels: int
+) -> Array:
+    """One Lucas-Kanade search in a square window, from a guess."""
+    start, first = (x[:, None].astype(np.float32).copy() for x in (place, guess))
+    size, flags = (window, window), cv2.OPTFLOW_USE_INITIAL_FLOW
+    found, _, _ = cv2.calcOpticalFlowPyrLK(before, after, start, first, winSize=size, maxLevel=levels, flags=flags)
+    ends: Array = np.asarray(found, dtype=np.float32)[:, 0]
+    return ends
 
 
 def _carry(place: Array, forth: Array, good: NDArray[np.bool_]) -> Array:
