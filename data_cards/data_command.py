@@ -88,27 +88,32 @@ def check(
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Render it again and compare (mini, lite).")] = False,
     as_json: Json = False,
 ) -> None:
-    """Check a split's files, hashes, prompts, duplicates and ground truth; exit 1 if anything is wrong.
+    """Check a split's files, hashes, words, duplicates, motion and ground truth; exit 1 on errors, 0 on warnings alone.
+
+    --json also tells what moves in each reference: camera, moving area, speed.
 
     Example:
     motionbench data check lite --rebuild
     """
-    from motionbench.split import read_split
+    from motionbench.progress import Bars
 
-    from .checking import Finding, check_split
+    from .checks import Finding, inspect_split
+    from .checks.check import find_manifest
 
-    held = read_split(split)
-    found = check_split(held)
+    with Bars(f"check {split}") as bars:
+        seen = inspect_split(split, bars.counted)
     if rebuild:
         from .building import rebuild_differences
 
-        found += [Finding("rebuild", held.name, text) for text in rebuild_differences(held.name, held.root)]
+        root = find_manifest(split).parent
+        seen.findings.extend(Finding("rebuild", seen.name, text) for text in rebuild_differences(seen.name, root))
     if as_json:
-        print_json({"split": held.name, "revision": held.revision, "findings": [vars(one) for one in found]})
+        print_json(seen.to_json())
     else:
-        for one in found:
-            typer.echo(f"{one.kind}  {one.where}  {one.message}")
-        state = f"{len(found)} findings" if found else "sound"
-        typer.echo(f"{held.name}  revision {held.revision}  {len(held.cases)} cases  {state}")
-    if found:
+        for one in seen.findings:
+            typer.echo(str(one))
+        warnings = len(seen.findings) - seen.errors
+        state = f"{seen.errors} errors, {warnings} warnings" if seen.findings else "sound"
+        typer.echo(f"{seen.name}  revision {seen.revision}  {seen.cases} cases  {state}")
+    if seen.errors:
         raise typer.Exit(EXIT_FINDINGS)

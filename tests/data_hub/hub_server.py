@@ -357,5 +357,5 @@ def environment(server: HubServer, home: Path, token: str = "hf_ownerownerowner"
     return kept | {
         "HF_ENDPOINT": server.url, "HF_TOKEN": token, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(home / "hf"),
         "HOME": str(home), "OMP_NUM_THREADS": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "NO_PROXY": "127.0.0.1",
-        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONDONTWRITEBYTECODE": "1", "USE_TORCH": "0",
     }  # fmt: skip

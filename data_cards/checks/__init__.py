@@ -1,0 +1,6 @@
+"""Checks of a split: every promise of its manifest against its files, and against what moves in them."""
+
+from .check import check_split, inspect_split
+from .finding import Finding, Severity
+
+__all__ = ["Finding", "Severity", "check_split", "inspect_split"]
