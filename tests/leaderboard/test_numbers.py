@@ -1,0 +1,100 @@
+"""The numbers on a page are the suite's own, and ranks follow from paired intervals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from motionbench.leaderboard.boards import Board, make_boards
+from motionbench.leaderboard.merging import merge
+from motionbench.leaderboard.numbers import board_views
+from motionbench.leaderboard.reading import read_runs
+from results_factory import INFOS, RunRecipe, write_run
+
+from motionbench.comparison import compare
+from motionbench.split import Split
+from motionbench.store import ResultStore
+from motionbench.summary import Attempts, summarise
+
+
+@pytest.fixture(scope="module")
+def board(gallery: Path) -> Board:
+    (made,) = make_boards(merge(read_runs([gallery])))
+    return made
+
+
+@pytest.fixture(scope="module")
+def views(board: Board) -> dict[str, dict[str, dict[str, object]]]:
+    return board_views(board)
+
+
+def entry_id(board: Board, method: str) -> str:
+    return next(entry.id for entry in board.entries if entry.method == method)
+
+
+def test_every_number_is_the_summarys_own(board: Board, views: dict, gallery: Path) -> None:
+    held = {name: Attempts.read(ResultStore(gallery / name), INFOS) for name in ("smm", "frozen", "oracle")}
+    for row in summarise(held["smm"], {"frozen": held["frozen"], "oracle": held["oracle"]}, INFOS):
+        cell = views[f"all|{row.category}"][entry_id(board, "smm")]["metrics"][row.metric]
+        for name in ("mean", "low", "high", "floor", "ceiling", "normalised", "n", "n_failed"):
+            assert cell[name] == getattr(row, name), (row, name)
+
+
+def test_a_level_shows_only_its_own_cases(board: Board, views: dict) -> None:
+    cells = views["subject|camera"][entry_id(board, "smm")]
+    assert cells["metrics"]["text_alignment"]["n"] == 3  # three references, one prompt of that level each
+    assert cells["attempts"] == {"done": 3, "failed": 0, "planned": 3}
+
+
+def test_differences_are_paired_with_the_backbone(board: Board, views: dict, gallery: Path) -> None:
+    a, b = (Attempts.read(ResultStore(gallery / name), INFOS) for name in ("smm", "backbone"))
+    (expected,) = [gap for gap in compare(a, b, ["motion_fidelity"]) if gap.category == "all"]
+    cell = views["all|all"][entry_id(board, "smm")]["relative"]["motion_fidelity"]
+    assert (cell["difference"], cell["low"], cell["high"]) == (expected.difference, expected.low, expected.high)
+
+
+def test_rank_counts_the_significantly_better_methods(board: Board, views: dict, gallery: Path) -> None:
+    names = ["followyourmotion", "smm", "twostagelora"]  # vmc is unfinished
+    held = {name: Attempts.read(ResultStore(gallery / name), INFOS) for name in names}
+    for name in names:
+        gaps = [compare(held[other], held[name], ["motion_fidelity"])[-1] for other in names if other != name]
+        better = sum(gap.low is not None and gap.low > 0 for gap in gaps)
+        assert views["all|all"][entry_id(board, name)]["rank"] == 1 + better
+    assert views["all|all"][entry_id(board, "followyourmotion")]["rank"] == 1
+    assert views["all|all"][entry_id(board, "smm")]["rank"] == 3
+
+
+def test_equal_methods_share_a_rank(tmp_path: Path, split: Split) -> None:
+    folders = []
+    for version in ("a", "b"):
+        folder = write_run(tmp_path / version, split, RunRecipe("smm", config={"which": version}, videos=False))
+        folders.append(folder)
+    (board,) = make_boards(merge(read_runs(folders)))
+    view = board_views(board)["all|all"]
+    assert [cells["rank"] for cells in view.values()] == [1, 1]
+
+
+def test_controls_and_unfinished_runs_have_no_rank(board: Board, views: dict) -> None:
+    view = views["all|all"]
+    assert all(view[entry_id(board, name)].get("rank") is None for name in ("vmc", "oracle", "frozen", "backbone"))
+
+
+def test_pixel_controls_stand_on_every_backbones_board(tmp_path: Path, split: Split) -> None:
+    folders = [
+        write_run(tmp_path / "a", split, RunRecipe("smm", videos=False)),
+        write_run(tmp_path / "b", split, RunRecipe("smm", backbone="wan2.1-1.3b", videos=False)),
+        write_run(tmp_path / "c", split, RunRecipe("frozen", videos=False)),
+        write_run(tmp_path / "d", split, RunRecipe("backbone", videos=False)),
+    ]
+    boards = make_boards(merge(read_runs(folders)))
+    assert [[entry.method for entry in board.entries] for board in boards] == [
+        ["smm", "backbone", "frozen"],
+        ["smm", "frozen"],
+    ]
+
+
+def test_the_normalised_interval_brackets_the_normalised_mean(views: dict) -> None:
+    cells = [cell for view in views.values() for held in view.values() for cell in held["metrics"].values()]
+    measured = [cell for cell in cells if cell["normalised_low"] is not None]
+    assert measured
+    assert all(cell["normalised_low"] <= cell["normalised"] <= cell["normalised_high"] for cell in measured)
