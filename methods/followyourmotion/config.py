@@ -118,8 +118,8 @@ RELEASED: dict[str, Any] = {
 }
 TINY: dict[str, Any] = {
     "rank": 32,
-    "spatial_steps": 80,
-    "temporal_steps": 250,
+    "spatial_steps": 60,
+    "temporal_steps": 200,
     "spatial_batch": 8,
     "spatial_lr": 2e-3,
     "temporal_lr": 2e-3,
