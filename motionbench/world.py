@@ -58,3 +58,36 @@ class World(Protocol):
         Both come from the ground truth that lies beside the clip.
         """
         ...
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """A way to spoil a perfect transfer by degrees; what a good metric must notice, or (`appearance`) must not.
+
+    kind: `motion`, `camera` or `appearance`. strengths: rising, in (0, 1]; 0 is the perfect transfer.
+    """
+
+    name: str
+    kind: str
+    strengths: tuple[float, ...]
+    categories: tuple[str, ...]
+    summary: str
+
+
+@runtime_checkable
+class CorruptingWorld(Protocol):
+    """A world that can also render known motions wrongly, on purpose: what the metrics are examined with."""
+
+    def corruptions(self) -> tuple[Corruption, ...]:
+        """What can be done, in a fixed order."""
+        ...
+
+    def corrupt(
+        self, reference: Path, prompt: str, name: str, strength: float, *, seed: int, grid: int
+    ) -> tuple[Clip, Tracks]:
+        """The split clip's motion with the prompt's content, corrupted, and the true tracks of grid x grid points."""
+        ...
+
+    def true_tracks(self, reference: Path, *, grid: int) -> Tracks:
+        """The true tracks of the reference clip itself."""
+        ...

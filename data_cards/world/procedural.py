@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from motionbench.clip import Clip
 from motionbench.seeds import derive_seed
 from motionbench.tracks import Tracks
-from motionbench.world import Batch
+from motionbench.world import Batch, Corruption
 
+from .corruptions import CORRUPTIONS, corrupt_truth
 from .language import vocabulary
 from .rendering import FPS, FRAMES, HEIGHT, WIDTH, draw_queries, render, track
 from .staging import Staging, clip_labels
 from .training import CATEGORY_SHARES, draw_training
-from .truth import read_truth, render_prompt, truth_path
+from .truth import grid_truth, read_truth, render_prompt, truth_path
 
 
 class ProceduralWorld:
@@ -88,3 +89,21 @@ class ProceduralWorld:
         reference; its motion words are ignored. Raises MissingInputError if there is no ground truth.
         """
         return render_prompt(read_truth(truth_path(reference)), prompt)
+
+    def corruptions(self) -> tuple[Corruption, ...]:
+        """The graded corruptions that `corrupt` knows."""
+        return CORRUPTIONS
+
+    def corrupt(
+        self, reference: Path, prompt: str, name: str, strength: float, *, seed: int, grid: int
+    ) -> tuple[Clip, Tracks]:
+        """The perfect transfer of the split clip at `reference` to a prompt, corrupted, with its true tracks.
+
+        Raises MissingInputError if there is no ground truth, ConfigError for an unknown corruption.
+        """
+        return corrupt_truth(read_truth(truth_path(reference)), prompt, name, strength, seed=seed, grid=grid)
+
+    def true_tracks(self, reference: Path, *, grid: int) -> Tracks:
+        """The true tracks of grid x grid points of the split clip at `reference`. Raises MissingInputError."""
+        truth = read_truth(truth_path(reference))
+        return grid_truth(truth, truth.scene, truth.subjects, grid)[0]
