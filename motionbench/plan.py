@@ -75,7 +75,7 @@ def config_to_json(config: Any) -> Any:
     if config is None:
         return {}
     if dataclasses.is_dataclass(config) and not isinstance(config, type):
-        return {f.name: config_to_json(getattr(config, f.name)) for f in dataclasses.fields(config)}
+        return {f.name: _value_to_json(getattr(config, f.name)) for f in dataclasses.fields(config)}
     if isinstance(config, Enum):
         return config.value
     if isinstance(config, Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -57,6 +58,8 @@ def transfer(
         if adapter is not None:
             fitted.save(adapter)
         generated = made.generate(fitted, prompt, seed=seed)
+        if len(generated) == len(clip):  # frame for frame: then the motion keeps the reference's tempo, too
+            generated = replace(generated, fps=clip.fps)
         digest = write_clip(generated, out)
     if as_json:
         shape = dict(zip(("frames", "height", "width"), generated.frames.shape[:3], strict=True))

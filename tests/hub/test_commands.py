@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from small_world import change, install, make_clip, make_metric, make_split
+from small_world import Hopeless, change, install, make_clip, make_metric, make_split
 
 from motionbench import cli, registry
 from motionbench.clip import Clip
-from motionbench.plan import RunPlan
+from motionbench.plan import RunPlan, config_to_json
 from motionbench.runner import run
 from motionbench.store import ResultStore, comparable, comparable_score
 from motionbench.video import read_clip
@@ -316,3 +317,42 @@ def test_doctor_names_what_is_there_and_what_is_not(bench: Bench, monkeypatch: p
     assert report["video"]["round trip"].startswith("ok")
     assert "GiB free" in report["disk"]["cache"]
     assert "needs attention: packages no-such-package" in err
+
+
+def test_transfer_keeps_the_tempo_of_the_reference(bench: Bench) -> None:
+    class Native:
+        frames, height, width, fps = 5, 32, 32, 8.0
+
+    class Steady:
+        """A method with a backbone that always plays at 8 frames a second."""
+
+        name = "steady"
+        presets: dict[str, dict[str, Any]] = {}
+        Config = Hopeless.Config
+        backbone = Native
+
+        @classmethod
+        def create(cls, config: Any, setting: Any) -> Steady:
+            return cls()
+
+        def fit(self, reference: Clip, caption: str, *, seed: int) -> Clip:
+            return reference
+
+        def generate(self, adapter: Clip, prompt: str, *, seed: int) -> Clip:
+            return Clip(adapter.frames, Native.fps)
+
+    bench.extra["methods"] = {"steady": Steady}
+    make_clip(1, frames=49, height=48, width=80, fps=24.0).write(Path("my.mp4"))
+    words = ["--method", "steady", "--reference", "my.mp4", "--prompt", "a cube", "--out", "new.mp4"]
+    bench.invoke("transfer", *words, "--device", "cpu")
+    clip = read_clip("new.mp4")
+    assert clip.frames.shape == (5, 32, 32, 3)
+    assert (len(clip) - 1) / clip.fps == pytest.approx(48 / 24.0)
+
+
+def test_setting_without_a_value_is_null_in_run_json(bench: Bench) -> None:
+    @dataclass(frozen=True)
+    class Config:
+        shift: float | None = None
+
+    assert config_to_json(Config()) == {"shift": None}
