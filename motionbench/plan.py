@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 import motionbench
 from motionbench import registry
-from motionbench.case import Case, Category
+from motionbench.case import Case, Category, Level
 from motionbench.device import check_dtype, resolve_device
-from motionbench.errors import ConfigError
+from motionbench.errors import ConfigError, ManifestError
 from motionbench.files import hash_json
 from motionbench.split import Split, read_split
 
@@ -27,7 +27,7 @@ NO_BACKBONE = "none"  # in the records of methods that work on pixels
 class RunPlan:
     """One method on one split.
 
-    config: an instance of the method's Config; None = its defaults. categories: empty = all.
+    config: an instance of the method's Config; None = its defaults. categories, levels (of prompts): empty = all.
     limit: references per category. device: `auto`, `cpu`, `cuda[:i]`. shard: (i, n), the i-th of n parts, 1-based.
     timeout_seconds: for one fit or one generation.
     Results depend on method, config, backbone, split, device type and dtype; the rest only says which cases, and how.
@@ -38,6 +38,7 @@ class RunPlan:
     backbone: str = "tiny"
     split: str = "mini"
     categories: tuple[Category, ...] = ()
+    levels: tuple[Level, ...] = ()
     limit: int | None = None
     seeds: tuple[int, ...] = (0,)
     device: str = "auto"
@@ -123,18 +124,27 @@ class Job:
     def selection(self) -> dict[str, Any]:
         """Which cases were asked for, as run.json keeps it; `split` is what `read_split` takes."""
         plan = self.plan
-        return {
+        asked = {
             "split": plan.split if not Path(plan.split).exists() else str(Path(plan.split).resolve()),
             "categories": [str(category) for category in plan.categories],
             "limit": plan.limit,
             "seeds": list(plan.seeds),
         }
+        return asked | ({"levels": [str(level) for level in plan.levels]} if plan.levels else {})
+
+    def cases(self) -> list[Case]:
+        """The cases that were asked for, by id. Raises ManifestError if there is none."""
+        plan = self.plan
+        chosen = self.split.select(plan.categories, plan.limit)
+        cases = sorted((c for c in chosen if not plan.levels or c.level in plan.levels), key=lambda case: case.id)
+        if not cases:
+            raise ManifestError(f"split {self.split.name!r} has no prompt of level {' or '.join(plan.levels)}")
+        return cases
 
     def units(self) -> list[Unit]:
         """The units of this plan's shard, by reference id and seed; the whole list is cut, whatever is done already."""
         index, count = self.plan.shard
-        cases = sorted(self.split.select(self.plan.categories, self.plan.limit), key=lambda case: case.id)
-        groups = [(key, tuple(group)) for key, group in groupby(cases, key=lambda case: case.reference_id)]
+        groups = [(key, tuple(group)) for key, group in groupby(self.cases(), key=lambda case: case.reference_id)]
         units = [Unit(key, seed, group) for key, group in groups for seed in sorted(self.plan.seeds)]
         return units[index - 1 :: count]
 
@@ -168,7 +178,9 @@ def resolve(plan: RunPlan) -> Job:
         "dtype": check_dtype(plan.dtype),
         "motionbench_version": motionbench.__version__,
     }
-    return Job(plan, split, method_class, device, configuration)
+    job = Job(plan, split, method_class, device, configuration)
+    job.cases()  # what was asked for is there
+    return job
 
 
 def backbone_revision(name: str) -> str | None:

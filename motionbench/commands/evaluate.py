@@ -19,6 +19,7 @@ def evaluate(
     method: options.Method = "followyourmotion",
     split: options.Split = "mini",
     category: options.Categories = None,
+    level: options.Levels = None,
     limit: options.Limit = None,
     seed: options.Seeds = [0],  # noqa: B006  typer copies it
     backbone: options.Backbone = "tiny",
@@ -48,6 +49,7 @@ def evaluate(
         method=method,
         split=split,
         category=category,
+        level=level,
         limit=limit,
         seed=seed,
         backbone=backbone,

@@ -7,13 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
-from motionbench.case import Category
+from motionbench.case import Category, Level
 from motionbench.errors import ConfigError
 from motionbench.registry import canonical
 
 Method = Annotated[str, typer.Option("--method", help="Method or control (`motionbench list methods`).")]
 Split = Annotated[str, typer.Option("--split", help="`mini`, `lite`, another split, or a manifest's path.")]
 Categories = Annotated[list[str] | None, typer.Option("--category", help="Only this category; repeatable.")]
+Levels = Annotated[
+    list[str] | None,
+    typer.Option("--level", metavar="caption|subject|scene", help="Only prompts of this level; repeatable."),
+]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most N references per category.")]
 Seeds = Annotated[list[int], typer.Option("--seed", min=0, help="Seed of the samples; repeatable.")]
 Backbone = Annotated[str, typer.Option("--backbone", help="Text-to-video model (`motionbench list backbones`).")]
@@ -45,6 +49,14 @@ def to_categories(names: list[str] | None) -> tuple[Category, ...]:
         return tuple(Category(canonical(name)) for name in names or [])
     except ValueError as error:
         raise ConfigError(f"--category: {error}; the categories are {', '.join(Category)}") from None
+
+
+def to_levels(names: list[str] | None) -> tuple[Level, ...]:
+    """Levels of prompts by name. Raises ConfigError naming the three."""
+    try:
+        return tuple(Level(canonical(name)) for name in names or [])
+    except ValueError as error:
+        raise ConfigError(f"--level: {error}; the levels are {', '.join(Level)}") from None
 
 
 def to_choice(option: str, value: str, choices: tuple[str, ...]) -> Any:

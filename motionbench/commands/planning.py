@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from motionbench import registry
-from motionbench.commands.options import to_categories, to_choice
+from motionbench.commands.options import to_categories, to_choice, to_levels
 from motionbench.config import build_config
 from motionbench.files import hash_json
 from motionbench.plan import RunPlan, parse_shard, resolve
@@ -20,6 +20,7 @@ def make_plan(
     method: str,
     split: str,
     category: list[str] | None,
+    level: list[str] | None,
     limit: int | None,
     seed: list[int],
     backbone: str,
@@ -41,6 +42,7 @@ def make_plan(
         backbone=backbone,
         split=split,
         categories=to_categories(category),
+        levels=to_levels(level),
         limit=limit,
         seeds=tuple(dict.fromkeys(seed)),
         device=device,

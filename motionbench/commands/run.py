@@ -15,6 +15,7 @@ def run(
     method: options.Method = "followyourmotion",
     split: options.Split = "mini",
     category: options.Categories = None,
+    level: options.Levels = None,
     limit: options.Limit = None,
     seed: options.Seeds = [0],  # noqa: B006  typer copies it
     backbone: options.Backbone = "tiny",
@@ -38,6 +39,7 @@ def run(
         method=method,
         split=split,
         category=category,
+        level=level,
         limit=limit,
         seed=seed,
         backbone=backbone,

@@ -173,6 +173,14 @@ def test_limit_category_and_seeds_choose_the_cases(bench: Bench) -> None:
     assert [(r.case_id, r.seed) for r in floors] == [(f"human/0000/{n}", 3) for n in range(2)]
 
 
+def test_levels_choose_the_prompts(bench: Bench) -> None:
+    bench.invoke("run", "--method", "copy", "--split", bench.split, "--out", "a", "--level", "scene", "--device", "cpu")
+    assert [r.case_id[-2:] for r in ResultStore("a").records()] == ["/1"] * 4
+    words = ["run", "--method", "copy", "--split", bench.split, "--out", "b"]
+    assert "no prompt of level caption" in bench.invoke(*words, "--level", "caption", code=2)[1]
+    assert "the levels are caption, subject, scene" in bench.invoke(*words, "--level", "hard", code=2)[1]
+
+
 def test_shards_in_one_folder_equal_one_run(bench: Bench) -> None:
     whole = ResultStore(bench.evaluated).read_summary() or {}
     bench.evaluate("b", "--method", "copy", "--shard", "2/2")
