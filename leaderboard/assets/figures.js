@@ -24,7 +24,7 @@ let figureBoard = "";
 function prepareFigures() {
   const grid = document.getElementById("figure-grid");
   grid.replaceChildren(boardPicker(), ...FIGURES.map((figure) => {
-    const plot = make("div", { class: "plot", id: `plot-${figure.id}`, role: "img", "aria-label": `${figure.title}. ${figure.text} The table holds the same numbers.` });
+    const plot = make("div", { class: "plot", id: `plot-${figure.id}`, role: "group", "aria-label": `${figure.title}. ${figure.text} The table holds the same numbers.` });
     return make("figure", { class: figure.wide ? "panel wide" : "panel" }, make("figcaption", {}, make("h3", {}, figure.title), make("p", { class: "quiet" }, figure.text)), plot);
   }));
   const watcher = new IntersectionObserver((seen) => {
