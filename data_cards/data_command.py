@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from motionbench.case import Case
 from motionbench.commands.output import print_json
 
 from .hub.commands import pull, push
@@ -53,28 +54,64 @@ def list_splits(as_json: Json = False) -> None:
 
 @app.command()
 def build(
-    split: Annotated[str, typer.Argument(metavar="SPLIT", help="mini, lite or tuning.")],
+    split: Annotated[str, typer.Argument(metavar="SPLIT", help="mini, lite, tuning or motionbench.")],
     out: Annotated[Path | None, typer.Option("--out", help="Folder to write; default: the embedded split's.")] = None,
+    sources: Annotated[Path | None, typer.Option("--sources", help="motionbench: folder of your downloads.")] = None,
+    partial: Annotated[bool, typer.Option("--partial", help="motionbench: leave out what has no sources.")] = False,
+    lock: Annotated[Path | None, typer.Option("--lock", help="motionbench: lock.json whose sources to meet.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Render a split again: clips, ground truth, prompts, manifest and card.
+    """Build a split: render it again (mini, lite, tuning), or cut it from your own downloads (motionbench).
 
-    The manifest, the tracks and the decoded frames are the same on every machine.
+    Of a rendered split the manifest, the tracks and the decoded frames are the same on every machine. The split
+    motionbench is the reconstruction from public sets; nothing is written unless its sources are whole.
 
     Example:
     motionbench data build lite --out /tmp/lite
+    motionbench data build motionbench --sources ~/downloads --out splits/motionbench
     """
     from motionbench.errors import ConfigError
     from motionbench.progress import Bars
-    from motionbench.split import cases_to_revision, splits_folder
+    from motionbench.split import splits_folder
 
-    from .building import build_split, recipe_of
+    from .reconstruction.recipe import NAME
+
+    if split == NAME:
+        return tell_built(split, *build_from_sources(sources, out, partial, lock), as_json)
+    if sources or partial or lock:
+        raise ConfigError(f"--sources, --partial and --lock are for `data build {NAME}`; split {split!r} is rendered")
+    from .building import build_split, recipe_of  # not before: it loads torch
 
     if recipe_of(split).purpose == "tuning" and out is None:
         raise ConfigError("split `tuning` is not shipped; say where it should go, e.g. --out /tmp/tuning")
     folder = out or splits_folder() / split
     with Bars(f"build {split}") as bars:
         cases = build_split(split, folder, bars.counted)
+    return tell_built(split, folder, cases, as_json)
+
+
+def build_from_sources(
+    sources: Path | None, out: Path | None, partial: bool, lock: Path | None
+) -> tuple[Path, tuple[Case, ...]]:
+    """Where the reconstruction was written, and its cases. Raises ConfigError, ManifestError."""
+    from motionbench.errors import ConfigError
+    from motionbench.progress import Bars
+
+    from .reconstruction.building import build_reconstruction
+    from .reconstruction.recipe import NAME, SETS
+
+    if sources is None:
+        wanted = "; ".join(f"{held.title} from {held.url} as {held.layout}" for held in SETS.values())
+        raise ConfigError(f"split {NAME!r} is cut from your own downloads: give --sources DIR with {wanted}")
+    folder = out or Path("splits") / NAME
+    with Bars(f"build {NAME}") as bars:
+        return folder, build_reconstruction(sources, folder, partial=partial, lock=lock, report=bars.counted)
+
+
+def tell_built(split: str, folder: Path, cases: tuple[Case, ...], as_json: bool) -> None:
+    """Prints what was built."""
+    from motionbench.split import cases_to_revision
+
     made = {"split": split, "folder": str(folder), "cases": len(cases), "revision": cases_to_revision(cases)}
     if as_json:
         return print_json(made)
