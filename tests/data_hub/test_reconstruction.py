@@ -132,7 +132,7 @@ def test_a_build_cuts_the_frames_of_the_recipe_and_writes_a_sound_split(sources:
         assert (len(clip), clip.height, clip.width, round(clip.fps, 3)) == (FRAMES, 48, 80, round(entry.fps, 3))
         assert lock[entry.id]["frames"] == FRAMES
         wanted = Clip(np.stack([picture(index, t) for t in entry.indices]), 8.0).cover(48, 80)
-        # JPEG and H.264 keep brightness to 2 or 3 levels (color less so); one frame further those that pan differ by over 9.
+        # JPEG and H.264 keep brightness to 2 or 3 levels (color less so); a frame further, pans differ by over 9.
         assert np.abs(clip.frames.mean(axis=-1) - wanted.frames.mean(axis=-1)).mean() < 4
     errors = [str(f) for f in check_split(out) if f.severity is Severity.ERROR]
     assert errors == []
