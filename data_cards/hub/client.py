@@ -49,7 +49,7 @@ class Changes:
 def changes_between(remote: RemoteState | None, files: Mapping[str, Content], deletions: Iterable[str]) -> Changes:
     """The changes that make `files` true on top of a remote state; a file with the same bytes is not sent."""
     if remote is None:
-        return Changes(dict(files))
+        return Changes({path: files[path] for path in sorted(files)})
     same = tuple(sorted(path for path, content in files.items() if remote.holds(path, content)))
     new = {path: files[path] for path in sorted(set(files) - set(same))}
     return Changes(new, tuple(sorted(p for p in set(deletions) if p in remote.files and p not in files)), same)
@@ -92,6 +92,10 @@ class HubClient:
             rows = [entry for entry in tree if isinstance(entry, RepoFile)]
         hashes = {row.path: row.lfs.sha256 if row.lfs else row.blob_id for row in rows}
         return RemoteState(str(info.sha), bool(info.private), hashes, {row.path: row.size for row in rows})
+
+    def base(self, address: Address) -> RemoteState | None:
+        """What the branch holds, or will hold once it is made: a new one starts as main. Raises HubError."""
+        return self.state(address) or self.state(Address(address.repo))
 
     def read(self, address: Address, sha: str, path: str) -> bytes:
         """The bytes of one file of a commit. Raises HubError."""

@@ -54,7 +54,7 @@ def push_splits(
         check_split_may_go(split, allow)
     client = HubClient()
     client.require_token()
-    remote = client.state(address)
+    remote = client.base(address)
     with tempfile.TemporaryDirectory(prefix="motionbench-push-") as folder:
         catalog = read_catalog(client, address, remote)
         files: dict[str, Content] = {}
@@ -79,7 +79,7 @@ def carry_out(
     client: HubClient, address: Address, changes: Changes, remote: RemoteState | None, private: bool, dry_run: bool,
     message: str,
 ) -> Pushed:  # fmt: skip
-    """Commits the changes, if there are any and this is no dry run."""
+    """Commits the changes, if there are any and this is no dry run; makes the repository and branch it needs."""
     if private and remote is not None and not remote.private:
         raise HubError(
             f"{address.repo} is public already; make it private on its settings page, or push without --private"
@@ -87,14 +87,12 @@ def carry_out(
     told = (changes.sizes(), changes.deletions, changes.unchanged)
     if dry_run or not changes:
         return Pushed(address.repo, remote.sha if remote and not dry_run else None, False, *told)
-    if remote is None:
-        client.prepare(address, private)
-        created = client.state(address)
-        changes = changes_between(created, changes.additions, ())
-        remote = created
-        if private and created is not None and not created.private:
-            raise HubError(f"{address.repo} is public already; nothing was sent")
-    commit = client.commit(address, changes, message, remote.sha if remote else None)
+    client.prepare(address, private)
+    now = client.state(address)
+    if private and now is not None and not now.private:
+        raise HubError(f"{address.repo} is public already; nothing was sent")
+    parent = remote.sha if remote else now.sha if now else None
+    commit = client.commit(address, changes, message, parent)
     return Pushed(address.repo, commit, True, *told)
 
 

@@ -34,7 +34,7 @@ def push_results(
     files = {f"results/{name}/{path}": content for path, content in run_files(folder, adapters).items()}
     client = HubClient()
     client.require_token()
-    remote = client.state(address)
+    remote = client.base(address)
     runs = read_runs(client, address, remote) | {name: run | {"adapters": adapters}}
     files[RUNS] = f"{json.dumps({'schema': RUNS_SCHEMA, 'runs': runs}, indent=2, sort_keys=True)}\n".encode()
     if may_write_card(client, address, remote):

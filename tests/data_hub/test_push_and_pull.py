@@ -104,6 +104,15 @@ def test_a_branch_is_made_and_main_stays(hub: HubServer, small: Split, tmp_path:
     assert pulled.revision == small.revision
 
 
+def test_a_new_branch_keeps_the_splits_that_main_has(hub: HubServer, small: Split, tmp_path: Path) -> None:
+    push_splits([small], REPO)
+    hub.puts.clear()
+    push_splits([replace(small, name="other")], Address("ann/motion", "next"))
+    assert [p.name for p in pull_splits(Address("ann/motion", "next"), [], tmp_path / "next")] == ["other", "small"]
+    assert [p.name for p in pull_splits(REPO, [], tmp_path / "main")] == ["small"]
+    assert not push_splits([small], Address("ann/motion", "next")).changed
+
+
 def test_a_second_split_joins_the_first_in_one_repository(hub: HubServer, small: Split, tmp_path: Path) -> None:
     push_splits([small], REPO)
     push_splits([replace(small, name="other")], REPO)
