@@ -22,12 +22,16 @@ _REVERSED_PAIR = 0.7  # worth of an opposite motion as evidence that two groups 
 
 @dataclass(frozen=True)
 class Part:
-    """One compared part: kind `camera`, `group` or `scatter`, similarity in [-1, 1], weight = the larger amplitude."""
+    """One compared part; similarity in [-1, 1], weight = the larger amplitude.
+
+    kind: `camera`; `course` and `inner` (mean motion of a pair of groups, and what moves within them); `group` (one
+    without partner); `scatter`. support: tracks in the generated clip and in the reference; 0 = no partner.
+    """
 
     kind: str
     similarity: float
     weight: float
-    support: tuple[int, int]  # tracks in the generated clip and in the reference; 0 = no partner
+    support: tuple[int, int]
 
 
 def motion_fidelity(generated: Motion, reference: Motion) -> tuple[float | None, list[Part]]:
@@ -35,10 +39,10 @@ def motion_fidelity(generated: Motion, reference: Motion) -> tuple[float | None,
 
     Every part is a velocity signal. Likeness of two: 2 <g, r> / (<g, g> + <r, r>), where the product sums displacements
     over 1, 2, 4 and 8 steps (each divided by its length): 1 for equal, cos(angle) for rotated, 2s/(1+s^2) for s times
-    as far, 0 against stillness, -1 for opposite. Parts: the camera (pan, tilt, zoom, roll as a flow field), each group
-    of tracks that stays together (its field over its own normalized layout, relative to the camera), and all scattered
-    tracks as one. Groups are paired one to one; a part without partner counts 0 with its full weight, whichever side
-    it is on: unwanted drift and missing objects both cost.
+    as far, 0 against stillness, -1 for opposite. Parts: the camera (pan, tilt, zoom, roll as a flow field); of each
+    pair of groups of tracks that stay together, the mean course relative to the camera, and what moves within (the rest
+    of its field, over its own normalized layout); and all scattered tracks as one. Groups are paired one to one; a part
+    without partner counts 0 with its full weight, whichever side it is on: unwanted drift and missing objects cost.
     Of the groupings tried, the one under which the two clips explain each other best (largest absolute value) is kept.
     """
     frames = min(generated.points.shape[1], reference.points.shape[1])
@@ -90,14 +94,19 @@ def _group_parts(g: MotionParts, r: MotionParts) -> list[Part]:
     share_g, share_r = _grouped_share(g), _grouped_share(r)
     weight_g = [share_g * _amplitude(x.steps, x.weights) for x in g.groups]
     weight_r = [share_r * _amplitude(x.steps, x.weights) for x in r.groups]
-    s = np.array([[group_similarity(x, y) for y in r.groups] for x in g.groups]).reshape(len(g.groups), len(r.groups))
+    pairs = {(i, j): compare_groups(x, y) for i, x in enumerate(g.groups) for j, y in enumerate(r.groups)}
+    s = np.zeros((len(g.groups), len(r.groups)))
+    for at, pair in pairs.items():
+        s[at] = pair.similarity
     evidence = np.where(s >= 0, s, -_REVERSED_PAIR * s)
     worth = np.maximum.outer(np.array(weight_g), np.array(weight_r)) if s.size else s
     rows, columns = linear_sum_assignment(evidence * worth, maximize=True)
-    parts = [
-        Part("group", float(s[i, j]), float(worth[i, j]), (len(g.groups[i]), len(r.groups[j])))
-        for i, j in zip(rows, columns, strict=True)
-    ]
+    share = max(share_g, share_r)
+    parts = []
+    for i, j in zip(rows.tolist(), columns.tolist(), strict=True):
+        support = len(g.groups[i]), len(r.groups[j])
+        parts.append(Part("course", pairs[i, j].course, share * pairs[i, j].course_weight, support))
+        parts.append(Part("inner", pairs[i, j].inner, share * pairs[i, j].inner_weight, support))
     parts += [Part("group", 0.0, weight_g[i], (len(x), 0)) for i, x in enumerate(g.groups) if i not in rows]
     parts += [Part("group", 0.0, weight_r[j], (0, len(x))) for j, x in enumerate(r.groups) if j not in columns]
     return parts
@@ -137,8 +146,19 @@ def _scatter_similarity(g: Group, r: Group) -> float:
     return float(2 * cross[rows, columns].sum() / total) if total > 0 else 0.0
 
 
-def group_similarity(a: Group, b: Group) -> float:
-    """Likeness of two groups' motion fields over their normalized layouts, in [-1, 1], symmetric.
+@dataclass(frozen=True)
+class GroupPair:
+    """Likeness of two groups' motion: of the whole fields, of their mean course, and of what moves within."""
+
+    similarity: float
+    course: float
+    course_weight: float
+    inner: float
+    inner_weight: float
+
+
+def compare_groups(a: Group, b: Group) -> GroupPair:
+    """Likeness of two groups' motion fields over their normalized layouts, each in [-1, 1], symmetric.
 
     Both fields are smoothed by the same kernel and read at the same places (those of both groups' tracks), so neither
     the number of tracks nor the size or place of the thing matters; its parts are compared with the same parts.
@@ -147,8 +167,25 @@ def group_similarity(a: Group, b: Group) -> float:
     fa, wa = _field(a, places)
     fb, wb = _field(b, places)
     # both sides count alike, however many places each gave
-    side = np.repeat([1 / min(len(a), _MAX_PLACES), 1 / min(len(b), _MAX_PLACES)], [len(_places(a)), len(_places(b))])
-    return _similarity(fa, wa, fb, wb, side)
+    side = np.repeat([0.5 / len(_places(a)), 0.5 / len(_places(b))], [len(_places(a)), len(_places(b))])
+    (ca, ia), (cb, ib) = _split_field(fa, wa, side), _split_field(fb, wb, side)
+    va, vb = wa.max(0, keepdims=True), wb.max(0, keepdims=True)
+    return GroupPair(
+        similarity=_similarity(fa, wa, fb, wb, side),
+        course=_similarity(ca, va, cb, vb),
+        course_weight=max(_amplitude(ca, va), _amplitude(cb, vb)),
+        inner=_similarity(ia, wa, ib, wb, side),
+        inner_weight=max(_amplitude(ia, wa, side), _amplitude(ib, wb, side)),
+    )
+
+
+def _split_field(field: Array, weights: Array, side: Array) -> tuple[Array, Array]:
+    """The mean course (1, T-1, 2) of a field (P, T-1, 2), and what is left, faded where it is no more than noise."""
+    w = weights * side[:, None]
+    course = (field * w[..., None]).sum(0, keepdims=True) / np.maximum(w.sum(0), 1e-12)[:, None]
+    inner = (field - course) * weights[..., None]
+    reach = np.sqrt(((np.cumsum(inner, axis=1) ** 2).sum(-1) * side[:, None]).sum(0).max(initial=0.0))
+    return course, inner * np.clip(reach / MOVING_RANGE - 1, 0, 1)
 
 
 def _places(group: Group) -> Array:
@@ -194,12 +231,14 @@ def _similarity(a: Array, wa: Array, b: Array, wb: Array, side: Array | None = N
     return 2 * cross / own if own > 0 else 0.0
 
 
-def _amplitude(steps: Array, weights: Array) -> float:
-    """Root mean square displacement per step over the lags, in diagonals."""
+def _amplitude(steps: Array, weights: Array, side: Array | None = None) -> float:
+    """Root mean square displacement per step over the lags, in diagonals; side: (P,) weights of the places."""
     total = 0.0
     lags = _lags(steps.shape[1])
     for lag in lags:
         d, valid = _lagged(steps, weights, lag)
+        if side is not None:
+            valid = valid * side[:, None]
         total += float(((d**2).sum(-1) * valid).sum()) / (lag**2 * max(valid.sum(), 1e-12))
     return float(np.sqrt(total / max(len(lags), 1)))
 
@@ -209,7 +248,7 @@ class MotionFidelity:
 
     info: ClassVar[MetricInfo] = MetricInfo(
         name="motion_fidelity",
-        version=1,
+        version=2,
         unit="",
         range=(-1.0, 1.0),
         better="higher",

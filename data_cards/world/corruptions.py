@@ -25,8 +25,7 @@ from .truth import Truth, grid_truth, merge_content, render_truth
 Motion = dict[str, Array]
 Edit = Callable[[Truth, float, np.random.Generator], Truth]
 
-_OBJECTS = ("camera", "single_object", "multi_object")
-_ALL = (*_OBJECTS, "human")
+_ALL = ("camera", "single_object", "multi_object", "human")
 _SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)
 # Time is the last axis but one of `center` and the second of `angle` and `scale`, and the first of a figure's arrays.
 _FIGURE_TIMED = ("angles", "spread", "travel", "lift")
@@ -108,12 +107,9 @@ def partly_frozen(truth: Truth, strength: float, rng: np.random.Generator) -> Tr
 
 def wrong_object(truth: Truth, strength: float, rng: np.random.Generator) -> Truth:
     """A bystander that should not be there moves as well, by another path, up to as far as a subject goes."""
-    heading = rng.uniform(0, 2 * np.pi)
-    bend = rng.uniform(-1.5, 1.5) * TIME
-    steps = np.stack([np.cos(heading + bend), np.sin(heading + bend)], -1) / 16
-    path = np.cumsum(steps, axis=0)
-    path = (path - path.mean(0)) * 1.2 * strength + rng.uniform(-0.45, 0.45, 2)
     motion = dict(truth.motion)
+    path = _free_path(motion["center"], rng)
+    path = path.mean(0) + (path - path.mean(0)) * strength
     motion["center"] = np.concatenate([path[None], motion["center"]])  # behind the others
     for key, value in (("angle", np.zeros((1, len(TIME)))), ("scale", np.ones((1, len(TIME))))):
         motion[key] = np.concatenate([value, motion[key]])
@@ -123,6 +119,19 @@ def wrong_object(truth: Truth, strength: float, rng: np.random.Generator) -> Tru
     color = next(str(c) for c in rng.permutation(COLOR_NAMES) if c not in used)
     bystander = Subject(str(rng.choice(OBJECT_SHAPES)), color)
     return replace(truth, motion=motion, subjects=(bystander, *truth.subjects))
+
+
+def _free_path(center: Array, rng: np.random.Generator) -> Array:
+    """A path (T, 2) of length 1 inside the frame that keeps away from the objects' own, center (K, T, 2)."""
+    best, free = np.zeros((len(TIME), 2)), -1.0
+    for _ in range(60):
+        heading = rng.uniform(0, 2 * np.pi) + rng.uniform(-1.5, 1.5) * TIME
+        path = np.cumsum(np.stack([np.cos(heading), np.sin(heading)], -1) / 16, axis=0)
+        path += rng.uniform(-0.5, 0.5, 2) - path.mean(0)
+        distance = float(np.linalg.norm(center - path, axis=-1).min())
+        if np.abs(path).max() < 0.75 and distance > free:
+            best, free = path, distance
+    return best
 
 
 def camera_drift(truth: Truth, strength: float, rng: np.random.Generator) -> Truth:
@@ -176,7 +185,7 @@ def mirrored(truth: Truth, strength: float, rng: np.random.Generator) -> Truth:
 _EDITS: dict[str, tuple[Edit, tuple[str, ...]]] = {
     "path_noise": (path_noise, _ALL), "path_scaled": (path_scaled, _ALL), "time_warped": (time_warped, _ALL),
     "delayed": (delayed, _ALL), "played_backwards": (played_backwards, _ALL), "partly_frozen": (partly_frozen, _ALL),
-    "wrong_object": (wrong_object, _OBJECTS), "camera_drift": (camera_drift, _ALL),
+    "wrong_object": (wrong_object, ("single_object", "multi_object")), "camera_drift": (camera_drift, _ALL),
     "one_wrong": (one_wrong, ("multi_object",)), "limbs_out_of_phase": (limbs_out_of_phase, ("human",)),
     "mirrored": (mirrored, _ALL),
 }  # fmt: skip

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from motionbench.metrics import track_matching as tm
 from motionbench.metrics.camera_motion import FRAME_RADIUS, fit_camera
-from motionbench.metrics.motion_fidelity import MotionFidelity, _similarity, group_similarity, motion_fidelity
+from motionbench.metrics.motion_fidelity import MotionFidelity, _similarity, compare_groups, motion_fidelity
 from motionbench.metrics.motion_parts import Group, motion_to_parts
 from plain_motion import make_sample, make_tracks, straight, wandering
 
@@ -191,7 +191,13 @@ def test_group_fields_equal_plain_loops() -> None:
         return np.array(rows)
 
     scale = np.sqrt([1 / 4] * 4 + [1 / 6] * 6)[:, None, None]  # both sides count alike
-    assert group_similarity(a, b) == pytest.approx(plain_likeness(field(a) * scale, field(b) * scale), abs=1e-9)
+    found = compare_groups(a, b)
+    fa, fb = field(a), field(b)
+    assert found.similarity == pytest.approx(plain_likeness(fa * scale, fb * scale), abs=1e-9)
+    course_a, course_b = ((f * scale**2).sum(0, keepdims=True) / (scale**2).sum() for f in (fa, fb))
+    assert found.course == pytest.approx(plain_likeness(course_a, course_b), abs=1e-9)
+    inner = plain_likeness((fa - course_a) * scale, (fb - course_b) * scale)
+    assert found.inner == pytest.approx(inner, abs=1e-9)
 
 
 def test_a_signal_fits_itself_and_its_opposite_at_the_ends_of_the_range() -> None:
