@@ -12,7 +12,6 @@ from motionbench.case import Case, Level
 from motionbench.errors import MotionBenchError
 from motionbench.files import hash_json
 from motionbench.metric import MetricInfo
-from motionbench.record import Record
 from motionbench.summary import ALL, Attempts, category_of, latest_scores
 
 from .merging import HEADLINE, Entry
@@ -63,18 +62,24 @@ class Board:
 
     def attempts(self, entry: Entry, level: str = ALL) -> Attempts:
         """What an entry attempted at a prompt level, with the scores of the versions that this board shows."""
-        kept = tuple(r for r in entry.records if level == ALL or self._level(r) == level)
+        kept = tuple(r for r in entry.records if self.holds(r.case_id, level, ALL))
         return RememberedAttempts(entry.method, kept, latest_scores(entry.scores, self.infos))
 
-    def complete(self, entry: Entry) -> bool:
-        """True if the entry attempted every case that anybody attempted here: the others are shown, but not ranked."""
-        wanted = {r.case_id for e in self.entries for r in e.records}
-        attempted = {(r.case_id, r.seed) for r in entry.records}
-        return wanted <= {case for case, _ in attempted} and (entry.planned is None or entry.planned <= attempted)
+    def holds(self, case_id: str, level: str, category: str) -> bool:
+        """True if a case belongs to the view of a prompt level and a category."""
+        case = self.cases.get(case_id)
+        return category in (ALL, category_of(case_id)) and (level == ALL or (case is not None and case.level == level))
 
-    def _level(self, record: Record) -> str | None:
-        case = self.cases.get(record.case_id)
-        return None if case is None else case.level.value
+    def complete(self, entry: Entry, level: str = ALL, category: str = ALL) -> bool:
+        """True if the entry attempted, in this view, all that it planned and all that any method attempted.
+
+        Others are shown, but not ranked: who skips the hard cases must not win by it.
+        """
+        methods = [other for other in self.entries if not other.facts.is_control]
+        wanted = {r.case_id for other in methods for r in other.records if self.holds(r.case_id, level, category)}
+        planned = {pair for pair in entry.planned or () if self.holds(pair[0], level, category)}
+        attempted = {(r.case_id, r.seed) for r in entry.records}
+        return planned <= attempted and (entry.facts.is_control or wanted <= {case_id for case_id, _ in attempted})
 
 
 def make_boards(entries: Sequence[Entry]) -> list[Board]:

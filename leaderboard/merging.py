@@ -207,5 +207,7 @@ def _planned(runs: Iterable[Run]) -> frozenset[tuple[str, int]] | None:
             return None
         categories = [Category(name) for name in selection.get("categories") or ()]
         cases = run.split.select(categories, selection.get("limit"))
-        pairs.update((case.id, int(seed)) for case in cases for seed in selection.get("seeds") or (0,))
+        levels = selection.get("levels") or [case.level for case in cases]
+        asked = [case.id for case in cases if case.level in levels]
+        pairs.update((case_id, int(seed)) for case_id in asked for seed in selection.get("seeds") or (0,))
     return frozenset(pairs)

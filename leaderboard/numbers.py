@@ -65,18 +65,12 @@ def row_to_json(row: Row, info: MetricInfo) -> dict[str, Any]:
     }
 
 
-def _counts(entry: Entry, board: Board, level: str, category: str) -> dict[str, int | None]:
-    """Attempts done, failed and planned in one view."""
-
-    def inside(case_id: str) -> bool:
-        case = board.cases.get(case_id)
-        return category in (ALL, case_id.partition("/")[0]) and (
-            level == ALL or (case is not None and case.level == level)
-        )
-
-    statuses = [record.status for record in entry.records if inside(record.case_id)]
-    planned = None if entry.planned is None else sum(inside(case_id) for case_id, _ in entry.planned)
-    return {"done": statuses.count("ok"), "failed": statuses.count("failed"), "planned": planned}
+def _counts(entry: Entry, board: Board, level: str, category: str) -> dict[str, int | bool | None]:
+    """Attempts done, failed and planned in one view, and whether none is missing."""
+    statuses = [r.status for r in entry.records if board.holds(r.case_id, level, category)]
+    planned = None if entry.planned is None else sum(board.holds(name, level, category) for name, _ in entry.planned)
+    counts = {"done": statuses.count("ok"), "failed": statuses.count("failed"), "planned": planned}
+    return {**counts, "complete": board.complete(entry, level, category)}
 
 
 def _add_differences(views: dict[str, View], board: Board, attempts: dict[str, Attempts], level: str) -> None:
@@ -94,19 +88,21 @@ def _add_differences(views: dict[str, View], board: Board, attempts: dict[str, A
 
 def _add_ranks(views: dict[str, View], board: Board, attempts: dict[str, Attempts], level: str) -> None:
     """Rank = 1 + the number of methods that are significantly better in the headline metric, by paired bootstrap."""
-    ranked = [e for e in board.entries if not e.facts.is_control and board.complete(e)]
+    methods = [entry for entry in board.entries if not entry.facts.is_control]
     if HEADLINE not in board.infos:
         return
-    for entry in ranked:
+    for entry in methods:
         for category in board.categories:
-            view = views[f"{level}|{category}"][entry.id]
-            measured = view["metrics"].get(HEADLINE, {}).get("mean") is not None
-            view["rank"] = 1 if measured else None
-    for a, b in combinations(ranked, 2):
+            cells = views[f"{level}|{category}"][entry.id]
+            measured = cells["metrics"].get(HEADLINE, {}).get("mean") is not None
+            cells["rank"] = 1 if measured and cells["attempts"]["complete"] else None
+    for a, b in combinations(methods, 2):
         for gap in compare(attempts[a.id], attempts[b.id], [HEADLINE]):
+            view = views[f"{level}|{gap.category}"]
             worse = _worse(gap, board.infos[HEADLINE], a, b)
-            if worse is not None and views[f"{level}|{gap.category}"][worse.id].get("rank") is not None:
-                views[f"{level}|{gap.category}"][worse.id]["rank"] += 1
+            # Only ranked methods count each other: an unfinished one pushes nobody down.
+            if worse is not None and view[a.id]["rank"] is not None and view[b.id]["rank"] is not None:
+                view[worse.id]["rank"] += 1
 
 
 def _worse(gap: Difference, info: MetricInfo, a: Entry, b: Entry) -> Entry | None:

@@ -89,7 +89,6 @@ def entry_to_json(board: Board, entry: Entry) -> dict[str, Any]:
         "date": max((record.created for record in entry.records), default="")[:10],
         "configuration": without_paths(entry.configuration),
         "folders": [run.name for run in entry.runs],
-        "complete": board.complete(entry),
         "reasons": dict(sorted(Counter(str(r.reason) for r in entry.records if r.status == "failed").items())),
     }
 

@@ -41,26 +41,26 @@ function rankColumn() {
     help: "1 + the number of methods significantly better in motion fidelity (paired bootstrap over references).",
     value: (entry, cells) => cells.rank ?? null,
     node(entry, cells, view) {
-      if (cells.rank === null || cells.rank === undefined) return make("span", { title: unrankedBecause(entry) }, ABSENT);
+      if (cells.rank === null || cells.rank === undefined) return make("span", { title: unrankedBecause(entry, cells) }, ABSENT);
       const others = Object.values(view).filter((other) => other.rank === cells.rank).length > 1;
       return make("span", { title: others ? "shared: not significantly different" : null }, `${cells.rank}${others ? " =" : ""}`);
     },
   };
 }
 
-function unrankedBecause(entry) {
+function unrankedBecause(entry, cells) {
   if (entry.role !== "method") return "a control, not a competitor";
-  return entry.complete ? "motion fidelity could not be measured in every category" : "not every case was attempted";
+  return cells.attempts.complete ? "motion fidelity could not be measured in every category" : "not every case was attempted";
 }
 
 function methodColumn() {
   return {
     id: "method", title: "Method", help: "Open to see its clips.", isHeader: true,
     value: (entry) => entry.label,
-    node(entry) {
+    node(entry, cells) {
       const name = make("button", { type: "button", class: "link", title: entry.summary || null, data: { open: entry.id } }, foreign(entry.label));
       const role = entry.role === "method" ? null : make("span", { class: `tag ${entry.role}` }, entry.role);
-      const partial = entry.complete ? null : make("span", { class: "tag warn", title: "not every case was attempted" }, "partial");
+      const partial = cells.attempts.complete ? null : make("span", { class: "tag warn", title: "not every case was attempted" }, "partial");
       return make("span", { class: "method" }, name, role, partial);
     },
   };

@@ -31,6 +31,14 @@ function prepareFigures() {
     for (const one of seen) if (one.isIntersecting) drawFigure(FIGURES.find((figure) => `plot-${figure.id}` === one.target.id));
   }, { rootMargin: "200px" });
   for (const plot of grid.querySelectorAll(".plot")) watcher.observe(plot);
+  window.addEventListener("beforeprint", () => FIGURES.forEach(drawFigure));
+}
+
+function loadPlotly() {
+  if (window.Plotly) return;
+  const script = make("script");
+  script.textContent = document.getElementById("plotly-source").textContent;
+  document.head.append(script); // runs before append returns
 }
 
 function boardPicker() {
@@ -53,6 +61,7 @@ function redrawFigures() {
 }
 
 async function drawFigure(figure) {
+  loadPlotly();
   const plot = document.getElementById(`plot-${figure.id}`);
   const board = currentBoard();
   const view = board && viewOf(board);

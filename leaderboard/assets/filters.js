@@ -6,6 +6,7 @@ function renderFilters() {
     choice("level", "Prompts", everyLevel().map((name) => [name, name === DATA.all ? "All prompts" : `Other ${name}`.replace("Other caption", "Own caption")])),
     choice("backbone", "Backbone", [["", "All backbones"], ...[...new Set(DATA.boards.map((b) => b.backbone))].map((n) => [n, n])]),
     choice("training", "Training", [["", "All methods"], ["trained", "Tuned per clip"], ["free", "Training-free"]]),
+    choice("start", "Start latent", [["", "Any start"], ...everyStart().map((name) => [name, titled(name)])]),
   ];
   const relative = make("label", { class: "switch" },
     make("input", { type: "checkbox", id: "relative", on: { change: (event) => change({ relative: event.target.checked ? "yes" : "" }) } }),

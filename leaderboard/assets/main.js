@@ -25,11 +25,11 @@ function start() {
   prepareClips();
   onChange((part) => {
     renderBoards();
-    if (["category", "level", "backbone", "training"].some((key) => key in part)) redrawFigures();
+    if (["category", "level", "backbone", "training", "start"].some((key) => key in part)) redrawFigures();
   });
   NARROW.addEventListener("change", () => { renderFilters(); renderBoards(); redrawFigures(); });
   window.addEventListener("hashchange", () => { readAddress(); renderFilters(); renderBoards(); redrawFigures(); });
-  // Figures need plotly, whose script comes last.
+  // Figures need the text of plotly's script, which comes last.
   window.addEventListener("DOMContentLoaded", prepareFigures);
   performance.mark("interactive");
 }

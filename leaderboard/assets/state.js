@@ -5,7 +5,7 @@ const HEADLINE = DATA.headline;
 const NARROW = window.matchMedia("(max-width: 700px)");
 
 const DEFAULTS = {
-  category: DATA.all, level: DATA.all, backbone: "", training: "", relative: "",
+  category: DATA.all, level: DATA.all, backbone: "", training: "", start: "", relative: "",
   sort: "", columns: "", weights: "",
 };
 const state = { ...DEFAULTS };
@@ -39,6 +39,11 @@ function everyCategory() {
   return [...new Set(DATA.boards.flatMap((board) => board.categories))];
 }
 
+function everyStart() {
+  const methods = DATA.boards.flatMap((board) => board.entries).filter((entry) => entry.role === "method" && entry.contract);
+  return [...new Set(methods.map((entry) => entry.contract.start_latent))].sort();
+}
+
 function everyLevel() {
   return [...new Set(DATA.boards.flatMap((board) => board.levels))];
 }
@@ -54,8 +59,9 @@ function shownBoards() {
 
 // Controls pass every filter: a number without its floor and ceiling says little.
 function passes(entry) {
-  if (entry.role !== "method" || !state.training) return true;
-  return entry.contract !== null && entry.contract.trains === (state.training === "trained");
+  if (entry.role !== "method") return true;
+  const { trains = null, start_latent: start = "" } = entry.contract ?? {};
+  return (!state.training || trains === (state.training === "trained")) && (!state.start || start === state.start);
 }
 
 function shownEntries(board) {

@@ -92,7 +92,7 @@ function sortBy(board, column) {
 
 function renderRow(board, entry, view, columns) {
   const cells = view[entry.id];
-  const row = make("tr", { data: { entry: entry.id }, class: entry.complete ? null : "partial" });
+  const row = make("tr", { data: { entry: entry.id }, class: cells.attempts.complete ? null : "partial" });
   for (const column of columns) {
     const value = column.value(entry, cells);
     row.append(make(column.isHeader ? "th" : "td", {

@@ -75,6 +75,7 @@ class RunRecipe:
     config: dict[str, Any] = field(default_factory=dict)
     failing: float = 0.0
     stop_after: int | None = None
+    levels: tuple[str, ...] = ()
     videos: bool = True
     rows: bool = False  # a whole summary.json, as `motionbench score` writes it; else the metrics' facts alone
     gate: dict[str, Any] | None = None
@@ -160,7 +161,10 @@ def write_run(folder: Path, split: Split, recipe: RunRecipe) -> Path:
     }
     if recipe.gate is not None:
         manifest["gate"] = recipe.gate
-    pairs = [(case, seed) for case in split.cases for seed in recipe.seeds][: recipe.stop_after]
+    if recipe.levels:
+        manifest["selection"]["levels"] = list(recipe.levels)
+    cases = [case for case in split.cases if not recipe.levels or case.level in recipe.levels]
+    pairs = [(case, seed) for case in cases for seed in recipe.seeds][: recipe.stop_after]
     records = [make_record(recipe, configuration, manifest["run_id"], case, seed) for case, seed in pairs]
     scores = [score for record in records if record.status == "ok" for score in make_scores(recipe, record)]
     write_json(folder / "run.json", manifest)

@@ -145,8 +145,11 @@ def method_id(data: dict[str, Any], method: str) -> str:
 
 
 def test_the_table_answers_within_two_seconds(open_page: Callable[..., Any]) -> None:
-    marks = [open_page().evaluate("performance.getEntriesByName('interactive')[0].startTime") for _ in range(3)]
-    assert min(marks) < 2000  # the best of three: other work on the machine is not the page's
+    times = """[
+        performance.getEntriesByName('interactive')[0].startTime, performance.getEntriesByType('navigation')[0].duration
+    ]"""
+    marks = [open_page().evaluate(times) for _ in range(2)]
+    assert all(min(held) < 2000 for held in zip(*marks, strict=True))  # the better one: other work is not the page's
 
 
 def test_a_heading_sorts_and_controls_stay_pinned(page: Any) -> None:
@@ -189,6 +192,9 @@ def test_filters_show_the_view_that_was_computed(page: Any, page_data: dict[str,
 
 def test_training_and_backbone_filter_rows_and_tables(page: Any) -> None:
     assert page.locator("section[data-board]").count() == 2
+    page.select_option("#choose-start", "noise")
+    assert "smm" not in column(page, "method")
+    page.select_option("#choose-start", "")
     page.select_option("#choose-training", "free")
     assert column(page, "method") == ["smm"]
     assert page.locator("section[data-board] >> nth=0 >> tbody.controls tr").count() == 4  # controls pass every filter

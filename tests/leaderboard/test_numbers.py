@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from motionbench.leaderboard.boards import Board, make_boards
-from motionbench.leaderboard.merging import merge
+from motionbench.leaderboard.merging import Entry, merge
 from motionbench.leaderboard.numbers import board_views
 from motionbench.leaderboard.reading import read_runs
 from results_factory import INFOS, RunRecipe, write_run
@@ -28,8 +28,12 @@ def views(board: Board) -> dict[str, dict[str, dict[str, object]]]:
     return board_views(board)
 
 
+def entry_of(board: Board, method: str) -> Entry:
+    return next(entry for entry in board.entries if entry.method == method)
+
+
 def entry_id(board: Board, method: str) -> str:
-    return next(entry.id for entry in board.entries if entry.method == method)
+    return entry_of(board, method).id
 
 
 def test_every_number_is_the_summarys_own(board: Board, views: dict, gallery: Path) -> None:
@@ -43,7 +47,7 @@ def test_every_number_is_the_summarys_own(board: Board, views: dict, gallery: Pa
 def test_a_level_shows_only_its_own_cases(board: Board, views: dict) -> None:
     cells = views["subject|camera"][entry_id(board, "smm")]
     assert cells["metrics"]["text_alignment"]["n"] == 3  # three references, one prompt of that level each
-    assert cells["attempts"] == {"done": 3, "failed": 0, "planned": 3}
+    assert cells["attempts"] == {"done": 3, "failed": 0, "planned": 3, "complete": True}
 
 
 def test_differences_are_paired_with_the_backbone(board: Board, views: dict, gallery: Path) -> None:
@@ -77,6 +81,22 @@ def test_equal_methods_share_a_rank(tmp_path: Path, split: Split) -> None:
 def test_controls_and_unfinished_runs_have_no_rank(board: Board, views: dict) -> None:
     view = views["all|all"]
     assert all(view[entry_id(board, name)].get("rank") is None for name in ("vmc", "oracle", "frozen", "backbone"))
+
+
+def test_a_run_at_some_levels_is_ranked_where_it_is_complete(tmp_path: Path, split: Split) -> None:
+    folders = [
+        write_run(tmp_path / "a", split, RunRecipe("smm", videos=False)),
+        write_run(tmp_path / "b", split, RunRecipe("moft", videos=False, levels=("subject", "scene"))),
+    ]
+    (board,) = make_boards(merge(read_runs(folders)))
+    views = board_views(board)
+    assert entry_of(board, "moft").planned is not None
+    assert [views["all|all"][entry_of(board, name).id]["rank"] for name in ("smm", "moft")] == [1, None]
+    ranks = [views["scene|camera"][entry_of(board, name).id]["rank"] for name in ("smm", "moft")]
+    assert None not in ranks
+    assert views["all|all"][entry_of(board, "moft").id]["attempts"] == {
+        "done": 24, "failed": 0, "planned": 24, "complete": False,
+    }  # fmt: skip
 
 
 def test_pixel_controls_stand_on_every_backbones_board(tmp_path: Path, split: Split) -> None:
