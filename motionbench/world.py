@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from motionbench.clip import Clip
 from motionbench.tracks import Tracks
 
@@ -83,11 +86,11 @@ class CorruptingWorld(Protocol):
         ...
 
     def corrupt(
-        self, reference: Path, prompt: str, name: str, strength: float, *, seed: int, grid: int
+        self, reference: Path, prompt: str, name: str, strength: float, *, seed: int, queries: NDArray[np.float32]
     ) -> tuple[Clip, Tracks]:
-        """The split clip's motion with the prompt's content, corrupted, and the true tracks of grid x grid points."""
+        """The split clip's motion with the prompt's content, corrupted, and the true tracks of its points (N, 2)."""
         ...
 
-    def true_tracks(self, reference: Path, *, grid: int) -> Tracks:
-        """The true tracks of the reference clip itself."""
+    def true_tracks(self, reference: Path, queries: NDArray[np.float32]) -> Tracks:
+        """The true tracks of the reference clip's points (N, 2), x then y, pixels of its first frame."""
         ...

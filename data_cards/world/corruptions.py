@@ -20,7 +20,7 @@ from .paths import TIME, Array
 from .references import other_subjects
 from .scenes import SCENE_NAMES
 from .shapes import OBJECT_SHAPES
-from .truth import Truth, grid_truth, merge_content, render_truth
+from .truth import Truth, exact_tracks, merge_content, render_truth, stage_truth
 
 Motion = dict[str, Array]
 Edit = Callable[[Truth, float, np.random.Generator], Truth]
@@ -204,9 +204,9 @@ CORRUPTIONS: tuple[Corruption, ...] = (
 
 
 def corrupt_truth(
-    truth: Truth, prompt: str, name: str, strength: float, *, seed: int, grid: int
+    truth: Truth, prompt: str, name: str, strength: float, *, seed: int, queries: NDArray[np.float32]
 ) -> tuple[Clip, Tracks]:
-    """The perfect transfer of `truth` to a prompt, corrupted, and the exact tracks of its grid.
+    """The perfect transfer of `truth` to a prompt, corrupted, and the exact tracks of its points `queries` (N, 2).
 
     strength 0 is the perfect transfer itself, the same for every corruption. The draws depend on name and seed only, so
     that strengths of one corruption differ in nothing else. Raises ConfigError for an unknown name or category.
@@ -229,11 +229,11 @@ def corrupt_truth(
             )
             frames = frames * (1 - strength) + other.frames * strength
         clip = right.with_frames(np.asarray(frames.round().clip(0, 255), dtype=np.uint8))
-        return clip, grid_truth(truth, scene, subjects, grid)[0]
+        return clip, exact_tracks(stage_truth(truth, scene, subjects).shots(), queries)[0]
     if strength > 0:
         truth = _EDITS[name][0](truth, strength, rng)
     clip = render_truth(truth, truth.scene, truth.subjects, texture)
-    return clip, grid_truth(truth, truth.scene, truth.subjects, grid)[0]
+    return clip, exact_tracks(stage_truth(truth, truth.scene, truth.subjects).shots(), queries)[0]
 
 
 def _flicker(frames: NDArray[np.float64], strength: float, rng: np.random.Generator) -> NDArray[np.float64]:

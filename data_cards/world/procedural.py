@@ -18,7 +18,7 @@ from .language import vocabulary
 from .rendering import FPS, FRAMES, HEIGHT, WIDTH, draw_queries, render, track
 from .staging import Staging, clip_labels
 from .training import CATEGORY_SHARES, draw_training
-from .truth import grid_truth, read_truth, render_prompt, truth_path
+from .truth import exact_tracks, read_truth, render_prompt, stage_truth, truth_path
 
 
 class ProceduralWorld:
@@ -95,15 +95,15 @@ class ProceduralWorld:
         return CORRUPTIONS
 
     def corrupt(
-        self, reference: Path, prompt: str, name: str, strength: float, *, seed: int, grid: int
+        self, reference: Path, prompt: str, name: str, strength: float, *, seed: int, queries: NDArray[np.float32]
     ) -> tuple[Clip, Tracks]:
         """The perfect transfer of the split clip at `reference` to a prompt, corrupted, with its true tracks.
 
         Raises MissingInputError if there is no ground truth, ConfigError for an unknown corruption.
         """
-        return corrupt_truth(read_truth(truth_path(reference)), prompt, name, strength, seed=seed, grid=grid)
+        return corrupt_truth(read_truth(truth_path(reference)), prompt, name, strength, seed=seed, queries=queries)
 
-    def true_tracks(self, reference: Path, *, grid: int) -> Tracks:
-        """The true tracks of grid x grid points of the split clip at `reference`. Raises MissingInputError."""
+    def true_tracks(self, reference: Path, queries: NDArray[np.float32]) -> Tracks:
+        """The true tracks of points (N, 2) of the split clip at `reference`. Raises MissingInputError."""
         truth = read_truth(truth_path(reference))
-        return grid_truth(truth, truth.scene, truth.subjects, grid)[0]
+        return exact_tracks(stage_truth(truth, truth.scene, truth.subjects).shots(), queries)[0]

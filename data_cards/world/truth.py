@@ -105,11 +105,9 @@ def exact_tracks(shots: Shots, queries: NDArray[np.float32]) -> tuple[Tracks, ND
     return tracks, owner[0].numpy()
 
 
-def grid_truth(
-    truth: Truth, scene: str, subjects: tuple[Subject, ...], grid: int = GRID
-) -> tuple[Tracks, NDArray[np.int64]]:
-    """Tracks of a grid x grid grid under the motion of `truth` with this content, and the layer of each point."""
-    return exact_tracks(stage_truth(truth, scene, subjects).shots(), grid_queries(HEIGHT, WIDTH, grid))
+def grid_truth(truth: Truth, scene: str, subjects: tuple[Subject, ...]) -> tuple[Tracks, NDArray[np.int64]]:
+    """Tracks of a GRID x GRID grid under the motion of `truth` with this content, and the layer of each point."""
+    return exact_tracks(stage_truth(truth, scene, subjects).shots(), grid_queries(HEIGHT, WIDTH, GRID))
 
 
 def render_prompt(truth: Truth, prompt: str) -> tuple[Clip, Tracks]:
