@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from motionbench import registry
 from motionbench.case import Case, Level
@@ -16,7 +16,15 @@ from motionbench.summary import ALL, Attempts, category_of, latest_scores
 
 from .merging import HEADLINE, Entry
 
-Key = tuple[str, str, str, str]  # backbone, split, revision, benchmark version
+
+class Key(NamedTuple):
+    """What entries must share to be ranked together, besides the tracker. weights: the backbone's revision, or ""."""
+
+    backbone: str
+    weights: str
+    split: str
+    revision: str
+    version: str
 
 
 @dataclass(frozen=True)
@@ -37,10 +45,7 @@ class Board:
     """One table. infos: metrics at the version shown, headline first. cases: {} where the split is not here."""
 
     id: str
-    backbone: str
-    split: str
-    revision: str
-    version: str
+    key: Key
     tracker: str | None
     entries: tuple[Entry, ...]
     labels: dict[str, str]
@@ -83,25 +88,25 @@ class Board:
 
 
 def make_boards(entries: Sequence[Entry]) -> list[Board]:
-    """The boards of these entries, by backbone, split and version; controls of pixels stand on all of a split."""
+    """The boards of these entries, by backbone, split, version and tracker; controls of pixels join all of a split."""
     keyed: dict[tuple[Key, str | None], list[Entry]] = defaultdict(list)
+    floating = [entry for entry in entries if entry.facts.is_control and not entry.facts.uses_backbone]
     for entry in entries:
-        keyed[_key(entry), entry.tracker].append(entry)
-    floating = [e for e in entries if e.facts.is_control and not e.facts.uses_backbone]
-    for (key, tracker), members in keyed.items():
-        for control in floating:
-            fits = _key(control)[1:] == key[1:] and control.tracker == tracker
-            if fits and all(control.method != member.method for member in members):
-                members.append(control)
+        if entry not in floating:
+            keyed[_key(entry), entry.tracker].append(entry)
+    for control in floating:
+        own = _key(control)
+        alike = [place for place in keyed if place[0][2:] == own[2:] and place[1] == control.tracker]
+        for place in alike or [(own, control.tracker)]:
+            keyed[place].append(control)
     _adopt_unscored(keyed)
     return [_board(key, tracker, _ordered(members)) for (key, tracker), members in sorted(keyed.items(), key=repr)]
 
 
 def _key(entry: Entry) -> Key:
-    configuration = entry.configuration
-    names = ("backbone", "split", "split_revision", "motionbench_version")
-    backbone, split, revision, version = (str(configuration.get(name) or "unknown") for name in names)
-    return backbone, split, revision, version
+    held = entry.configuration
+    weights, version = held.get("backbone_revision"), held.get("motionbench_version")
+    return Key(held["backbone"], str(weights or ""), held["split"], held["split_revision"], str(version or "unknown"))
 
 
 def _adopt_unscored(keyed: dict[tuple[Key, str | None], list[Entry]]) -> None:
@@ -118,15 +123,11 @@ def _ordered(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def _board(key: Key, tracker: str | None, entries: list[Entry]) -> Board:
-    backbone, split, revision, version = key
     infos, notes = _infos(entries)
     known = next((entry.split for entry in entries if entry.split is not None), None)
     return Board(
         id=hash_json([*key, tracker])[:8],
-        backbone=backbone,
-        split=split,
-        revision=revision,
-        version=version,
+        key=key,
         tracker=tracker,
         entries=tuple(entries),
         labels=entry_labels(entries),

@@ -23,7 +23,7 @@ SAME = 1e-6  # two scores of one video by one version of a metric on one machine
 ScoreKey = tuple[str, str, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Entry:
     """One line of a table: a method in one configuration.
 

@@ -49,10 +49,11 @@ def board_to_json(board: Board) -> dict[str, Any]:
     """One table, with every view of it."""
     return {
         "id": board.id,
-        "backbone": board.backbone,
-        "split": without_paths(board.split),
-        "revision": board.revision,
-        "version": board.version,
+        "backbone": board.key.backbone,
+        "weights": board.key.weights,
+        "split": without_paths(board.key.split),
+        "revision": board.key.revision,
+        "version": board.key.version,
         "tracker": board.tracker,
         "categories": board.categories,
         "levels": board.levels,

@@ -43,7 +43,8 @@ function renderBoard(board) {
   const view = viewOf(board);
   const title = make("h2", {}, foreign(board.backbone), " · ", foreign(board.split));
   const facts = [
-    `${plural(board.cases, "case")} of ${plural(board.references, "reference")}`, `revision ${board.revision}`, `benchmark ${board.version}`,
+    `${plural(board.cases, "case")} of ${plural(board.references, "reference")}`, `revision ${board.revision}`,
+    board.weights ? `backbone revision ${board.weights.slice(0, 16)}` : null, `benchmark ${board.version}`,
     board.tracker ? `tracker ${board.tracker}` : "no tracker", board.licences.length ? `references: ${board.licences.join(", ")}` : null,
   ];
   const head = make("div", { class: "board-head" }, title, make("p", { class: "quiet" }, facts.filter(Boolean).join(" · ")));

@@ -29,6 +29,7 @@ METHODS = (
     "ditflow", "det", "vmc", "motioninversion", "motionclone", "fastvmt",
 )  # fmt: skip
 CONTROLS = ("backbone", "frozen", "oracle", "reversed")
+PIXEL_CONTROLS = ("frozen", "oracle", "reversed")  # these owe nothing to a backbone
 HOSTILE = (
     "a <script>alert('x')</script> ball & </script><img src=x onerror=alert(1)>",
     "\"quotes\" and 'apostrophes', a back\\slash, %%DATA%% and ${x}",
@@ -69,6 +70,7 @@ class RunRecipe:
     method: str
     seeds: tuple[int, ...] = (0,)
     backbone: str = "tiny"
+    weights: str = "0011223344556677"
     tracker: str = "tiny v1"
     version: str = "0.1.0"
     device: str = "cpu"
@@ -139,7 +141,8 @@ def write_run(folder: Path, split: Split, recipe: RunRecipe) -> Path:
         "method": recipe.method,
         "config": recipe.config,
         "config_hash": hash_json(recipe.config),
-        "backbone": recipe.backbone,
+        "backbone": "none" if recipe.method in PIXEL_CONTROLS else recipe.backbone,
+        "backbone_revision": None if recipe.method in PIXEL_CONTROLS else recipe.weights,
         "split": split.name,
         "split_revision": split.revision,
         "device_type": recipe.device,
@@ -199,14 +202,14 @@ def contract(method: str) -> dict[str, Any]:
     return {
         "trains": method in TRAINED,
         "start_latent": "none"
-        if method in ("frozen", "oracle", "reversed")
+        if method in PIXEL_CONTROLS
         else "noised_reference"
         if method in ("smm", "motionclone")
         else "noise",
         "sees_reference": method not in TRAINED,
         "extra_inputs": [],
         "is_control": method in CONTROLS,
-        "uses_backbone": method not in ("frozen", "oracle", "reversed"),
+        "uses_backbone": method not in PIXEL_CONTROLS,
     }
 
 
@@ -225,7 +228,7 @@ def make_record(recipe: RunRecipe, configuration: dict[str, Any], run_id: str, c
         key=hash_json([configuration, case.id, seed]),
         run_id=run_id,
         method=recipe.method,
-        backbone=recipe.backbone,
+        backbone=configuration["backbone"],
         config_hash=configuration["config_hash"],
         split=configuration["split"],
         split_revision=configuration["split_revision"],

@@ -171,6 +171,7 @@ def test_two_trackers_in_one_folder_are_refused(folder: Path) -> None:
     "other",
     [
         RunRecipe("smm", backbone="wan2.1-1.3b", videos=False),
+        RunRecipe("smm", weights="8899aabbccddeeff", videos=False),
         RunRecipe("smm", version="0.2.0", videos=False),
         RunRecipe("smm", tracker="lk v1", videos=False),
     ],
