@@ -24,11 +24,13 @@ class Group:
 
     layout: (n, 2) where on the thing each track sits, centered, in units of its radius: size and place drop out.
     steps: (n, T-1, 2) displacement relative to the scene, in diagonals. weights: (n, T-1) in {0, 1}.
+    index: (n,) which tracks of the motion these are.
     """
 
     layout: Array
     steps: Array
     weights: Array
+    index: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.layout)
@@ -99,7 +101,7 @@ def _group(motion: Motion, own: Array, index: NDArray[np.int64]) -> Group:
     place = _usual_place(motion.points[index], motion.weights[index])
     offset = place - place.mean(axis=0)
     radius = max(float(np.sqrt((offset**2).sum(1).mean())), 0.5 * _spacing(motion))
-    return Group(offset / radius, own[index], motion.weights[index])
+    return Group(offset / radius, own[index], motion.weights[index], index)
 
 
 def _usual_place(points: Array, weights: Array) -> Array:

@@ -180,7 +180,9 @@ def test_likeness_equals_plain_loops() -> None:
 
 def test_group_fields_equal_plain_loops() -> None:
     rng = np.random.default_rng(1)
-    a, b = (Group(rng.normal(0, 0.7, (n, 2)), rng.normal(0, 1, (n, 9, 2)), np.ones((n, 9))) for n in (4, 6))
+    a, b = (
+        Group(rng.normal(0, 0.7, (n, 2)), rng.normal(0, 1, (n, 9, 2)), np.ones((n, 9)), np.arange(n)) for n in (4, 6)
+    )
     places = [*a.layout, *b.layout]
 
     def field(group: Group) -> np.ndarray:
