@@ -7,7 +7,7 @@ from typing import Any
 
 from .backbone import BackboneSpec
 
-SPEC = BackboneSpec(frames=17, height=64, width=64, fps=8.0, text_tokens=24, shift=3.0, guidance=4.0, steps=20)
+SPEC = BackboneSpec(frames=17, height=64, width=64, fps=8.0, text_tokens=32, shift=3.0, guidance=4.0, steps=20)
 TEXT_WIDTH = 96
 LATENT_CHANNELS = 8
 

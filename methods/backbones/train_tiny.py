@@ -3,7 +3,7 @@ r"""Train the transformer and text encoder of `tiny` on clips rendered as it goe
 Resumable in runs of a few minutes. Example (two GPUs, nine minutes, the last two with a falling rate):
   torchrun --nproc-per-node 2 -m motionbench.methods.backbones.train_tiny \
     --vae out/tiny/vae --out out/tiny --minutes 9 --decay-minutes 2
-Go on from an earlier run with --start out/tiny. The result is a diffusers folder with the averaged weights in float16.
+Go on from an earlier run with --resume-from out/tiny. The result: a diffusers folder, averaged weights in float16.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import queue
-import threading
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from einops import rearrange
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -30,8 +28,8 @@ from motionbench.registry import load
 
 from . import tiny_parts
 from .flow import logit_normal_times, noised
-from .framewise import encode_frames, fold_time
 from .muon import Muon
+from .training_clips import Clips, Source
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +51,7 @@ class Plan:
     still_every: int = 10
     ema: float = 0.999
     seed: int = 0
+    workers: int = 3
     compile: bool = True
 
 
@@ -68,67 +67,6 @@ class TextToVideo(nn.Module):
         hidden = self.text_encoder(ids, mask).last_hidden_state * mask[..., None]
         velocity: Tensor = self.transformer(x, t * 1000, hidden, return_dict=False)[0]
         return velocity
-
-
-class Clips:
-    """Latents and token ids of endless training clips, rendered and encoded one batch ahead in a thread."""
-
-    def __init__(self, plan: Plan, tokenizer: Any, device: str, rank: int, world_size: int) -> None:
-        from diffusers import AutoencoderKLWan
-
-        self.plan, self.device, self.tokenizer = plan, device, tokenizer
-        self.world = load("worlds", "procedural")()
-        vae = AutoencoderKLWan.from_pretrained(plan.vae, torch_dtype=torch.float32).to(device).requires_grad_(False)
-        shape = (1, vae.config.z_dim, 1, 1)
-        self.mean = torch.tensor(vae.config.latents_mean, device=device).view(shape)
-        self.std = torch.tensor(vae.config.latents_std, device=device).view(shape)
-        self.vae = fold_time(vae)
-        self.seeds = range(10_000_000 + plan.seed * 100_000_000 + rank, 2**62, world_size)
-        self.ready: queue.Queue[Any] = queue.Queue(maxsize=2)
-        threading.Thread(target=self._fill, daemon=True).start()
-
-    @torch.no_grad()
-    def batch(self, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Latents (B, C, F, h, w) float32, ids and mask (B, L)."""
-        clips = self.world.sample(self.plan.batch, seed=seed, device=self.device)
-        frames = clips.frames.flatten(0, 1) * 2 - 1
-        kind = self.device.split(":")[0]
-        parts: list[Tensor] = []
-        with torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda"):
-            parts.extend(encode_frames(self.vae, chunk)[0].float() for chunk in frames.split(2048))
-        z = (torch.cat(parts) - self.mean) / self.std
-        z = rearrange(z, "(b f) c h w -> b c f h w", b=self.plan.batch)
-        ids, mask = self._tokens(clips.captions, seed)
-        return z, ids, mask
-
-    def _tokens(self, captions: list[str], seed: int) -> tuple[Tensor, Tensor]:
-        draw = torch.rand(len(captions), generator=torch.Generator().manual_seed(seed)).tolist()
-        kept = [c if d >= self.plan.caption_dropout else "" for c, d in zip(captions, draw, strict=True)]
-        length = tiny_parts.SPEC.text_tokens
-        tokens = self.tokenizer(kept, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
-        return tokens.input_ids.to(self.device), tokens.attention_mask.to(self.device)
-
-    def _fill(self) -> None:
-        stream = torch.cuda.Stream(self.device) if self.device.startswith("cuda") else None
-        for seed in self.seeds:
-            if stream is None:
-                self.ready.put((self.batch(seed), None))
-                continue
-            with torch.cuda.device(self.device), torch.cuda.stream(stream):
-                made = self.batch(seed)
-            done = torch.cuda.Event()
-            done.record(stream)
-            self.ready.put((made, done))
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        while True:
-            made, done = self.ready.get()
-            if done is not None:
-                current = torch.cuda.current_stream(self.device)
-                current.wait_event(done)
-                for tensor in made:  # made on another stream: its memory must outlive this stream's use of it
-                    tensor.record_stream(current)
-            yield made
 
 
 def optimizers(model: TextToVideo, plan: Plan) -> list[torch.optim.Optimizer]:
@@ -168,7 +106,7 @@ def stills(z: Tensor, ids: Tensor, mask: Tensor, generator: torch.Generator) -> 
     return picked.flatten(0, 1).unsqueeze(2), ids.repeat_interleave(4, 0), mask.repeat_interleave(4, 0)
 
 
-def average_gradients(parameters: list[Tensor]) -> None:
+def average_gradients(parameters: Sequence[Tensor]) -> None:
     """Mean of the gradients over all processes, as one flat tensor."""
     grads = [p.grad for p in parameters if p.grad is not None]
     flat = torch.cat([g.flatten() for g in grads])
@@ -193,72 +131,101 @@ def save(out: Path, model: TextToVideo, averaged: list[Tensor], tokenizer: Any, 
     (out / "training.json").write_text(json.dumps(facts, indent=1))
 
 
-def train(plan: Plan, device: str, rank: int, world_size: int) -> dict[str, Any]:
-    """Train for the planned minutes; rank 0 saves and returns the facts of the run."""
-    torch.manual_seed(plan.seed)
-    torch.set_float32_matmul_precision("high")
-    tokenizer = tiny_parts.tokenizer(load("worlds", "procedural")().vocabulary())
-    model = TextToVideo(len(tokenizer)).to(device)
-    history: list[dict[str, float]] = []
-    if plan.start is not None:
-        model.load_state_dict(
-            {k: v.float() for k, v in load_file(plan.start / "raw.safetensors").items()}, strict=False
-        )
-        history = json.loads((plan.start / "training.json").read_text())["history"]
-    parameters: list[Tensor] = list(model.parameters())
-    averaged = [p.detach().clone() for p in parameters]
-    if plan.compile:
-        model.transformer.compile_repeated_blocks(dynamic=False)
-    steppers = optimizers(model, plan)
-    generator = torch.Generator(device).manual_seed(plan.seed * 1000 + rank)
-    offset = history[-1]["clips"] if history else 0.0
-    began, step, total = time.monotonic(), 0, torch.zeros((), device=device)
-    kind = device.split(":")[0]
-    for z, ids, mask in Clips(plan, tokenizer, device, rank, world_size):
-        elapsed = (time.monotonic() - began) / 60
-        stop = torch.tensor(float(elapsed >= plan.minutes), device=device)
-        if step % 10 == 0:  # all processes must leave the loop at the same step
-            if world_size > 1:
-                dist.all_reduce(stop, op=dist.ReduceOp.MAX)
-            if stop.item():
-                break
-        for stepper in steppers:
-            for group in stepper.param_groups:
-                group["lr"] = group["peak"] * rate_factor(step, elapsed, plan)
-            stepper.zero_grad(set_to_none=True)
-        still = plan.still_every and step % plan.still_every == plan.still_every - 1
-        batch = stills(z, ids, mask, generator) if still else (z, ids, mask)
+class Trainer:
+    """Model, optimizers, moving average and history of one process of a run."""
+
+    def __init__(self, plan: Plan, device: str, rank: int, ranks: int) -> None:
+        torch.manual_seed(plan.seed)
+        torch.set_float32_matmul_precision("high")
+        self.plan, self.device, self.rank, self.ranks = plan, device, rank, ranks
+        self.tokenizer = tiny_parts.tokenizer(load("worlds", "procedural")().vocabulary())
+        self.model = TextToVideo(len(self.tokenizer)).to(device)
+        self.history: list[dict[str, float]] = []
+        if plan.start is not None:
+            self._resume(plan.start)
+        self.parameters: list[Tensor] = list(self.model.parameters())
+        self.averaged = [p.detach().clone() for p in self.parameters]
+        if plan.compile:
+            self.model.transformer.compile_repeated_blocks(dynamic=False)
+        self.optimizers = optimizers(self.model, plan)
+        self.generator = torch.Generator(device).manual_seed(plan.seed * 1000 + rank)
+        self.clips_before = self.history[-1]["clips"] if self.history else 0.0
+        self.began, self.step = time.monotonic(), 0
+        self.loss = torch.zeros((), device=device)
+
+    def _resume(self, folder: Path) -> None:
+        weights = {k: v.float() for k, v in load_file(folder / "raw.safetensors").items()}
+        self.model.load_state_dict(weights, strict=False)  # tied embeddings are stored once
+        self.history = json.loads((folder / "training.json").read_text())["history"]
+
+    def run(self) -> None:
+        """Train until the planned minutes are over."""
+        plan = self.plan
+        source = Source(plan.vae, plan.batch, plan.caption_dropout, self.device)
+        clips = Clips(source, run=plan.seed, rank=self.rank, ranks=self.ranks, workers=plan.workers)
+        try:
+            for batch in clips:
+                elapsed = (time.monotonic() - self.began) / 60
+                if self.step % 10 == 0 and self._is_over(elapsed):
+                    break
+                self._train_on(batch, elapsed)
+                if self.step % 50 == 0 and self.rank == 0:
+                    self._note(elapsed)
+        finally:
+            clips.close()
+
+    def _is_over(self, elapsed: float) -> bool:
+        """Whether any process has run out of time: all must leave the loop at the same step."""
+        over = torch.tensor(float(elapsed >= self.plan.minutes), device=self.device)
+        if self.ranks > 1:
+            dist.all_reduce(over, op=dist.ReduceOp.MAX)
+        return bool(over)
+
+    def _train_on(self, batch: tuple[Tensor, Tensor, Tensor], elapsed: float) -> None:
+        every = self.plan.still_every
+        still = bool(every) and self.step % every == every - 1
+        latents, ids, mask = stills(*batch, self.generator) if still else batch
+        kind = self.device.split(":")[0]
         with torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda"):
-            loss = flow_loss(model, *batch, generator)
-        loss.backward()
-        if world_size > 1:
-            average_gradients(parameters)
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        for stepper in steppers:
-            stepper.step()
-        with torch.no_grad():
-            torch._foreach_lerp_(averaged, parameters, 1 - min(plan.ema, (step + 1) / (step + 10)))
-        step += 1
+            loss = flow_loss(self.model, latents, ids, mask, self.generator)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        if self.ranks > 1:
+            average_gradients(self.parameters)
+        nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self._update(rate_factor(self.step, elapsed, self.plan))
         if not still:
-            total = 0.98 * total + 0.02 * loss.detach() if step > 1 else loss.detach()
-        if step % 50 == 0 and rank == 0:
-            clips = offset + step * plan.batch * world_size
-            history.append({"clips": clips, "loss": float(total), "minutes": elapsed})
-            if step % 200 == 0:
-                logger.info("step %d clips %.0f loss %.4f at %.2f min", step, clips, float(total), elapsed)
-    facts = {
-        "history": history,
-        "steps": step,
-        "batch": plan.batch * world_size,
-        "gpus": world_size,
-        "minutes": plan.minutes,
-        "muon": plan.muon,
-        "rate": plan.rate,
-        "muon_rate": plan.muon_rate,
-    }
-    if rank == 0:
-        save(plan.out, model, averaged, tokenizer, facts)
-    return facts
+            self.loss = torch.lerp(self.loss, loss.detach(), 0.02) if self.step else loss.detach()
+        self.step += 1
+
+    @torch.no_grad()
+    def _update(self, factor: float) -> None:
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * factor
+            optimizer.step()
+        keep = min(self.plan.ema, (self.step + 1) / (self.step + 10))
+        torch._foreach_lerp_(self.averaged, self.parameters, 1 - keep)
+
+    def _note(self, elapsed: float) -> None:
+        seen = self.clips_before + self.step * self.plan.batch * self.ranks
+        self.history.append({"clips": seen, "loss": float(self.loss), "minutes": elapsed})
+        if self.step % 200 == 0:
+            logger.info("step %d clips %.0f loss %.4f at %.2f min", self.step, seen, float(self.loss), elapsed)
+
+    def facts(self) -> dict[str, Any]:
+        """What the model card says of the run."""
+        return {
+            "history": self.history,
+            "steps": self.step,
+            "batch": self.plan.batch * self.ranks,
+            "gpus": self.ranks,
+            "minutes": self.plan.minutes,
+            "muon": self.plan.muon,
+            "rate": self.plan.rate,
+            "muon_rate": self.plan.muon_rate,
+        }
 
 
 def parse() -> Plan:
@@ -266,7 +233,7 @@ def parse() -> Plan:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--vae", type=Path, required=True, help="folder that train_vae made")
-    parser.add_argument("--start", type=Path, default=None, help="go on from this folder's raw.safetensors")
+    parser.add_argument("--resume-from", dest="start", type=Path, help="go on from the raw.safetensors in it")
     for name, kind in (
         ("minutes", float),
         ("decay-minutes", float),
@@ -275,6 +242,7 @@ def parse() -> Plan:
         ("muon-rate", float),
     ):
         parser.add_argument(f"--{name}", type=kind, default=getattr(Plan, name.replace("-", "_")))
+    parser.add_argument("--workers", type=int, default=3, help="rendering processes per GPU")
     parser.add_argument("--seed", type=int, default=0, help="another seed for every resumed run, so that clips are new")
     parser.add_argument("--no-muon", dest="muon", action="store_false")
     parser.add_argument("--no-compile", dest="compile", action="store_false")
@@ -283,8 +251,6 @@ def parse() -> Plan:
 
 def main() -> None:
     """Start under torchrun (several GPUs) or plainly (one device)."""
-    import os
-
     logging.basicConfig(level=logging.INFO)
     plan = parse()
     world_size, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_RANK", 0))
@@ -293,14 +259,13 @@ def main() -> None:
         torch.cuda.set_device(rank)
     if world_size > 1:
         dist.init_process_group("nccl")
-    facts = train(plan, device, rank, world_size)
+    trainer = Trainer(plan, device, rank, world_size)
+    trainer.run()
     if rank == 0:
-        logger.info(
-            "done: %d steps, last loss %.4f",
-            facts["steps"],
-            facts["history"][-1]["loss"] if facts["history"] else float("nan"),
-        )
-    os._exit(0)  # the rendering thread may be inside a CUDA call, which a normal exit would wait for
+        save(plan.out, trainer.model, trainer.averaged, trainer.tokenizer, trainer.facts())
+        logger.info("done: %d steps, last loss %.4f", trainer.step, float(trainer.loss))
+    if world_size > 1:
+        dist.destroy_process_group()
 
 
 if __name__ == "__main__":
