@@ -17,7 +17,20 @@ from motionbench.errors import MotionBenchError
 from motionbench.progress import LogLines
 
 # The order of a day's work; commands of other packages come after these, by name.
-ORDER = ("eval", "run", "score", "transfer", "compare", "leaderboard", "validate", "heads", "data", "list", "doctor")
+ORDER = (
+    "eval",
+    "run",
+    "score",
+    "transfer",
+    "compare",
+    "leaderboard",
+    "verify",
+    "validate",
+    "heads",
+    "data",
+    "list",
+    "doctor",
+)
 EXIT_WRONG_USE = 2
 
 
