@@ -54,7 +54,7 @@ def list_splits(as_json: Json = False) -> None:
 
 @app.command()
 def build(
-    split: Annotated[str, typer.Argument(metavar="SPLIT", help="mini, lite, tuning or motionbench.")],
+    split: Annotated[str, typer.Argument(metavar="SPLIT", help="mini, lite, tuning, motionbench, motionbench3d.")],
     out: Annotated[Path | None, typer.Option("--out", help="Folder to write; default: the embedded split's.")] = None,
     sources: Annotated[Path | None, typer.Option("--sources", help="motionbench: folder of your downloads.")] = None,
     partial: Annotated[bool, typer.Option("--partial", help="motionbench: leave out what has no sources.")] = False,
@@ -64,7 +64,8 @@ def build(
     """Build a split: render it again (mini, lite, tuning), or cut it from your own downloads (motionbench).
 
     Of a rendered split the manifest, the tracks and the decoded frames are the same on every machine. The split
-    motionbench is the reconstruction from public sets; nothing is written unless its sources are whole.
+    motionbench is the reconstruction from public sets; nothing is written unless its sources are whole. motionbench3d
+    renders camera paths and captured human motion at 480 x 832 and needs pybullet.
 
     Example:
     motionbench data build lite --out /tmp/lite
@@ -74,10 +75,12 @@ def build(
     from motionbench.progress import Bars
     from motionbench.split import splits_folder
 
-    from .reconstruction.recipe import NAME
+    from .reconstruction.recipe import NAME, NAME_3D
 
     if split == NAME:
         return tell_built(split, *build_from_sources(sources, out, partial, lock), as_json)
+    if split == NAME_3D:
+        return tell_built(split, *build_in_3d(out), as_json)
     if sources or partial or lock:
         raise ConfigError(f"--sources, --partial and --lock are for `data build {NAME}`; split {split!r} is rendered")
     from .building import build_split, recipe_of  # not before: it loads torch
@@ -106,6 +109,18 @@ def build_from_sources(
     folder = out or Path("splits") / NAME
     with Bars(f"build {NAME}") as bars:
         return folder, build_reconstruction(sources, folder, partial=partial, lock=lock, report=bars.counted)
+
+
+def build_in_3d(out: Path | None) -> tuple[Path, tuple[Case, ...]]:
+    """Where the split rendered in 3D was written, and its cases. Raises MissingExtra."""
+    from motionbench.progress import Bars
+
+    from .reconstruction.building3d import build_rendered
+    from .reconstruction.recipe import NAME_3D
+
+    folder = out or Path("splits") / NAME_3D
+    with Bars(f"build {NAME_3D}") as bars:
+        return folder, build_rendered(folder, report=bars.counted)
 
 
 def tell_built(split: str, folder: Path, cases: tuple[Case, ...], as_json: bool) -> None:

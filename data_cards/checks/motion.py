@@ -19,10 +19,11 @@ Floats = NDArray[np.float32]
 CameraClass = Literal["static", "pan", "tilt", "zoom", "roll", "shake", "mixed"]
 
 LONG_SIDE = 192  # of the frames on which flow is computed: the cost does not grow with the clip
-MOST_FRAMES = 41  # longer clips are sampled
+STEPS_PER_SECOND = 8  # flow is taken over so long steps, so that the limits below mean the same at any frame rate
+MOST_FRAMES = 61  # longer clips get longer steps
 STEP = 3  # pixels between the points of the flow field that are looked at
-STILL = 0.08  # % of the diagonal per frame: below it the camera stands
-MOVES = 0.25  # % of the diagonal per frame: what an object moves at least against its background
+STILL = 0.08  # % of the diagonal per step: below it the camera stands
+MOVES = 0.25  # % of the diagonal per step: what an object moves at least against its background
 DOMINANT = 0.6  # share of the camera's motion that a single kind must have to name it
 SHAKES = 3.0  # path over net displacement from which a translation is called shake
 LEAST_AREA = 0.01  # of the frame: smaller patches are noise, not objects
@@ -49,23 +50,22 @@ class MotionStatistics:
 
 def measure_motion(clip: Clip) -> MotionStatistics:
     """The motion statistics of a clip of at least two frames; all speeds are per frame of the clip itself."""
-    frames = min(len(clip), MOST_FRAMES)
-    stretch = (len(clip) - 1) / (frames - 1)  # frames of the clip per frame looked at
-    gray = small_gray(clip.sample(frames))
+    step = min(max(1, round(clip.fps / STEPS_PER_SECOND), -(-len(clip) // MOST_FRAMES)), len(clip) - 1)
+    gray = small_gray(clip.with_frames(clip.frames[::step]))
     diagonal = float(np.hypot(*gray.shape[1:]))
     points, flows, weights = dense_flow(gray)
     models = np.stack([fit_similarity(points, flow, weights) for flow in flows])
     residuals = flows - np.stack([apply_model(points, model) for model in models])
-    unit = 100.0 / diagonal / stretch  # pixels per step to % of the diagonal per frame
+    unit = 100.0 / diagonal  # pixels to % of the diagonal, per step
     rest = np.linalg.norm(residuals, axis=-1) * unit
     least = np.maximum(MOVES, 0.3 * speed_of(points, models) * unit)  # a fast camera leaves more behind
     moving = np.stack([clean(mask) for mask in rest > least[:, None, None]])
     counts = [count_regions(mask, rest) for mask, rest in zip(moving, residuals, strict=True)]
     return MotionStatistics(
         camera_class=name_camera(points, models, unit),
-        camera_speed=float(np.sqrt(np.mean(speed_of(points, models) ** 2)) * unit),
+        camera_speed=float(np.sqrt(np.mean(speed_of(points, models) ** 2)) * unit / step),
         moving_area=float(moving.mean()),
-        object_speed=float(np.median(rest[moving])) if moving.any() else 0.0,
+        object_speed=float(np.median(rest[moving]) / step) if moving.any() else 0.0,
         objects=int(np.quantile(counts, SEEN, method="lower")),
     )
 

@@ -13,6 +13,7 @@ from motionbench.files import file_sha256
 
 RECIPE = Path(__file__).with_name("references.jsonl")
 NAME = "motionbench"
+NAME_3D = "motionbench3d"  # the part that is rendered: see building3d
 
 
 @dataclass(frozen=True)
