@@ -30,7 +30,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
-    epilog="Example: motionbench leaderboard results/a results/b --out leaderboard.html",
+    epilog="\b\nExample:\n  motionbench leaderboard results/a results/b --out leaderboard.html\n"
+    "  motionbench leaderboard page --help   (all options of the page)",
 )
 
 Results = Annotated[list[Path], typer.Argument(help="Results folders, or folders of results folders.")]

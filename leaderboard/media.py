@@ -40,20 +40,21 @@ class Video:
 
 @dataclass
 class Media:
-    """What became of the videos: `embedded` id -> base64, `linked` id -> address, and why others are not there.
+    """What became of the videos: `embedded` id -> base64, `linked` id -> address, and notes on those missing.
 
-    facts: id -> fps, frames, width, height, for players that step frame by frame.
+    facts: id -> fps, frames, width, height, for players that step frame by frame. paths: id -> the file it came from.
     """
 
     embedded: dict[str, str] = field(default_factory=dict)
     linked: dict[str, str] = field(default_factory=dict)
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    paths: dict[str, Path] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     shown: list[tuple[Board, Entry, Record]] = field(default_factory=list)
 
     def has(self, video: Video | None) -> bool:
         """True if the page can play it."""
-        return video is not None and (video.id in self.embedded or video.id in self.linked)
+        return video is not None and video.id in self.paths
 
 
 def generated_video(entry: Entry, record: Record) -> Video | None:
@@ -70,10 +71,11 @@ def reference_video(entry: Entry, case: Case | None) -> Video | None:
 
 
 def gather(boards: Iterable[Board], page: Path, mode: Mode, limit_megabytes: float | None) -> Media:
-    """Embeds or links the boards' videos; a file that is gone, or is not the one recorded, is noted and not shown.
+    """Embeds or links the boards' videos; what is gone, or is not the file that was recorded, is noted and not shown.
 
     embed: up to the limit (default EMBED_LIMIT) in the page, the rest linked. link: up to the limit (default: all),
-    the rest left out. Linked files are copied into a folder beside the page, so that both can be moved together.
+    the rest left out. Linked files are copied into a folder beside the page, so that both can be moved together; what
+    the results no longer hold is taken from there, so that a page can be made anew from records alone.
     Under a limit every method gets its clips of the same cases, spread over the categories.
     """
     media = Media()
@@ -81,31 +83,28 @@ def gather(boards: Iterable[Board], page: Path, mode: Mode, limit_megabytes: flo
         return media
     folder = page.with_name(f"{page.stem}-media")
     room = (limit_megabytes if limit_megabytes is not None else EMBED_LIMIT if mode == "embed" else 1e9) * MEGABYTE
-    seen: dict[str, bool] = {}
-    left_out = 0
+    seen: set[str] = set()
     for board, entry, record, videos in _in_order(boards):
         for video in videos:
             if video.id in seen:
                 continue
-            data = _read(video, media.notes)
-            seen[video.id] = data is not None
-            if data is None:
-                continue
+            seen.add(video.id)
+            path, data = _read(video, folder, media.notes)
             fits = len(data) <= room
-            if fits:
-                room -= len(data)
+            if not data or (mode == "link" and not fits):
+                continue
             if mode == "embed" and fits:
                 media.embedded[video.id] = base64.b64encode(data).decode()
-            elif mode == "embed" or fits:
-                media.linked[video.id] = _link(video, data, folder)
             else:
-                left_out += 1
-                continue
-            media.facts[video.id] = video_facts(video.path)
+                media.linked[video.id] = _link(video, data, folder)
+            room -= len(data) if fits else 0
+            media.paths[video.id] = path
+            media.facts[video.id] = video_facts(path)
         if all(media.has(video) for video in videos):
             media.shown.append((board, entry, record))
-    if left_out:
-        media.notes.append(f"{left_out} videos are not on this page: its media are limited to {limit_megabytes:g} MB.")
+    absent = len(seen) - len(media.paths)
+    if absent:
+        media.notes.append(f"{absent} of {len(seen)} videos are not on this page: left out of it, or of the results.")
     _remove_stale(folder, media)
     return media
 
@@ -127,17 +126,22 @@ def _in_order(boards: Iterable[Board]) -> Iterator[tuple[Board, Entry, Record, l
                 yield board, entry, record, [video for video in found if video is not None]
 
 
-def _read(video: Video, notes: list[str]) -> bytes | None:
-    try:
-        actual = file_sha256(video.path)
-        if actual == video.sha256:
-            return video.path.read_bytes()
-        notes.append(
-            f"{_place(video.path)} is not the video that was recorded (its checksum differs), and is not shown."
-        )
-    except OSError as error:
-        notes.append(f"{_place(video.path)} cannot be shown: {error.strerror}.")
-    return None
+def _read(video: Video, folder: Path, notes: list[str]) -> tuple[Path, bytes]:
+    """The file with the recorded bytes, and these; no bytes if there is none. One that was changed is noted."""
+    for path in (video.path, _beside(video, folder)):
+        try:
+            if file_sha256(path) == video.sha256:
+                return path, path.read_bytes()
+        except OSError:
+            continue
+        notes.append(f"{_place(path)} is not the video that was recorded (its checksum differs), and is not shown.")
+    return video.path, b""
+
+
+def _beside(video: Video, folder: Path) -> Path:
+    """Where a linked video lies: under the hash of its bytes."""
+    suffix = video.path.suffix.lower()
+    return folder / f"{video.id}{suffix if OURS.fullmatch(video.id + suffix) else '.mp4'}"
 
 
 def _place(path: Path) -> str:
@@ -146,9 +150,8 @@ def _place(path: Path) -> str:
 
 
 def _link(video: Video, data: bytes, folder: Path) -> str:
-    suffix = video.path.suffix.lower() if OURS.fullmatch(f"{video.id}{video.path.suffix.lower()}") else ".mp4"
-    target = folder / f"{video.id}{suffix}"
-    if not target.is_file() or target.stat().st_size != len(data):
+    target = _beside(video, folder)
+    if not target.is_file() or file_sha256(target) != video.sha256:
         write_atomically(target, data)
     return f"{folder.name}/{target.name}"
 

@@ -17,7 +17,7 @@ from motionbench.scorer import SHAPE
 from motionbench.track_cache import TrackCache
 from motionbench.tracks import Tracks
 
-from .media import Media, Video, generated_video, reference_video
+from .media import Media, generated_video, reference_video
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,8 @@ def gather_tracks(
             if cache is None or video is None or video.id in done:
                 continue
             done.add(video.id)
-            tracks = _track(video, reference or video, cache, mode)
+            paths = media.paths[video.id], media.paths[(reference or video).id]
+            tracks = _track(*paths, cache, mode)
             if tracks is not None:
                 packed[video.id] = pack(tracks)
     return packed
@@ -70,12 +71,12 @@ def _cache(label: str, device: str, notes: list[str]) -> TrackCache | None:
     return cache
 
 
-def _track(video: Video, reference: Video, cache: TrackCache, mode: Mode) -> Tracks | None:
+def _track(path: Path, reference: Path, cache: TrackCache, mode: Mode) -> Tracks | None:
     try:
-        clip = at_scoring_shape(Clip.read(video.path), reference.path)
+        clip = at_scoring_shape(Clip.read(path), reference)
         return cache(clip) if mode == "all" else cache.cached(clip)
     except MotionBenchError as error:
-        logger.warning("no tracks of %s: %s", video.path, error)
+        logger.warning("no tracks of %s: %s", path, error)
         return None
 
 

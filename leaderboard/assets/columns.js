@@ -106,7 +106,7 @@ function metricColumn(board, name) {
   const info = board.metrics[name];
   return {
     id: name, metric: name, numeric: true, ascending: info.better === "lower", nearZero: info.better === "zero" && !state.relative,
-    title: `${info.title} ${ARROWS[info.better]}`,
+    title: `${info.title}\u00a0${ARROWS[info.better]}`,
     help: `${info.summary} Version ${info.version}${info.unit ? `, unit ${info.unit}` : ""}.`,
     value: (entry, cells) => metricPart(entry, cells, name)?.value ?? null,
     fields: (entry, cells) => spread(name, metricPart(entry, cells, name), "value", "low", "high"),

@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import re
+import shutil
 import time
 from html.parser import HTMLParser
 from pathlib import Path
@@ -102,9 +103,20 @@ def test_linked_videos_lie_beside_the_page_within_the_limit(tmp_path: Path, gall
     files = list((tmp_path / "docs/page-media").iterdir())
     assert 0 < sum(file.stat().st_size for file in files) <= 100_000
     assert result.linked == len(files)
-    assert any("limited to 0.1 MB" in note for note in result.notes)
+    assert any("videos are not on this page" in note for note in result.notes)
     _, _, attempts = page_of(path)
     assert all((path.parent / address).is_file() for address in attempts["linked"].values())
+
+
+def test_a_page_is_made_anew_from_records_and_the_videos_beside_it(tmp_path: Path, split: Split) -> None:
+    folder = write_run(tmp_path / "smm", split, RunRecipe("smm"))
+    plan = PagePlan(tmp_path / "page.html", media="link", limit_megabytes=0.03, tracks="none")
+    made = make_page([folder], plan)
+    first = plan.out.read_bytes()
+    shutil.rmtree(folder / "videos")
+    again = make_page([folder], plan)
+    assert again.linked == made.linked > 0
+    assert plan.out.read_bytes() == first
 
 
 def test_videos_over_the_limit_are_linked(tmp_path: Path, gallery: Path) -> None:
