@@ -6,7 +6,6 @@ categories: a reference with many prompts weighs no more than one with few, nor 
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -176,10 +175,13 @@ def _control_mean(
 def normalise(mean: float | None, floor: float | None, ceiling: float | None, info: MetricInfo) -> float | None:
     """(mean - floor) / (ceiling - floor): 0 like the floor control, 1 like the ceiling control, not clipped.
 
+    Where closest to zero is best, distances from zero are compared: overshooting by as much as the floor gains nothing.
     None where one is missing, where both ends coincide, and where the "floor" is the better of the two: a frozen frame
     is perfectly consistent in time, and a scale from it to a real clip would be upside down.
     """
-    if mean is None or floor is None or ceiling is None or math.isclose(floor, ceiling, abs_tol=COINCIDE):
+    if mean is None or floor is None or ceiling is None:
         return None
-    gain = {"higher": ceiling - floor, "lower": floor - ceiling, "zero": abs(floor) - abs(ceiling)}[info.better]
-    return (mean - floor) / (ceiling - floor) if gain > 0 else None
+    if info.better == "zero":
+        mean, floor, ceiling = abs(mean), abs(floor), abs(ceiling)
+    gain = ceiling - floor if info.better == "higher" else floor - ceiling
+    return (mean - floor) / (ceiling - floor) if gain > COINCIDE else None

@@ -98,7 +98,9 @@ def interval(mean: float | None, low: float | None, high: float | None, *, sign:
 
 def number(value: float | None, *, sign: bool = False) -> str:
     """Three digits behind the point, or a dash for a missing value."""
-    return ABSENT if value is None else f"{value:{'+' if sign else ''}.3f}"
+    if value is None:
+        return ABSENT
+    return f"{round(value, 3) + 0.0:{'+' if sign else ''}.3f}"  # + 0.0: no "-0.000"
 
 
 def _table(title: str, columns: Sequence[str]) -> Table:

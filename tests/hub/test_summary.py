@@ -100,6 +100,7 @@ def test_without_controls_nothing_is_normalised() -> None:
         ("higher", -0.5, 0.0, 1.0, -0.5),
         ("lower", 2.0, 4.0, 0.0, 0.5),
         ("zero", -1.0, -2.0, 0.0, 0.5),
+        ("zero", -2.0, 2.0, 0.0, 0.0),  # as far off on the other side
         ("higher", 0.5, 1.0, 0.9, None),  # a frozen frame beats every clip in consistency
         ("lower", 0.5, 0.0, 1.0, None),
         ("higher", 0.5, 0.7, 0.7, None),

@@ -22,6 +22,7 @@ def test_interval_and_number_are_short_and_missing_is_a_dash() -> None:
     assert interval(0.81, 0.742, 0.8755) == "0.810 [0.742, 0.875]"
     assert interval(-0.5, -1.0, 0.25, sign=True) == "-0.500 [-1.000, +0.250]"
     assert interval(0.5, None, None) == "0.500"
+    assert (number(-0.0001), number(-0.0001, sign=True)) == ("0.000", "+0.000")
     assert interval(None, None, None) == number(None) == "–"
 
 
