@@ -29,6 +29,6 @@ def score(
     Example:
     motionbench score results/a --metrics motion_fidelity,text_alignment --tracker lk
     """
+    store = open_results(results)  # first, since the device needs torch
     plan = ScorePlan(to_metrics(metrics), registry.resolve("trackers", tracker), resolve_device(device))
-    store = open_results(results)
     raise typer.Exit(publish(store, plan, score_all(store, plan), as_json=as_json))
