@@ -18,10 +18,12 @@ from motionbench.clip import Clip
 from motionbench.errors import MissingWeightsError, ShapeError
 from motionbench.tracks import Tracks, grid_queries
 
-from .tiny_model import TinyTrackerConfig, TinyTrackerNet
+from .tiny_model import TinyTrackerConfig, TinyTrackerNet, read_at, square_offsets
+from .tiny_scene import AGREE, fit_scene, inside_frame, put_on_scene
 
 FOLDER = Path(__file__).resolve().parent.parent / "weights" / "tiny_tracker"
 CHUNK = 1024  # queries followed at once: bounds memory at about 0.3 GB for 17 frames
+MATCH_RADIUS = 2  # px, half side of the patch that tells whether the scene is seen at a place
 
 
 def save_tracker(model: TinyTrackerNet, folder: Path) -> None:
@@ -61,12 +63,12 @@ class TinyTracker:
 
     Larger clips are stretched to 64x64 and the tracks scaled back, so accuracy is a fraction of the frame, not of a
     pixel: use `cotracker3` or `tapir` for real footage. A point's track does not depend on which other points are
-    asked for. Memory grows with T, so queries go in portions. Positions of hidden points are the network's guess;
-    `visible` says which they are.
+    asked for. Memory grows with T, so queries go in portions. Positions of hidden points are a guess; `visible` says
+    which they are. Since version 2 points of the scene move exactly with the scene (see `tiny_scene`).
     """
 
     name: ClassVar[str] = "tiny"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __init__(self, model: TinyTrackerNet, device: str) -> None:
         self.model, self.device = model, device
@@ -91,7 +93,8 @@ class TinyTracker:
         scale = np.array([size / clip.width, size / clip.height], dtype=np.float32)
         small = torch.from_numpy((queries.astype(np.float32) + 0.5) * scale - 0.5)
         frames = frames_to_square(clip.frames, size)[None].to(self.device)
-        parts = [self._follow(frames, part.to(self.device)) for part in small.split(CHUNK)] if len(small) else []
+        levels = self.model.describe(frames)
+        parts = [self._follow(frames, levels, q.to(self.device)) for q in small.split(CHUNK)] if len(small) else []
         if not parts:
             shape = (0, len(clip))
             return Tracks(np.zeros((*shape, 2), np.float32), np.zeros(shape, np.bool_), clip.height, clip.width)
@@ -99,13 +102,29 @@ class TinyTracker:
         points[:, 0] = queries  # the query is where it was asked, to the last bit
         return Tracks(points.astype(np.float32), np.concatenate([v for _, v in parts]), clip.height, clip.width)
 
-    def _follow(self, frames: torch.Tensor, queries: torch.Tensor) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def _follow(
+        self, frames: torch.Tensor, levels: list[torch.Tensor], queries: torch.Tensor
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Points (N, T, 2) and visible (N, T) of queries (N, 2), all at the network's size."""
         config = self.model.config
         support = torch.from_numpy(grid_queries(config.size, config.size, config.support_per_side)).to(queries)
-        found = self.model(frames, torch.cat([support, queries])[None], len(support))
-        points = found.points[-1, 0, len(support) :]
-        sure = torch.sigmoid(found.visible[-1, 0]) * torch.sigmoid(-found.uncertain[-1, 0])
-        inside = ((points >= -0.5) & (points <= config.size - 0.5)).all(dim=-1)
-        visible = (sure[len(support) :] > config.visible_threshold) & inside
+        starts = torch.cat([support, queries])
+        found = self.model(frames, starts[None], len(support), levels)
+        sure = (torch.sigmoid(found.visible[-1, 0]) * torch.sigmoid(-found.uncertain[-1, 0])).cpu().numpy()
+        points = found.points[-1, 0].cpu().numpy()
+        points[:, 0] = starts.cpu().numpy()
+        scene = fit_scene(points[: len(support)], sure[: len(support)], config.size)
+        points, sure = points[len(support) :], sure[len(support) :]
+        if scene.agree >= AGREE:
+            places = scene.places(points[:, 0])
+            points, sure = put_on_scene(points, sure, places, self._match(levels[0][0], places), config.size)
+        visible = (sure > config.visible_threshold) & inside_frame(points, config.size)
         visible[:, 0] = True  # a query is a point that is seen in the first frame
-        return points.cpu().numpy(), visible.cpu().numpy()
+        return points, visible
+
+    def _match(self, features: torch.Tensor, places: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Mean correlation (N, T) of the 5x5 pixels around places (N, T, 2) with those around the first of them."""
+        around = square_offsets(MATCH_RADIUS, features.device)
+        grid = torch.from_numpy(places).to(around).transpose(0, 1)[:, :, None] + around  # (T, N, 25, 2)
+        there = read_at(features, grid, self.model.config.size)  # (T, C, N, 25)
+        return (there * there[:1]).sum(dim=1).mean(dim=-1).T.cpu().numpy()

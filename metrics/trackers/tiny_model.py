@@ -176,10 +176,14 @@ class TinyTrackerNet(nn.Module):
         nn.init.zeros_(self.move.weight)
         nn.init.zeros_(self.move.bias)
 
-    def forward(self, frames: Tensor, queries: Tensor, support: int) -> Prediction:
+    def describe(self, frames: Tensor) -> list[Tensor]:
+        """Features (B, T, channels, h, w) at strides 1, 2 and 4 of frames (B, T, 3, size, size) in [0, 1]."""
+        return [rearrange(f, "(b t) c h w -> b t c h w", b=len(frames)) for f in self.features(frames.flatten(0, 1))]
+
+    def forward(self, frames: Tensor, queries: Tensor, support: int, levels: list[Tensor] | None = None) -> Prediction:
         """frames (B, T, 3, size, size) in [0, 1]; queries (B, N, 2) x, y in the first frame, of which the first
-        `support` are read by all."""
-        levels = [rearrange(f, "(b t) c h w -> b t c h w", b=len(frames)) for f in self.features(frames.flatten(0, 1))]
+        `support` are read by all; levels: what `describe` says of the frames, if that is known already."""
+        levels = self.describe(frames) if levels is None else levels
         with torch.autocast(frames.device.type, enabled=False):  # sub-pixel positions need float32
             start = self._start(levels, queries.float())
         hidden = self.begin(torch.cat([start.own, start.still, start.peak], dim=-1)).float()  # sums stay in float32

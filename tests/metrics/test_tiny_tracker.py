@@ -84,7 +84,7 @@ def test_a_track_does_not_depend_on_the_other_queries(untrained):
 
 
 def test_a_larger_clip_gives_the_scaled_tracks_of_the_small_one(untrained, monkeypatch):
-    def drift(frames: torch.Tensor, queries: torch.Tensor, support: int) -> Prediction:
+    def drift(frames: torch.Tensor, queries: torch.Tensor, support: int, levels: object) -> Prediction:
         step = torch.tensor([1.0, 2.0])[None, None, None] * torch.arange(frames.shape[1])[:, None]
         points = (queries[:, :, None] + step)[None]
         return Prediction(points, torch.full(points.shape[:-1], 9.0), torch.full(points.shape[:-1], -9.0), points)
