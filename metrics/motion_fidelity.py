@@ -16,6 +16,7 @@ from .track_matching import MOVING_RANGE, Array, Motion
 
 _LAGS = (1, 2, 4, 8)
 _KERNEL = 0.35  # of a group's radius: how far apart two places on a thing may lie and still be compared
+_LEAST_COHERENCE = 0.05  # so that a clip in which nothing moves coherently can still be compared with itself
 _MAX_PLACES = 48  # per side, at which two groups' fields are compared
 _REVERSED_PAIR = 0.7  # worth of an opposite motion as evidence that two groups correspond
 
@@ -92,8 +93,9 @@ def _camera_part(g: MotionParts, r: MotionParts) -> Part:
 def _group_parts(g: MotionParts, r: MotionParts) -> list[Part]:
     """One part per pair of groups, and one per group without partner."""
     share_g, share_r = _grouped_share(g), _grouped_share(r)
-    weight_g = [share_g * _amplitude(x.steps, x.weights) for x in g.groups]
-    weight_r = [share_r * _amplitude(x.steps, x.weights) for x in r.groups]
+    trust_g, trust_r = [share_g * coherence(x) for x in g.groups], [share_r * coherence(x) for x in r.groups]
+    weight_g = [trust * _amplitude(x.steps, x.weights) for trust, x in zip(trust_g, g.groups, strict=True)]
+    weight_r = [trust * _amplitude(x.steps, x.weights) for trust, x in zip(trust_r, r.groups, strict=True)]
     pairs = {(i, j): compare_groups(x, y) for i, x in enumerate(g.groups) for j, y in enumerate(r.groups)}
     s = np.zeros((len(g.groups), len(r.groups)))
     for at, pair in pairs.items():
@@ -101,15 +103,39 @@ def _group_parts(g: MotionParts, r: MotionParts) -> list[Part]:
     evidence = np.where(s >= 0, s, -_REVERSED_PAIR * s)
     worth = np.maximum.outer(np.array(weight_g), np.array(weight_r)) if s.size else s
     rows, columns = linear_sum_assignment(evidence * worth, maximize=True)
-    share = max(share_g, share_r)
     parts = []
     for i, j in zip(rows.tolist(), columns.tolist(), strict=True):
         support = len(g.groups[i]), len(r.groups[j])
-        parts.append(Part("course", pairs[i, j].course, share * pairs[i, j].course_weight, support))
-        parts.append(Part("inner", pairs[i, j].inner, share * pairs[i, j].inner_weight, support))
+        course, inner = (_larger(w, (trust_g[i], trust_r[j])) for w in (pairs[i, j].courses, pairs[i, j].inners))
+        parts.append(Part("course", pairs[i, j].course, course, support))
+        parts.append(Part("inner", pairs[i, j].inner, inner, support))
     parts += [Part("group", 0.0, weight_g[i], (len(x), 0)) for i, x in enumerate(g.groups) if i not in rows]
     parts += [Part("group", 0.0, weight_r[j], (0, len(x))) for j, x in enumerate(r.groups) if j not in columns]
     return parts
+
+
+def _larger(amplitudes: tuple[float, float], trust: tuple[float, float]) -> float:
+    return max(a * t for a, t in zip(amplitudes, trust, strict=True))
+
+
+def coherence(group: Group) -> float:
+    """How well each track of a group moves as its neighbors on the thing do, in [`_LEAST_COHERENCE`, 1].
+
+    Tracks of a thing do; tracks that a tracker lost under a moving camera, or that something dragged along for a while,
+    are each lost in their own way. What moves incoherently weighs less, on either side.
+    """
+    kernel = _kernel(group.layout, group.layout)
+    np.fill_diagonal(kernel, 0)
+    mass = kernel @ group.weights
+    others = np.einsum("pn,ntc->ptc", kernel, group.steps) / np.maximum(mass, 1e-12)[..., None]
+    valid = (mass > 1e-6).astype(float)
+    return max(_similarity(group.steps, group.weights, others, valid), _LEAST_COHERENCE)
+
+
+def _kernel(places: Array, layout: Array) -> Array:
+    square = ((places[:, None] - layout[None]) ** 2).sum(-1)
+    kernel: Array = np.exp(-square / (2 * _KERNEL**2))
+    return kernel
 
 
 def _grouped_share(parts: MotionParts) -> float:
@@ -148,13 +174,16 @@ def _scatter_similarity(g: Group, r: Group) -> float:
 
 @dataclass(frozen=True)
 class GroupPair:
-    """Likeness of two groups' motion: of the whole fields, of their mean course, and of what moves within."""
+    """Likeness of two groups' motion: of the whole fields, of their mean courses, and of what moves within.
+
+    courses, inners: the amplitudes of both sides, in diagonals.
+    """
 
     similarity: float
     course: float
-    course_weight: float
+    courses: tuple[float, float]
     inner: float
-    inner_weight: float
+    inners: tuple[float, float]
 
 
 def compare_groups(a: Group, b: Group) -> GroupPair:
@@ -173,9 +202,9 @@ def compare_groups(a: Group, b: Group) -> GroupPair:
     return GroupPair(
         similarity=_similarity(fa, wa, fb, wb, side),
         course=_similarity(ca, va, cb, vb),
-        course_weight=max(_amplitude(ca, va), _amplitude(cb, vb)),
+        courses=(_amplitude(ca, va), _amplitude(cb, vb)),
         inner=_similarity(ia, wa, ib, wb, side),
-        inner_weight=max(_amplitude(ia, wa, side), _amplitude(ib, wb, side)),
+        inners=(_amplitude(ia, wa, side), _amplitude(ib, wb, side)),
     )
 
 
@@ -248,7 +277,7 @@ class MotionFidelity:
 
     info: ClassVar[MetricInfo] = MetricInfo(
         name="motion_fidelity",
-        version=2,
+        version=3,
         unit="",
         range=(-1.0, 1.0),
         better="higher",

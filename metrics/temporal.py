@@ -78,6 +78,7 @@ class TemporalGap(TemporalConsistency):
         source="this project: consistency paired with the reference's, so that stillness is no virtue",
         summary="temporal consistency minus the reference's; 0 is ideal, stillness is above",
         floor="frozen",
+        ceiling=("copy",),
     )
 
     def measure(self, sample: Sample) -> Measurement:
