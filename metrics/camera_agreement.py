@@ -95,7 +95,7 @@ class CameraAgreement:
 
     info: ClassVar[MetricInfo] = MetricInfo(
         name="camera_agreement",
-        version=1,
+        version=2,
         unit="",
         range=(-1.0, 1.0),
         better="higher",

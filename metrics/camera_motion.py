@@ -16,6 +16,7 @@ _MIN_TRACKS = 8
 _MIN_CONSENSUS = 0.35  # of the tracks (border-weighted) must agree before their motion is called the camera's
 _SIGMAS = (0.08, 0.04, 0.02, 0.01, 0.005, 0.004, 0.004, 0.004, 0.004)  # annealed inlier scale, diagonals per step
 _FINEST_SIGMA = 5e-4
+_COARSEST_NOISE = 0.02  # tracks that disagree by more than this per step have no motion in common
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,12 +66,14 @@ def fit_camera(motion: Motion) -> CameraPath:
     prior = motion.weights * _border_weight(motion)[:, None]
     fit = np.ones_like(prior)
     a = b = np.zeros(steps, complex)
-    for sigma in _SIGMAS:
+    for stage, sigma in enumerate(_SIGMAS):
         a, b = _weighted_similarity(z, v, prior * fit)
         residual = np.abs(v - a - b * z) ** 2 * motion.weights
         whole = residual.sum(1) / np.maximum(motion.weights.sum(1), 1)
-        if sigma == _SIGMAS[-1]:  # slow things move less per step than this: go down to the tracks' own noise
-            sigma = float(np.clip(3 * np.sqrt(np.median(whole)), _FINEST_SIGMA, sigma))
+        # Slow things move less per step than the last scale: go down to the tracks' own noise, but never below it.
+        # Where a generated scene boils, tracks jump further, and a camera that moves would be called still.
+        noise = float(np.clip(3 * np.sqrt(np.median(whole)), _FINEST_SIGMA, _COARSEST_NOISE))
+        sigma = noise if stage == len(_SIGMAS) - 1 else max(sigma, noise)
         fit = (sigma**2 / (sigma**2 + 0.5 * residual + 0.5 * whole[:, None])) ** 2
     agree = (prior * (fit > 0.25)).sum() / prior.sum()
     if agree < _MIN_CONSENSUS or not _spreads(motion, fit):
@@ -86,7 +89,10 @@ def _midpoints(motion: Motion) -> NDArray[np.complex128]:
 
 
 def _border_weight(motion: Motion) -> Array:
-    offset = np.abs(motion.points.mean(axis=1) / np.array(motion.size) * 2 - 1).max(axis=1)
+    middle = (motion.points[:, 1:] + motion.points[:, :-1]) / 2
+    seen = motion.weights[..., None]
+    place = (middle * seen).sum(1) / np.maximum(seen.sum(1), 1e-9)  # where it is hidden, a track's place is a guess
+    offset = np.abs(place / np.array(motion.size) * 2 - 1).max(axis=1)
     weight: Array = 1 + 2 * np.clip(offset, 0, 1) ** 2
     return weight
 
@@ -105,5 +111,6 @@ def _weighted_similarity(
 
 def _spreads(motion: Motion, fit: Array) -> bool:
     """Whether the agreeing tracks are spread over the frame rather than huddled on one thing."""
-    chosen = motion.points[:, 0][fit.mean(1) > 0.25]
+    share = (fit * motion.weights).sum(1) / np.maximum(motion.weights.sum(1), 1e-9)
+    chosen = motion.points[:, 0][share > 0.25]
     return len(chosen) >= _MIN_TRACKS and bool(np.sqrt(chosen.var(axis=0).sum()) > 0.5 * FRAME_RADIUS)

@@ -277,7 +277,7 @@ class MotionFidelity:
 
     info: ClassVar[MetricInfo] = MetricInfo(
         name="motion_fidelity",
-        version=3,
+        version=4,
         unit="",
         range=(-1.0, 1.0),
         better="higher",
