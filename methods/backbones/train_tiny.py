@@ -222,6 +222,7 @@ class Trainer:
             "batch": self.plan.batch * self.ranks,
             "gpus": self.ranks,
             "minutes": self.plan.minutes,
+            "decay_minutes": self.plan.decay_minutes,
             "muon": self.plan.muon,
             "rate": self.plan.rate,
             "muon_rate": self.plan.muon_rate,

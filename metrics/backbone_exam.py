@@ -1,0 +1,249 @@
+"""The embedded backbone's exam: do 200 clips of held-out prompts show what they should, and move as they are told?
+
+Example:  python -m motionbench.metrics.backbone_exam --out out/exam
+It writes exam.json, from which the backbone's model card is made. Judges are a probe for content (`content_probe`) and
+point tracks for motion; both are put to the renderer's own clips of the same prompts too, which shows their ceiling.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from motionbench.clip import Clip
+from motionbench.method import Setting
+from motionbench.registry import load
+from motionbench.tracks import Tracks, grid_queries
+
+from .content_probe import ContentProbe, round_trip, train_probe
+from .named_motion import camera_change, caption_to_demands, is_met, mean_cosine, subject_change
+from .tiny_clip.content import ContentWords
+
+logger = logging.getLogger(__name__)
+HELD_OUT_SEED = 999_001  # training seeds start at 1,000,000 (VAE) and 10,000,000 (transformer)
+GRID_SIDE = 20
+BATCH = 50
+MOTION_WORDS = ("moving", "moves")
+Frames = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Held-out captions with their labels and the renderer's own clips (B, T, 3, H, W)."""
+
+    captions: list[str]
+    labels: list[dict[str, Any]]
+    rendered: torch.Tensor
+
+    def rows(self, wanted: Callable[[int], bool]) -> list[int]:
+        return [i for i in range(len(self.captions)) if wanted(i)]
+
+
+def held_out(world: Any, count: int) -> Prompts:
+    """`count` captions that no training run has seen as clips."""
+    batch = world.sample(count, seed=HELD_OUT_SEED, device="cpu")
+    return Prompts(batch.captions, batch.labels, batch.frames)
+
+
+def generate(backbone: Any, captions: Sequence[str]) -> list[Frames]:
+    """One clip a caption with the backbone's defaults, in batches whose seed is the place of their first clip."""
+    clips = []
+    for start in range(0, len(captions), BATCH):
+        text = backbone.encode_text(captions[start : start + BATCH])
+        latents = backbone.sample(text, seed=start)
+        clips += [backbone.decode(one[None]).frames for one in latents]
+        logger.info("%d of %d clips generated", len(clips), len(captions))
+    return clips
+
+
+def read_strips(path: Path, backbone: Any, count: int) -> list[Frames]:
+    """Clips from an npz of JPEG strips (frames one below the other), keys `0`, `1`, …"""
+    import cv2
+
+    shape = (backbone.frames, backbone.height, backbone.width, 3)
+    with np.load(path) as strips:
+        bgr: list[Any] = [cv2.imdecode(strips[str(i)], cv2.IMREAD_COLOR) for i in range(count)]
+    return [strip[..., ::-1].reshape(shape) for strip in bgr]
+
+
+def decoded_truth(prompts: Prompts, backbone: Any, count: int) -> list[Frames]:
+    """The renderer's clips of the first `count` prompts, through the backbone's VAE: the best it could generate."""
+    clips = [round_trip(backbone, clip) for clip in prompts.rendered[:count]]
+    return [(c.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).numpy() for c in clips]
+
+
+def share(right: int, n: int) -> dict[str, Any]:
+    """right of n as a share with its 95% Wilson interval; None where n is 0."""
+    if not n:
+        return {"n": 0, "share": None, "low": None, "high": None}
+    p, z = right / n, 1.96
+    middle, spread = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    return {"n": n, "share": p, "low": max(0.0, (middle - spread) / scale), "high": min(1.0, (middle + spread) / scale)}
+
+
+def tally(verdicts: Iterable[tuple[str, bool]]) -> dict[str, dict[str, Any]]:
+    """Shares by name, sorted."""
+    found: dict[str, list[bool]] = defaultdict(list)
+    for name, right in verdicts:
+        found[name].append(right)
+    return {name: share(sum(found[name]), len(found[name])) for name in sorted(found)}
+
+
+def examine_content(prompts: Prompts, clips: Sequence[Frames], probe: ContentProbe) -> dict[str, Any]:
+    """Shares of clips whose scene, colors (all of them) and shapes (each where its color is) are the prompt's.
+
+    `all`: every clip. `one`, `several`: clips of one named subject, of more. `subjects`: shape right, by kind.
+    """
+    verdicts, by_kind = [], []
+    for i, frames in enumerate(clips):
+        _, pairs = probe.words.key(prompts.captions[i].split())
+        colors, kinds = tuple(str(c) for c, _ in pairs), tuple(str(k) for _, k in pairs)
+        seen = probe.judge(frames, colors)
+        right = {
+            "scene": seen.scene == prompts.labels[i]["scene"],
+            "color": seen.colors == tuple(sorted(colors)),
+            "shape": seen.kinds == kinds,
+        }
+        for group in ("all", "one" if len(pairs) == 1 else "several"):
+            verdicts += [(f"{group} {name}", value) for name, value in right.items()]
+        by_kind += [(kind, kind == found) for kind, found in zip(kinds, seen.kinds, strict=True)]
+    table: dict[str, Any] = defaultdict(dict)
+    for name, value in tally(verdicts).items():
+        group, what = name.split()
+        table[group][what] = value
+    return {**table, "subjects": tally(by_kind)}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A clip's tracks, and the color of the subject that each starts on ("" on the scene)."""
+
+    tracks: Tracks
+    tags: NDArray[np.str_]
+
+
+def follow(frames: Frames, fps: float, tracker: Any, probe: ContentProbe) -> Seen:
+    """Tracks of a full-frame grid."""
+    queries = grid_queries(frames.shape[1], frames.shape[2], GRID_SIDE)
+    return Seen(tracker.track(Clip(frames, fps), queries), probe.tag(frames[0], queries))
+
+
+def examine_directions(captions: Sequence[str], seen: dict[int, Seen]) -> dict[str, Any]:
+    """Named directions met, by kind; `clips`: all directions of a clip's caption."""
+    by_kind, by_clip = [], []
+    for i in sorted(seen):
+        demands = caption_to_demands(captions[i])
+        met = [is_met(d, seen[i].tracks, seen[i].tags) for d in demands]
+        by_kind += [(d.kind, m) for d, m in zip(demands, met, strict=True)]
+        by_clip += [("clips", all(met))] if met else []
+    return {**tally(by_clip), "kinds": tally(by_kind)}
+
+
+def examine_diversity(captions: Sequence[str], seen: dict[int, Seen]) -> dict[str, Any]:
+    """How far captions that tell no direction leave it open: share of clips that move, mean cosine of their headings.
+
+    `silent` captions hold no motion word at all; `moving` ones say that there is motion.
+    """
+    headings: dict[str, list[Any]] = {"silent": [], "moving": []}
+    for i in sorted(seen):
+        about_camera = captions[i].startswith("the ")
+        tracks, tags = seen[i].tracks, seen[i].tags
+        change = camera_change(tracks) if about_camera else subject_change(tracks, tags != "")
+        moved = change is not None and float(np.linalg.norm(change[:2])) > 0.01
+        words = captions[i].split()
+        group = "moving" if any(w in words for w in MOTION_WORDS) else "silent"
+        headings[group].append(change[:2] if moved and change is not None else None)
+    found = {}
+    for group, rows in headings.items():
+        moving = [h for h in rows if h is not None]
+        found[group] = {**share(len(moving), len(rows)), "mean_cosine": mean_cosine(np.array(moving))}
+    return found
+
+
+def examine_motion(prompts: Prompts, clips: Sequence[Frames], fps: float, judge: tuple[Any, ContentProbe]) -> Any:
+    """Directions, and what is left open, by one tracker."""
+    told, open_ = {}, {}
+    for i, frames in enumerate(clips):
+        if caption_to_demands(prompts.captions[i]):
+            told[i] = follow(frames, fps, *judge)
+        elif prompts.labels[i]["motion"] is None:
+            open_[i] = follow(frames, fps, *judge)
+    return {
+        "directions": examine_directions(prompts.captions, told),
+        "open": examine_diversity(prompts.captions, open_),
+    }
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder for exam.json and the probe")
+    parser.add_argument("--backbone", default="tiny")
+    parser.add_argument("--clips", type=Path, help="npz of JPEG strips made before, instead of generating")
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--ceiling", type=int, default=200, help="rendered clips that show the judges' ceiling")
+    parser.add_argument("--trackers", nargs="+", default=["tiny", "lk"])
+    parser.add_argument("--decoded", type=int, default=200, help="clips for the probe that go through the VAE")
+    parser.add_argument("--blurred", type=int, default=1600, help="clips for the probe that are blurred instead")
+    parser.add_argument("--steps", type=int, default=1600, help="training steps of the probe")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    return parser.parse_args()
+
+
+def get_probe(args: argparse.Namespace, world: Any, backbone: Any) -> ContentProbe:
+    """The probe kept in the output folder, or a newly trained one, which is then kept there."""
+    from safetensors.torch import load_file, save_file
+
+    words, path = ContentWords.from_world(world, "cpu"), args.out / "probe.safetensors"
+    if path.exists():
+        probe = ContentProbe(words)
+        probe.load_state_dict(load_file(path))
+        return probe.to(args.device).eval()
+    sizes = {"decoded": args.decoded, "blurred": args.blurred, "steps": args.steps}
+    probe = train_probe(world, backbone, words, **sizes, device=args.device)
+    save_file(probe.state_dict(), path)
+    return probe
+
+
+def main() -> None:
+    """Run the exam and write exam.json."""
+    args = parse()
+    logging.basicConfig(level=logging.INFO)
+    args.out.mkdir(parents=True, exist_ok=True)
+    world = load("worlds", "procedural")()
+    backbone = load("backbones", args.backbone)(Setting(backbone=args.backbone, device=args.device))
+    prompts = held_out(world, args.count)
+    probe = get_probe(args, world, backbone)
+    sets = {
+        "generated": read_strips(args.clips, backbone, args.count)
+        if args.clips
+        else generate(backbone, prompts.captions),
+        "rendered": decoded_truth(prompts, backbone, min(args.ceiling, args.count)),
+    }
+    exam: dict[str, Any] = {
+        "prompts": args.count, "seed": HELD_OUT_SEED, "guidance": backbone.guidance, "steps": backbone.steps,
+        "probe": {"decoded_clips": args.decoded, "blurred_clips": args.blurred, "steps": args.steps},
+    }  # fmt: skip
+    for name, clips in sets.items():
+        exam[name] = {"clips": len(clips), "content": examine_content(prompts, clips, probe), "motion": {}}
+        for tracker in args.trackers:
+            judge = load("trackers", tracker).create(args.device), probe
+            exam[name]["motion"][tracker] = examine_motion(prompts, clips, backbone.fps, judge)
+            logger.info("%s judged by %s", name, tracker)
+            (args.out / "exam.json").write_text(json.dumps(exam, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""Training of `tiny`: one step of each kind, going on from a saved run, the rate, and the batches it is fed with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+import torch
+from motionbench.methods.backbones import tiny_parts
+from motionbench.methods.backbones.backbone import Backbone
+from motionbench.methods.backbones.card import draw_loss, gather, render_card
+from motionbench.methods.backbones.catalog import WEIGHTS, folder_revision
+from motionbench.methods.backbones.train_tiny import Plan, Trainer, rate_factor, save, stills
+from motionbench.methods.backbones.training_clips import Source, Studio
+from safetensors.torch import load_file
+
+FRAMES, LENGTH = 3, tiny_parts.SPEC.text_tokens
+
+
+def small_transformer() -> Any:
+    from diffusers import WanTransformer3DModel
+
+    config = dict(tiny_parts.transformer().config) | {"num_layers": 1, "ffn_dim": 64}
+    return WanTransformer3DModel.from_config(config)
+
+
+@pytest.fixture
+def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plan]:
+    made = small_transformer()
+    monkeypatch.setattr(tiny_parts, "transformer", lambda: type(made).from_config(made.config))
+    precision = torch.get_float32_matmul_precision()
+    yield Plan(tmp_path / "out", WEIGHTS / "tiny" / "vae", batch=2, compile=False, still_every=2)
+    torch.set_float32_matmul_precision(precision)  # the trainer sets it for the whole process
+
+
+def random_batch(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    g = torch.Generator().manual_seed(seed)
+    ids = torch.randint(3, 60, (2, LENGTH), generator=g)
+    return torch.randn(2, 8, FRAMES, 16, 16, generator=g), ids, torch.ones(2, LENGTH, dtype=torch.long)
+
+
+def test_steps_on_clips_and_on_stills_change_all_weights_and_their_average(plan: Plan) -> None:
+    trainer = Trainer(plan, "cpu", 0, 1)
+    before = [p.detach().clone() for p in trainer.parameters]
+    names = [n for n, _ in trainer.model.named_parameters()]
+    for step in range(4):  # two of them on stills
+        trainer._train_on(random_batch(step), 0.0)
+    assert trainer.step == 4
+    assert torch.isfinite(trainer.loss)
+    assert 0.5 < float(trainer.loss) < 6  # noise against unit Gaussian latents: about 2 before anything is learned
+    for name, old, new, mean in zip(names, before, trainer.parameters, trainer.averaged, strict=True):
+        assert torch.isfinite(new).all(), name
+        assert not torch.equal(old, new), name
+        assert not torch.equal(old, mean), name
+        assert not torch.equal(new, mean), name
+        assert (mean - old).norm() < (new - old).norm() * 1.5, name
+
+
+def test_a_step_is_the_same_for_the_same_seed(plan: Plan) -> None:
+    first, second = Trainer(plan, "cpu", 0, 1), Trainer(plan, "cpu", 0, 1)
+    for trainer in (first, second):
+        trainer._train_on(random_batch(0), 0.0)
+    assert float(first.loss) == float(second.loss)
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters, second.parameters, strict=True))
+
+
+def test_a_saved_run_goes_on_with_its_weights_and_history(plan: Plan) -> None:
+    trainer = Trainer(plan, "cpu", 0, 1)
+    for step in range(2):
+        trainer._train_on(random_batch(step), 0.0)
+    trainer._note(0.5)
+    kept = [p.detach().clone() for p in trainer.parameters]
+    save(plan.out, trainer.model, trainer.averaged, trainer.tokenizer, trainer.facts())
+    assert all(torch.equal(a, b) for a, b in zip(kept, trainer.parameters, strict=True)), "saving must not change"
+
+    resumed = Trainer(replace(plan, start=plan.out, seed=1), "cpu", 0, 1)
+    assert all(
+        torch.equal(a.half().float(), b) for a, b in zip(kept, resumed.parameters, strict=True)
+    )  # raw weights are kept in float16
+    assert resumed.history == [{"clips": 4.0, "loss": pytest.approx(float(trainer.loss)), "minutes": 0.5}]
+    resumed._train_on(random_batch(9), 0.0)
+    resumed._note(0.1)
+    assert [point["clips"] for point in resumed.history] == [4.0, 6.0]
+    assert json.loads((plan.out / "training.json").read_text())["steps"] == 2
+
+
+def test_what_is_saved_are_the_averaged_weights_in_a_folder_that_loads(plan: Plan) -> None:
+    trainer = Trainer(plan, "cpu", 0, 1)
+    trainer._train_on(random_batch(0), 0.0)
+    save(plan.out, trainer.model, trainer.averaged, trainer.tokenizer, trainer.facts())
+    stored = load_file(plan.out / "transformer" / "diffusion_pytorch_model.safetensors")
+    averaged = dict(zip([n for n, _ in trainer.model.named_parameters()], trainer.averaged, strict=True))
+    for name, value in stored.items():
+        assert torch.equal(value, averaged[f"transformer.{name}"].half()), name
+    (plan.out / "vae").symlink_to(plan.vae)
+    backbone = Backbone.load("made", plan.out, tiny_parts.SPEC, device="cpu", dtype="float32")
+    latents = backbone.sample(backbone.encode_text(["a red ball moving left in the snow"]), seed=0, steps=1, frames=5)
+    assert latents.shape == (1, 8, 5, 16, 16)
+    assert torch.isfinite(latents).all()
+
+
+def test_stills_are_frames_of_their_own_clip_with_its_caption() -> None:
+    latents, ids, mask = random_batch(3)
+    z, i, m = stills(latents, ids, mask, torch.Generator().manual_seed(0))
+    assert z.shape == (8, 8, 1, 16, 16)
+    for row in range(8):
+        own = latents[row // 4]
+        assert any(torch.equal(z[row, :, 0], own[:, f]) for f in range(FRAMES))
+        assert torch.equal(i[row], ids[row // 4])
+        assert torch.equal(m[row], mask[row // 4])
+
+
+def test_the_rate_warms_up_holds_and_falls_to_zero() -> None:
+    plan = Plan(Path(), Path(), minutes=10, decay_minutes=2)
+    assert rate_factor(0, 0.0, plan) == pytest.approx(1 / 150)
+    assert rate_factor(74, 0.1, plan) == pytest.approx(0.5)
+    assert rate_factor(149, 0.2, plan) == 1
+    assert rate_factor(3000, 8.0, plan) == 1
+    assert rate_factor(3000, 9.0, plan) == pytest.approx(0.5)
+    assert rate_factor(3000, 10.0, plan) == 0
+    assert rate_factor(3000, 10.5, plan) == 0, "a late step must not climb"
+    assert rate_factor(3000, 9.9, replace(plan, decay_minutes=0)) == 1
+
+
+def test_a_studio_makes_normalized_latents_and_tokens_from_the_shipped_vae() -> None:
+    source = Source(WEIGHTS / "tiny" / "vae", batch=3, caption_dropout=0.5, device="cpu")
+    studio = Studio(source)
+    latents, ids, mask = studio.batch(123)
+    spec = tiny_parts.SPEC
+    assert latents.shape == (3, 8, spec.frames, 16, 16)
+    assert latents.dtype == torch.float16
+    assert ids.shape == mask.shape == (3, spec.text_tokens)
+    assert abs(float(latents.float().mean())) < 0.5
+    assert 0.5 < float(latents.float().std()) < 1.5  # the VAE's own mean and deviation make it about 1
+    captions = studio.world.sample(3, seed=123, device="cpu").captions
+    for caption, row, seen in zip(captions, ids, mask, strict=True):
+        written = studio.tokenizer.decode(row[seen.bool()], skip_special_tokens=True)
+        assert written in (caption, ""), "a dropped caption is empty"
+    again = studio.batch(123)
+    assert all(torch.equal(a, b) for a, b in zip((latents, ids, mask), again, strict=True))
+
+
+def test_a_studio_drops_about_the_share_of_captions_that_it_should() -> None:
+    studio = Studio(Source(WEIGHTS / "tiny" / "vae", batch=1, caption_dropout=0.1, device="cpu"))
+    _, mask = studio._tokens(["a red ball in the snow"] * 2000, seed=7)
+    empty = int((mask.sum(1) == 1).sum())  # only </s> is left
+    assert 140 < empty < 260  # 200 expected, deviation 13.4
+
+
+def small_exam() -> dict[str, Any]:
+    def cell(right: float) -> dict[str, Any]:
+        return {"n": 20, "share": right, "low": right - 0.1, "high": min(1.0, right + 0.1)}
+
+    side = {
+        "clips": 20,
+        "content": {
+            "all": {"scene": cell(1.0), "color": cell(0.95), "shape": cell(0.6)},
+            "subjects": {"star": cell(0.4)},
+        },
+        "motion": {
+            "tiny": {
+                "directions": {"clips": cell(0.9), "kinds": {"object left": cell(0.9)}},
+                "open": {
+                    "silent": {**cell(1.0), "mean_cosine": 0.04},
+                    "moving": {"n": 0, "share": None, "low": None, "high": None, "mean_cosine": None},
+                },
+            }
+        },
+    }  # fmt: skip
+    about = {"prompts": 20, "seed": 1, "guidance": 4.0, "steps": 20}
+    return {**about, "probe": {"decoded_clips": 1, "blurred_clips": 2, "steps": 3}, "generated": side, "rendered": side}
+
+
+def test_the_card_says_what_was_missed_and_by_how_much(plan: Plan, tmp_path: Path) -> None:
+    facts = {"gpus": 2, "batch": 4, "minutes": 5.0, "muon": True, "rate": 1e-3, "muon_rate": 2e-3}
+    history = [{"clips": 4 * i, "loss": 2 / i, "minutes": i / 100} for i in range(1, 201)]
+    for name, steps in (("one", 100), ("two", 100)):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"history": history, "steps": steps, **facts}))
+    (tmp_path / "vae.json").write_text(json.dumps({"psnr_db": 29.853, "steps": 7, "batch": 8, "minutes": 1.6}))
+    training = gather([tmp_path / "one.json", tmp_path / "two.json"], tmp_path / "vae.json", {"device": "GPU"})
+    assert len(training["history"]) <= 41
+    assert training["history"][-1] == {"clips": 800, "loss": 0.01}
+    assert [run["clips"] for run in training["runs"]] == [400, 400]
+    card = render_card(training, small_exam(), {"transformer": 4_500_000})
+    assert "- shape: 60.0% (50–70, n = 20), target 85%: **missed by 25.0 points**" in card
+    assert "- direction: 90.0% (80–100, n = 20), target 85%: reached" in card
+    assert "800 clips in all" in card
+    assert "29.85 dB" in card
+    assert "+0.04" in card
+    assert "have not taken the exam" in render_card(training, None, {})
+    ElementTree.fromstring(draw_loss(training["history"]))
+
+
+def test_reports_beside_the_weights_do_not_make_another_backbone(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    before = folder_revision(tmp_path)
+    (tmp_path / "exam.json").write_text("{}")
+    (tmp_path / "training.json").write_text("{}")
+    assert folder_revision(tmp_path) == before
+    (tmp_path / "config.json").write_text("[]")
+    assert folder_revision(tmp_path) != before
