@@ -183,9 +183,13 @@ class Backbone:
         steps: int | None = None,
         guidance: float | None = None,
         frames: int | None = None,
+        start: Tensor | None = None,
         on_step: Callable[[int, int], None] | None = None,
     ) -> Tensor:
-        """Latents (B, C, F, h, w) for prompt embeddings (B, L, D): Euler steps with classifier-free guidance."""
+        """Latents (B, C, F, h, w) for prompt embeddings (B, L, D): Euler steps with classifier-free guidance.
+
+        start: latents to begin with at time 1 instead of the seed's noise, such as inverted ones.
+        """
         scale = self.guidance if guidance is None else guidance
         batch = text.shape[0]
         both = torch.cat([text, self.encode_text([self.spec.negative_prompt]).expand(batch, -1, -1)])
@@ -196,7 +200,8 @@ class Backbone:
             with_text, without = self.velocity(x.repeat(2, 1, 1, 1, 1), t.repeat(2), both).chunk(2)
             return without + scale * (with_text - without)
 
-        start = gaussian((batch, *self.latent_shape(frames)), seed, self.device)
+        if start is None:
+            start = gaussian((batch, *self.latent_shape(frames)), seed, self.device)
         return euler(guided, start, sampling_times(steps or self.steps, self.shift), on_step)
 
 

@@ -19,6 +19,7 @@ from motionbench.method import InputContract, Setting
 from motionbench.seeds import derive_seed
 
 from ..backbones.backbone import Backbone
+from ..lora_training import checkpointing, encode_frames
 from .adapter import MotionAdapter, load_adapter
 from .config import PRESETS, default_config
 from .config import Config as FymConfig
@@ -28,7 +29,7 @@ from .lora import add_lora, load_lora, lora_weights, merge_lora
 from .rope import placed_rope
 from .sampling import excerpts
 from .split import BRANCHES, BranchName, split_heads
-from .stages import encode_frames, train_spatial, train_temporal
+from .stages import train_spatial, train_temporal
 
 
 class FollowYourMotion:
@@ -61,7 +62,8 @@ class FollowYourMotion:
         text = backbone.encode_text([caption])
         scores = self.score_heads([(clip, caption)], seed=seed) if config.decouple else None
         temporal = self._assignment(scores)
-        with self._split(temporal) as layers, self._checkpointing(), placed_rope(backbone.transformer) as rope:
+        transformer, saving = backbone.transformer, config.gradient_checkpointing
+        with self._split(temporal) as layers, checkpointing(transformer, saving), placed_rope(transformer) as rope:
             if config.decouple:
                 self._fit_spatial(layers, clip, text, seed)
             generator = _generator(seed, "temporal")
@@ -154,18 +156,6 @@ class FollowYourMotion:
         isolated = self.config.isolate_norm if isolate_norm is None else isolate_norm
         with split_heads(self.backbone.transformer, temporal, isolate_norm=isolated) as layers:
             yield layers
-
-    @contextmanager
-    def _checkpointing(self) -> Iterator[None]:
-        transformer = self.backbone.transformer
-        before = transformer.gradient_checkpointing
-        if self.config.gradient_checkpointing and not before:
-            transformer.enable_gradient_checkpointing()
-        try:
-            yield
-        finally:
-            if self.config.gradient_checkpointing and not before:
-                transformer.disable_gradient_checkpointing()
 
 
 def _generator(seed: int, stage: str) -> torch.Generator:

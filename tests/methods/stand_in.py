@@ -84,10 +84,12 @@ class StandIn(Backbone):
         steps: int | None = None,
         guidance: float | None = None,
         frames: int | None = None,
+        start: Tensor | None = None,
         on_step: Callable[[int, int], None] | None = None,
     ) -> Tensor:
         with torch.no_grad():
-            start = gaussian((1, *self.latent_shape(frames)), seed, self.device)
+            if start is None:
+                start = gaussian((1, *self.latent_shape(frames)), seed, self.device)
             times = sampling_times(steps or self.steps, self.shift)
             return euler(lambda x, t: self.velocity(x, t, text), start, times, on_step)
 
