@@ -17,7 +17,8 @@ class InputContract:
     """What a method consumes, shown beside its scores so that like is compared with like.
 
     trains: it is tuned per reference clip. start_latent: what sampling starts from (`none`: it does not sample).
-    sees_reference: the reference is read again while sampling. extra_inputs: such as `mask`, `tracks`, `truth`.
+    sees_reference: the reference is read again while sampling. extra_inputs: such as `mask`, `tracks`, `truth`; with
+    `case`, a run calls `generate(adapter, prompt, seed=seed, case=Case)`, for methods that look results up by case id.
     is_control: a yardstick (floor or ceiling), not a competitor. uses_backbone: False for pixel-level controls.
     """
 

@@ -125,7 +125,8 @@ class Worker:
         start = perf_counter()
         try:
             with time_limit(self.job.plan.timeout_seconds):
-                clip = method.generate(adapter, case.prompt, seed=derive_seed(unit.seed, case.id, "generate"))
+                seed = derive_seed(unit.seed, case.id, "generate")
+                clip = method.generate(adapter, case.prompt, seed=seed, **case_input(self.job, case))
             seconds = perf_counter() - start
             if not isinstance(clip, Clip):
                 raise PluginError(f"generate must return a Clip, got {type(clip).__name__}")
@@ -190,6 +191,11 @@ class Worker:
             peak_memory_bytes=peak,
             created=now(),
         )
+
+
+def case_input(job: Job, case: Case) -> dict[str, Case]:
+    """What `generate` gets beside prompt and seed: the case, if the method's contract names it among its inputs."""
+    return {"case": case} if "case" in job.method_class.contract.extra_inputs else {}
 
 
 def create_method(job: Job, report: Report) -> Any:
