@@ -1,0 +1,1 @@
+"""The naive two-stage LoRA: appearance first, then motion, on all heads."""

@@ -1,0 +1,34 @@
+"""Configuration of the naive two-stage LoRA."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..lora_method import TINY, TuningConfig, require
+
+
+@dataclass(frozen=True)
+class Config(TuningConfig):
+    """spatial_steps, spatial_batch: of the first stage, in single frames; temporal_steps: of the second, in clips.
+
+    The rest as in `TuningConfig`. The defaults are preset `official`. There is no official code: rank, rate and steps
+    are those of the LoRA fits that the field's papers compare with (rank 32, 1e-4 to 5e-4, 150 to 500 steps).
+    """
+
+    spatial_steps: int = 300
+    temporal_steps: int = 500
+    spatial_batch: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("spatial_steps", "temporal_steps"):
+            require(getattr(self, name) >= 0, name, "not negative", getattr(self, name))
+        require(self.spatial_batch >= 1, "spatial_batch", "at least 1", self.spatial_batch)
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "official": {},
+    # Steps, batch and optimizer of followyourmotion's preset `tiny`; only what that method adds is absent.
+    "tiny": TINY | {"spatial_steps": 30, "temporal_steps": 150, "spatial_batch": 8},
+}

@@ -1,0 +1,57 @@
+"""The naive two-stage LoRA: the algorithm from top to bottom."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from motionbench.clip import Clip
+from motionbench.method import InputContract
+
+from ..lora_method import KEPT, LoraMethod
+from ..lora_training import encode_frames, predict, train
+from .config import PRESETS
+from .config import Config as TwoStageConfig
+
+
+class TwoStageLora(LoraMethod):
+    """Naive two-stage LoRA: frames, then the clip (unvalidated: the reversed-reference gate has not been run).
+
+    fit: a first LoRA learns single frames, is frozen, and a second one learns the whole clip on top of it.
+    generate: sample from noise with the second alone.
+    """
+
+    name: ClassVar[str] = "twostagelora"
+    contract: ClassVar[InputContract] = InputContract(trains=True, start_latent="noise", sees_reference=False)
+    Config: ClassVar[type] = TwoStageConfig
+    presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
+
+    def tune(self, layers: nn.ModuleList, clip: Clip, text: Tensor, *, seed: int) -> None:
+        """Both stages; each minimizes the flow-matching loss."""
+        self._learn_frames(layers, clip, text, self.generator(seed, "spatial"))
+        self._learn_clip(layers, clip, text, self.generator(seed, "temporal"))
+
+    def _learn_frames(self, layers: nn.ModuleList, clip: Clip, text: Tensor, generator: torch.Generator) -> None:
+        config, backbone = self.config, self.backbone
+        parameters = self.add_lora(layers, "spatial", generator)
+        frames = encode_frames(backbone, clip)  # (T, C, 1, h, w)
+
+        def loss() -> Tensor:
+            picks = torch.randint(len(frames), (config.spatial_batch,), generator=generator)
+            t = self.times(config.spatial_batch, generator)
+            return F.mse_loss(*predict(backbone, frames[picks.to(frames.device)], text, t, generator))
+
+        train(parameters, loss, config.schedule("spatial", config.spatial_steps), self.setting.report)
+
+    def _learn_clip(self, layers: nn.ModuleList, clip: Clip, text: Tensor, generator: torch.Generator) -> None:
+        config, backbone = self.config, self.backbone
+        parameters = self.add_lora(layers, KEPT, generator)  # the first one stays active, frozen
+        latents = backbone.encode(clip)
+
+        def loss() -> Tensor:
+            return F.mse_loss(*predict(backbone, latents, text, self.times(1, generator), generator))
+
+        train(parameters, loss, config.schedule("temporal", config.temporal_steps), self.setting.report)
