@@ -17,6 +17,7 @@ from .track_matching import MOVING_RANGE, Array, Motion
 _LAGS = (1, 2, 4, 8)
 _KERNEL = 0.35  # of a group's radius: how far apart two places on a thing may lie and still be compared
 _LEAST_COHERENCE = 0.05  # so that a clip in which nothing moves coherently can still be compared with itself
+_HALF_SUPPORT = 0.01  # of all tracks
 _MAX_PLACES = 48  # per side, at which two groups' fields are compared
 _REVERSED_PAIR = 0.7  # worth of an opposite motion as evidence that two groups correspond
 
@@ -93,7 +94,8 @@ def _camera_part(g: MotionParts, r: MotionParts) -> Part:
 def _group_parts(g: MotionParts, r: MotionParts) -> list[Part]:
     """One part per pair of groups, and one per group without partner."""
     share_g, share_r = _grouped_share(g), _grouped_share(r)
-    trust_g, trust_r = [share_g * coherence(x) for x in g.groups], [share_r * coherence(x) for x in r.groups]
+    trust_g = [share_g * coherence(x) * _support(x, g.n_tracks) for x in g.groups]
+    trust_r = [share_r * coherence(x) * _support(x, r.n_tracks) for x in r.groups]
     weight_g = [trust * _amplitude(x.steps, x.weights) for trust, x in zip(trust_g, g.groups, strict=True)]
     weight_r = [trust * _amplitude(x.steps, x.weights) for trust, x in zip(trust_r, r.groups, strict=True)]
     pairs = {(i, j): compare_groups(x, y) for i, x in enumerate(g.groups) for j, y in enumerate(r.groups)}
@@ -112,6 +114,11 @@ def _group_parts(g: MotionParts, r: MotionParts) -> list[Part]:
     parts += [Part("group", 0.0, weight_g[i], (len(x), 0)) for i, x in enumerate(g.groups) if i not in rows]
     parts += [Part("group", 0.0, weight_r[j], (0, len(x))) for j, x in enumerate(r.groups) if j not in columns]
     return parts
+
+
+def _support(group: Group, n_tracks: int) -> float:
+    """In (0, 1): half for a thing that holds 1% of all tracks. A few tracks that agree may do so by chance."""
+    return len(group) / (len(group) + _HALF_SUPPORT * n_tracks)
 
 
 def _larger(amplitudes: tuple[float, float], trust: tuple[float, float]) -> float:
@@ -148,7 +155,9 @@ def _scatter_part(g: MotionParts, r: MotionParts) -> list[Part]:
     if g.scatter is None and r.scatter is None:
         return []
     sides = [
-        0.0 if p.scatter is None else (1 - _grouped_share(p)) * _amplitude(p.scatter.steps, p.scatter.weights)
+        0.0
+        if p.scatter is None
+        else (1 - _grouped_share(p)) * coherence(p.scatter) * _amplitude(p.scatter.steps, p.scatter.weights)
         for p in (g, r)
     ]
     similarity = 0.0 if g.scatter is None or r.scatter is None else _scatter_similarity(g.scatter, r.scatter)
@@ -277,7 +286,7 @@ class MotionFidelity:
 
     info: ClassVar[MetricInfo] = MetricInfo(
         name="motion_fidelity",
-        version=4,
+        version=5,
         unit="",
         range=(-1.0, 1.0),
         better="higher",
