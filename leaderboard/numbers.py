@@ -49,8 +49,7 @@ def _add_rows(views: dict[str, View], board: Board, attempts: dict[str, Attempts
 
 def row_to_json(row: Row, info: MetricInfo) -> dict[str, Any]:
     """A published number as JSON, with the interval on the normalised scale too (floor and ceiling taken as fixed)."""
-    ends = [normalise(value, row.floor, row.ceiling, info) for value in (row.low, row.high)]
-    low, high = sorted(end for end in ends if end is not None) if None not in ends else (None, None)
+    low, high = _normalised_ends(row, info)
     return {
         "mean": row.mean,
         "low": row.low,
@@ -63,6 +62,15 @@ def row_to_json(row: Row, info: MetricInfo) -> dict[str, Any]:
         "n": row.n,
         "n_failed": row.n_failed,
     }
+
+
+def _normalised_ends(row: Row, info: MetricInfo) -> tuple[float | None, float | None]:
+    """The interval on the normalised scale. Where closest to zero is best, an interval around zero reaches its best."""
+    if row.low is None or row.high is None:
+        return None, None
+    values = [row.low, row.high, *([0.0] if info.better == "zero" and row.low < 0 < row.high else [])]
+    ends = [end for value in values if (end := normalise(value, row.floor, row.ceiling, info)) is not None]
+    return (min(ends), max(ends)) if ends else (None, None)
 
 
 def _counts(entry: Entry, board: Board, level: str, category: str) -> dict[str, int | bool | None]:

@@ -122,6 +122,7 @@ def test_heads_of_a_single_frame_are_refused():
 MODEL = random_transformer()
 ARGUMENTS = inputs(MODEL)
 EXPECTED = run(MODEL, ARGUMENTS)
+WEIGHTS = {name: value.clone() for name, value in MODEL.state_dict().items()}
 
 
 @settings(max_examples=25, deadline=None)
@@ -130,7 +131,9 @@ def test_the_split_model_is_the_pretrained_model(temporal, isolate_norm):
     with split_heads(MODEL, temporal, isolate_norm=isolate_norm):
         found = run(MODEL, ARGUMENTS)
     torch.testing.assert_close(found, EXPECTED, atol=1e-6, rtol=1e-6)
-    assert torch.equal(run(MODEL, ARGUMENTS), EXPECTED)  # and on leaving it is the very same model
+    # On leaving it is the very same model; sums on several threads may still differ in their last bits.
+    assert all(torch.equal(value, WEIGHTS[name]) for name, value in MODEL.state_dict().items())
+    torch.testing.assert_close(run(MODEL, ARGUMENTS), EXPECTED, atol=1e-6, rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", [False, True])

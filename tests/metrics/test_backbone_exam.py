@@ -124,7 +124,7 @@ def test_camera_change_is_the_sum_of_its_steps() -> None:
 
 
 def test_the_renderers_own_clips_meet_their_captions_by_true_tracks() -> None:
-    batch = load("worlds", "procedural")().sample(100, seed=77, device="cpu", points=48)
+    batch = load("worlds", "procedural")().sample(200, seed=77, device="cpu", points=48)
     met, kinds = [], set()
     for i, caption in enumerate(batch.captions):
         if batch.labels[i]["category"] == "multi_object":
