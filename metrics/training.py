@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import json
 import logging
 import math
 import time
@@ -12,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from motionbench.errors import StoreError
 from motionbench.seeds import derive_seed
 
 logger = logging.getLogger(__name__)
@@ -27,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, batch: int, learning_rate:
         "--out",
         type=Path,
         required=True,
-        help="folder for checkpoint.pt and weights/; an interrupted run goes on from it",
+        help="folder for checkpoint.safetensors and weights/; an interrupted run goes on from it",
     )
     parser.add_argument(
         "--minutes", type=float, default=5.0, help="wall-clock budget of training, all runs into --out together"
@@ -84,7 +88,7 @@ class Run:
         self.optimizer = torch.optim.AdamW(groups, lr=arguments.learning_rate, betas=(0.9, 0.98), fused=on_gpu)
         self.step, self.elapsed = 0, 0.0
         self.losses: list[tuple[int, float]] = []
-        self._checkpoint = arguments.out / "checkpoint.pt"
+        self._checkpoint = arguments.out / "checkpoint.safetensors"
         if self._checkpoint.exists():
             self._resume()
 
@@ -135,29 +139,46 @@ class Run:
             torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), rate)
 
     def save(self) -> None:
-        """Write the checkpoint to a temporary name, then rename it, so that a killed run leaves a whole one."""
-        state = {
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "progress": {"step": self.step, "elapsed": self.elapsed, "losses": self.losses},
+        """Write the checkpoint to a temporary name, then rename it, so that a killed run leaves a whole one.
+
+        One safetensors file, the numbers as JSON in its header: reading it runs no code, as reading a pickle would.
+        """
+        optimizer = self.optimizer.state_dict()
+        tensors = {f"model/{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= {f"average/{k}": v for k, v in self.average.state_dict().items()}
+        tensors |= {f"optimizer/{i}/{k}": v for i, state in optimizer["state"].items() for k, v in state.items()}
+        numbers = {
+            "step": self.step,
+            "elapsed": self.elapsed,
+            "losses": self.losses,
+            "groups": optimizer["param_groups"],
         }
         self._checkpoint.parent.mkdir(parents=True, exist_ok=True)
         partial = self._checkpoint.with_suffix(".tmp")
-        torch.save(state, partial)
+        # clone: a tied tensor would be refused
+        plain = {k: v.detach().to("cpu").contiguous().clone() for k, v in tensors.items()}
+        save_file(plain, partial, metadata={"run": json.dumps(numbers)})
         partial.replace(self._checkpoint)
 
     def _resume(self) -> None:
-        state = torch.load(
-            self._checkpoint, map_location=self.arguments.device, weights_only=True
-        )  # tensors and numbers, no objects
-        self.model.load_state_dict(state["model"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        progress = state["progress"]
-        self.step, self.elapsed, self.losses = (
-            progress["step"],
-            progress["elapsed"],
-            [tuple(x) for x in progress["losses"]],
-        )
+        """Go on from the checkpoint. Raises StoreError if it is not one of this model."""
+        try:
+            with safe_open(self._checkpoint, framework="pt") as file:
+                numbers = json.loads(file.metadata()["run"])
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+            self.model.load_state_dict(_below(tensors, "model/"))
+            self.average.load_state_dict(_below(tensors, "average/"))
+            state: dict[int, dict[str, Tensor]] = {}
+            for key, value in _below(tensors, "optimizer/").items():
+                index, _, name = key.partition("/")
+                state.setdefault(int(index), {})[name] = value
+            self.optimizer.load_state_dict({"state": state, "param_groups": numbers["groups"]})
+            self.step, self.elapsed = int(numbers["step"]), float(numbers["elapsed"])
+            self.losses = [(int(step), float(loss)) for step, loss in numbers["losses"]]
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise StoreError(f"cannot go on from {self._checkpoint}: {error}; remove it to start anew") from error
         logger.info("resumed at step %d after %.0f s", self.step, self.elapsed)
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

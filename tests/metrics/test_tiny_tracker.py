@@ -27,7 +27,7 @@ from motionbench.metrics.training import add_arguments, step_generator
 from tiny_fakes import DiscWorld, shifted_clip
 
 from motionbench.clip import Clip
-from motionbench.errors import MissingWeightsError, ShapeError
+from motionbench.errors import MissingWeightsError, ShapeError, StoreError
 from motionbench.tracks import Tracker, Tracks, grid_queries
 
 SMALL = TinyTrackerConfig(stage_widths=(8, 8, 8), channels=8, width=16, blocks=1, rounds=2, heads=2, support_per_side=3)
@@ -240,6 +240,24 @@ def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert more.step > first.step
     assert any(not torch.equal(v, before[k]) for k, v in more.average.state_dict().items())
     assert all(f.stat().st_size < 16 * 2**20 for f in tmp_path.iterdir())
+
+
+def test_a_resumed_run_makes_the_same_next_step(tmp_path, monkeypatch):
+    monkeypatch.setattr(train_tiny, "TinyTrackerConfig", lambda: SMALL)
+    monkeypatch.setattr(training, "time", _clock())
+    whole = train_tiny.train(DiscWorld(), _arguments(tmp_path / "a"))
+    again = training.Run(TinyTrackerNet(SMALL), _arguments(tmp_path / "a"))
+    assert (again.step, again.elapsed, again.losses) == (whole.step, whole.elapsed, whole.losses)
+    for run in (whole, again):
+        run._update(sum(p.square().sum() for p in run.model.parameters()))
+    for one, two in zip(whole.model.parameters(), again.model.parameters(), strict=True):
+        assert torch.equal(one, two)  # the optimizer's moments came back as well
+
+
+def test_a_broken_checkpoint_says_so(tmp_path):
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"cut off")
+    with pytest.raises(StoreError, match="remove it"):
+        training.Run(TinyTrackerNet(SMALL), _arguments(tmp_path))
 
 
 def test_a_few_steps_on_one_lesson_lower_its_loss():
