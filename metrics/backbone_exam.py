@@ -21,12 +21,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from motionbench.clip import Clip
+from motionbench.clip import Clip, nearest_indices
 from motionbench.method import Setting
 from motionbench.registry import load
 from motionbench.tracks import Tracks, grid_queries
 
-from .content_probe import ContentProbe, round_trip, train_probe
+from .content_probe import LOOKS, ContentProbe, round_trip, train_probe
 from .named_motion import camera_change, caption_to_demands, is_met, mean_cosine, subject_change
 from .tiny_clip.content import ContentWords
 
@@ -77,9 +77,10 @@ def read_strips(path: Path, backbone: Any, count: int) -> list[Frames]:
     return [strip[..., ::-1].reshape(shape) for strip in bgr]
 
 
-def decoded_truth(prompts: Prompts, backbone: Any, count: int) -> list[Frames]:
-    """The renderer's clips of the first `count` prompts, through the backbone's VAE: the best it could generate."""
-    clips = [round_trip(backbone, clip) for clip in prompts.rendered[:count]]
+def decoded_truth(prompts: Prompts, backbone: Any, count: int, looks: int) -> list[Frames]:
+    """`looks` frames of the renderer's clips of the first `count` prompts, through the backbone's VAE: its best."""
+    at = nearest_indices(prompts.rendered.shape[1], looks)
+    clips = [round_trip(backbone, clip[at]) for clip in prompts.rendered[:count]]
     return [(c.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).numpy() for c in clips]
 
 
@@ -193,7 +194,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--backbone", default="tiny")
     parser.add_argument("--clips", type=Path, help="npz of JPEG strips made before, instead of generating")
     parser.add_argument("--count", type=int, default=200)
-    parser.add_argument("--ceiling", type=int, default=200, help="rendered clips that show the judges' ceiling")
+    parser.add_argument("--ceiling", type=int, default=200, help="rendered clips that show the content judge's ceiling")
+    parser.add_argument("--motion-ceiling", type=int, default=200, help="of them, how many the trackers judge")
     parser.add_argument("--trackers", nargs="+", default=["tiny", "lk"])
     parser.add_argument("--decoded", type=int, default=200, help="clips for the probe that go through the VAE")
     parser.add_argument("--blurred", type=int, default=1600, help="clips for the probe that are blurred instead")
@@ -226,23 +228,25 @@ def main() -> None:
     backbone = load("backbones", args.backbone)(Setting(backbone=args.backbone, device=args.device))
     prompts = held_out(world, args.count)
     probe = get_probe(args, world, backbone)
-    sets = {
-        "generated": read_strips(args.clips, backbone, args.count)
-        if args.clips
-        else generate(backbone, prompts.captions),
-        "rendered": decoded_truth(prompts, backbone, min(args.ceiling, args.count)),
+    made = read_strips(args.clips, backbone, args.count) if args.clips else generate(backbone, prompts.captions)
+    sets = {  # the probe looks at some frames only, and the VAE is frame-wise: no need to decode the others for it
+        "generated": (made, made),
+        "rendered": (
+            decoded_truth(prompts, backbone, min(args.ceiling, args.count), LOOKS),
+            decoded_truth(prompts, backbone, min(args.motion_ceiling, args.count), backbone.frames),
+        ),
     }
     exam: dict[str, Any] = {
         "prompts": args.count, "seed": HELD_OUT_SEED, "guidance": backbone.guidance, "steps": backbone.steps,
         "probe": {"decoded_clips": args.decoded, "blurred_clips": args.blurred, "steps": args.steps},
     }  # fmt: skip
-    for name, clips in sets.items():
-        exam[name] = {"clips": len(clips), "content": examine_content(prompts, clips, probe), "motion": {}}
+    for name, (looks, clips) in sets.items():
+        exam[name] = {"clips": len(looks), "content": examine_content(prompts, looks, probe), "motion": {}}
         for tracker in args.trackers:
             judge = load("trackers", tracker).create(args.device), probe
             exam[name]["motion"][tracker] = examine_motion(prompts, clips, backbone.fps, judge)
             logger.info("%s judged by %s", name, tracker)
-            (args.out / "exam.json").write_text(json.dumps(exam, indent=1) + "\n")
+    (args.out / "exam.json").write_text(json.dumps(exam, indent=1) + "\n")
 
 
 if __name__ == "__main__":
