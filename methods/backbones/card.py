@@ -89,7 +89,7 @@ def _content_rows(exam: dict[str, Any]) -> list[str]:
             rows.append(f"| {title} | {what} | {cells[0]} | {cells[1]} | {target} |")
     for kind in exam["generated"]["content"]["subjects"]:
         cells = [percent(exam[side]["content"]["subjects"].get(kind)) for side in ("generated", "rendered")]
-        rows.append(f"| single subjects | shape: {kind} | {cells[0]} | {cells[1]} | |")
+        rows.append(f"| each subject | shape: {kind} | {cells[0]} | {cells[1]} | |")
     return rows
 
 
@@ -122,8 +122,18 @@ def verdict(exam: dict[str, Any]) -> list[str]:
     for what, cell in measured.items():
         gap = 100 * (cell["share"] - TARGETS[what])
         said = "reached" if gap >= 0 else f"**missed by {-gap:.1f} points**"
-        lines.append(f"- {what}: {percent(cell)}, target {100 * TARGETS[what]:.0f}%: {said}")
+        lines.append(f"- {what}: {percent(cell)}, target {100 * TARGETS[what]:.0f}%: {said}{_doubt(what, exam)}")
     return lines
+
+
+def _doubt(what: str, exam: dict[str, Any]) -> str:
+    """A remark where the judge itself stays below the target on rendered clips, so that it cannot show it reached."""
+    ceiling = exam["rendered"]["content"]["all"].get(what)
+    if ceiling is None or ceiling["share"] >= TARGETS[what]:
+        return ""
+    return (
+        f" (the judge calls only {percent(ceiling)} of the renderer's own clips right, so it cannot settle this target)"
+    )
 
 
 def _run_rows(training: dict[str, Any]) -> list[str]:
