@@ -75,6 +75,15 @@ class HubServer(ThreadingHTTPServer):
         """Address to set as HF_ENDPOINT."""
         return f"http://127.0.0.1:{self.server_address[1]}"
 
+    def keep_large(self, oid: str, data: bytes) -> bool:
+        """Keeps a large file; False if no more are taken. Clients send several at once, so count and keep are one."""
+        with self.lock:
+            if self.puts_before_failure is not None and len(self.puts) >= self.puts_before_failure:
+                return False
+            self.large[oid] = data
+            self.puts.append(oid)
+        return True
+
     def commits(self, repo: str, branch: str = "main") -> list[Commit]:
         """Every commit of a branch, first to last, without the empty one that a repository starts with."""
         return self.repos[repo].branches[branch][1:]
@@ -283,15 +292,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def store_large(self, oid: str, data: bytes) -> None:
         time.sleep(self.server.put_seconds)
-        limit = self.server.puts_before_failure
-        if limit is not None and len(self.server.puts) >= limit:
-            self.close_connection = True
-            return self.refuse(400, "the upload was broken off")
         if hashlib.sha256(data).hexdigest() != oid:
             return self.refuse(400, "the bytes are not those announced")
-        with self.server.lock:
-            self.server.large[oid] = data
-            self.server.puts.append(oid)
+        if not self.server.keep_large(oid, data):
+            self.close_connection = True
+            return self.refuse(400, "the upload was broken off")
         return self.answer(200)
 
     def commit(self, name: str, repo: Repo, branch: str, data: bytes) -> None:

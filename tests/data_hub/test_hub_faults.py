@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 from hub_server import HubServer, environment
@@ -67,6 +71,22 @@ def test_without_a_network_both_ways_say_so(
     with pytest.raises(HubError, match="cannot be reached"):
         pull_splits(REPO, [], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_hub_of_these_tests_counts_uploads_that_come_at_once(hub: HubServer) -> None:
+    hub.puts_before_failure = 2
+    bodies = [bytes([number]) * 2_000_000 for number in range(8)]
+
+    def put(body: bytes) -> int:
+        address = f"{hub.url}/lfs/{hashlib.sha256(body).hexdigest()}"
+        try:
+            return int(urlopen(Request(address, data=body, method="PUT")).status)
+        except HTTPError as error:
+            return int(error.code)
+
+    with ThreadPoolExecutor(len(bodies)) as threads:
+        answers = list(threads.map(put, bodies))
+    assert sorted(answers) == [200] * 2 + [400] * 6
 
 
 def test_a_broken_upload_commits_nothing_and_is_taken_up_again(hub: HubServer, small: Split) -> None:
