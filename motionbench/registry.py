@@ -80,6 +80,16 @@ def summary(group: Group, name: str) -> str:
     return _docline(module, attribute.split(".")[0])
 
 
+def source(group: Group, name: str) -> Path | None:
+    """The file of a plugin's module, found without importing it; None where there is no source."""
+    return _source(_points(group)[name].value.partition(":")[0])
+
+
+def depth(group: Group, name: str) -> int:
+    """How many packages a plugin's module lies in: 1 for `package.module`."""
+    return _points(group)[name].value.partition(":")[0].count(".")
+
+
 def _docline(module: str, name: str) -> str:
     path = _source(module)
     if path is None:

@@ -1,0 +1,98 @@
+"""The reversed-reference gate's verdicts, as the package of a method states them; reading them imports nothing heavy.
+
+A verdict says whether the method's output follows the direction of its reference. It stands in a file `gate.json` in
+the folder of the method's module, or in that of a package around it, as `benchmarks/reversed_reference_gate.py` writes
+it: ours in `methods/gate.json`, another package's by the same rule.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from motionbench import registry
+from motionbench.errors import StoreError
+
+GATE_FILE = "gate.json"
+GATE_SCHEMA = 1
+# Yardsticks, and clips made elsewhere: nothing that could be put to the gate on its own.
+NOT_GATED = ("backbone", "copy", "folder", "frozen", "oracle", "reversed")
+SHOWN = (
+    "difference", "low", "high", "n_references", "n_failed", "metric", "metric_version", "tracker",
+    "backbone", "preset", "config_hash", "date",
+)  # fmt: skip
+
+State = Literal["passed", "unvalidated", "exempt"]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Where a method stands. note: why, with numbers; verdict: all that the file says, {} where there is none."""
+
+    state: State
+    note: str
+    verdict: Mapping[str, Any]
+
+    @property
+    def mark(self) -> str:
+        """What is put behind a method's line: "" for what is exempt."""
+        if self.state == "exempt":
+            return ""
+        return "gate passed" if self.state == "passed" else f"unvalidated: {self.note}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The state, the note, and the numbers behind it."""
+        shown = {key: self.verdict[key] for key in SHOWN if key in self.verdict}
+        return {"state": self.state, "note": self.note, **shown}
+
+
+@cache
+def gate_of(method: str) -> Gate:
+    """The verdict on an installed method; unvalidated where no file has one. Raises StoreError for a malformed file."""
+    if method in NOT_GATED:
+        return Gate("exempt", "", {})
+    for folder in _folders(method):
+        if (folder / GATE_FILE).is_file():
+            held = read_gates(folder / GATE_FILE)
+            if method in held:
+                return verdict_to_gate(held[method])
+    return Gate("unvalidated", "the reversed-reference gate was not run", {})
+
+
+def verdict_to_gate(verdict: Mapping[str, Any]) -> Gate:
+    """A verdict from the file as the state that is shown."""
+    return Gate("passed" if verdict["passed"] else "unvalidated", _note(verdict), verdict)
+
+
+def _note(verdict: Mapping[str, Any]) -> str:
+    difference, low, high = (verdict.get(key) for key in ("difference", "low", "high"))
+    around = "" if low is None or high is None else f" [{low:+.2f}, {high:+.2f}]"
+    value = "could not be measured" if difference is None else f"follows the direction by {difference:+.2f}{around}"
+    failed = f", {verdict['n_failed']} clips failed" if verdict.get("n_failed") else ""
+    return f"{value}{failed} on {verdict.get('backbone', '?')}"
+
+
+def _folders(method: str) -> list[Path]:
+    """The folder of a method's module, then those of the packages around it."""
+    path = registry.source("methods", method)
+    return [] if path is None else list(path.parents[: registry.depth("methods", method)])
+
+
+@cache
+def read_gates(path: Path) -> dict[str, dict[str, Any]]:
+    """Method -> verdict, from a gate file. Raises StoreError if it is not one."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        methods = value["methods"]
+        for name, verdict in methods.items():
+            if not isinstance(verdict["passed"], bool):
+                raise ValueError(f"`passed` of {name} is {verdict['passed']!r}, not true or false")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreError(f"{path}: expected the file that reversed_reference_gate.py writes ({error!r})") from error
+    if value.get("schema") != GATE_SCHEMA:
+        raise StoreError(f"{path}: expected schema {GATE_SCHEMA}, got {value.get('schema')}; run the gate again")
+    return dict(methods)
