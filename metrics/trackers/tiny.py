@@ -68,7 +68,7 @@ class TinyTracker:
     """
 
     name: ClassVar[str] = "tiny"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def __init__(self, model: TinyTrackerNet, device: str) -> None:
         self.model, self.device = model, device
@@ -116,13 +116,16 @@ class TinyTracker:
         scene = fit_scene(points[: len(support)], sure[: len(support)], config.size)
         points, sure = points[len(support) :], sure[len(support) :]
         if scene.agree >= AGREE:
-            places = scene.places(points[:, 0])
-            points, sure = put_on_scene(points, sure, places, self._match(levels[0][0], places), config.size)
+
+            def match(where: NDArray[np.floating], chosen: NDArray[np.bool_]) -> NDArray[np.float32]:
+                return self._match(levels[0][0], where[chosen])
+
+            points, sure = put_on_scene(points, sure, scene.places(points[:, 0]), match, config.size)
         visible = (sure > config.visible_threshold) & inside_frame(points, config.size)
         visible[:, 0] = True  # a query is a point that is seen in the first frame
         return points, visible
 
-    def _match(self, features: torch.Tensor, places: NDArray[np.float64]) -> NDArray[np.float32]:
+    def _match(self, features: torch.Tensor, places: NDArray[np.floating]) -> NDArray[np.float32]:
         """Mean correlation (N, T) of the 5x5 pixels around places (N, T, 2) with those around the first of them."""
         around = square_offsets(MATCH_RADIUS, features.device)
         grid = torch.from_numpy(places).to(around).transpose(0, 1)[:, :, None] + around  # (T, N, 25, 2)

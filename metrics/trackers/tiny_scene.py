@@ -2,13 +2,15 @@
 
 A network that follows each point by itself lets a background point that an object passes over be carried away by it.
 So the motion that most of the frame shares is fitted first (a still camera is one case of it), and every point is
-asked whether it was ever *seen* away from where that motion takes it. If not, it lies on the scene: it is put there,
-and is visible where the picture still looks as it did. All thresholds were chosen on training-world clips decoded by
-the embedded backbone's autoencoder, never on a benchmark split.
+asked whether it was *seen* away from where that motion takes it, for several frames and looking more like its start
+there than at the scene's place. If not, it lies on the scene: it is put there, and is visible where the picture still
+looks as it did. All thresholds were chosen on training-world clips and on the tuning references (motions of no split),
+decoded by the embedded backbone's autoencoder, never on a benchmark split.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,10 +18,11 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-AGREE = 0.35  # share of the (sure, border-weighted) support that must follow one motion before it is the scene's
+AGREE = 0.1  # share of the (sure, border-weighted) support tracks that must follow one motion as wholes; many leave
 STILL = 0.35  # px: a scene whose motion stays below this does not move at all; true stills were found at 0.02-0.1
 AWAY = (0.5, 1.0)  # px off the scene from which a seen point begins to, and does, count as away from it
-AWAY_FRAMES, AWAY_SHARE = 2.5, 0.15  # seen away in more frames (or a greater share of a short clip): not the scene
+AWAY_FRAMES, AWAY_SHARE = 4.0, 0.25  # seen away in more frames (or a greater share of a short clip): not the scene
+BETTER = 0.05  # correlation by which the place it was seen at must look more like its start than the scene's place
 NEAR = 0.5  # px: there the network's own answer says whether a scene point is visible
 MATCH = 0.45  # elsewhere: the mean correlation of its surroundings with those at the start
 _SIGMAS = (8.0, 4.0, 2.0, 1.0, 0.6, 0.5, 0.4, 0.4, 0.4, 0.4)  # px, annealed scale of what counts as agreeing
@@ -89,26 +92,45 @@ def inside_frame(points: NDArray[np.floating], size: int) -> NDArray[np.bool_]:
     return np.asarray(((points >= -0.5) & (points <= size - 0.5)).all(axis=-1))
 
 
-def is_on_scene(off: NDArray[np.floating], seen: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Which points lie on the scene: (N,). off (N, T): px between track and scene; seen (N, T): P(track is right).
+def frames_seen_away(off: NDArray[np.floating], sure: NDArray[np.floating]) -> Floats:
+    """How far (0 to 1) a point was seen away from the scene in each frame: (N, T).
 
-    A dragged point is unsure while it is dragged; a thing that moves is seen away from its start, again and again.
+    off (N, T): px between track and scene; sure (N, T): P(the track is right), 0 outside the frame. A dragged point is
+    unsure while it is dragged; a thing that moves is seen away from its start, again and again.
     """
     low, high = AWAY
-    frames = (seen * np.clip((off - low) / (high - low), 0, 1)).sum(axis=1)
-    on: NDArray[np.bool_] = frames <= min(AWAY_FRAMES, AWAY_SHARE * (off.shape[1] - 1))
-    return on
+    return np.asarray(sure * np.clip((off - low) / (high - low), 0, 1), dtype=np.float64)
+
+
+def may_move(away: Floats) -> NDArray[np.bool_]:
+    """Which points (N,) were seen away (N, T) from the scene long enough to move by themselves."""
+    return np.asarray(away.sum(axis=1) > min(AWAY_FRAMES, AWAY_SHARE * (away.shape[1] - 1)))
+
+
+def looks_better(away: Floats, own: NDArray[np.floating], scene: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Which points (N,) look, while seen away (N, T), clearly more like their start on their `own` track than at the
+    `scene`'s place, by correlations (N, T): a point that still looks right where it began was not dragged."""
+    gain = (away * (own - scene)).sum(axis=1) / np.maximum(away.sum(axis=1), 1e-9)
+    return np.asarray(gain > BETTER)
 
 
 def put_on_scene(
-    points: NDArray[np.float32], sure: NDArray[np.float32], places: Floats, match: NDArray[np.float32], size: int
+    points: NDArray[np.float32],
+    sure: NDArray[np.float32],
+    places: Floats,
+    match: Callable[[NDArray[np.floating], NDArray[np.bool_]], NDArray[np.float32]],
+    size: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Tracks (N, T, 2) and P(visible) (N, T) after points of the scene were put at its `places` (N, T, 2).
 
-    match (N, T): mean correlation of the surroundings of `places` with those in the first frame, in [-1, 1]. Other
-    points keep what the network found.
+    match(where, chosen): mean correlation (n, T) of the surroundings of `where` (N, T, 2) with those in the first
+    frame, of the `chosen` (N,) points. Other points keep what the network found.
     """
     off = np.linalg.norm(points - places, axis=-1)
-    on = is_on_scene(off, sure * inside_frame(points, size))[:, None]
-    seen = np.where(off < NEAR, sure, (match > MATCH).astype(np.float32))
-    return np.where(on[..., None], places, points).astype(np.float32), np.where(on, seen, sure).astype(np.float32)
+    away = frames_seen_away(off, sure * inside_frame(points, size))
+    scene = match(places, np.ones(len(points), np.bool_))
+    moves = may_move(away)
+    moves[moves] = looks_better(away[moves], match(points, moves), scene[moves])
+    seen = np.where(off < NEAR, sure, (scene > MATCH).astype(np.float32))
+    found = np.where(moves[:, None, None], points, places).astype(np.float32)
+    return found, np.where(moves[:, None], sure, seen).astype(np.float32)

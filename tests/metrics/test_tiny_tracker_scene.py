@@ -2,7 +2,15 @@
 
 import numpy as np
 import pytest
-from motionbench.metrics.trackers.tiny_scene import AGREE, ScenePath, fit_scene, is_on_scene, put_on_scene
+from motionbench.metrics.trackers.tiny_scene import (
+    AGREE,
+    ScenePath,
+    fit_scene,
+    frames_seen_away,
+    looks_better,
+    may_move,
+    put_on_scene,
+)
 
 from motionbench.tracks import grid_queries
 
@@ -45,17 +53,25 @@ def test_motion_without_any_common_share_is_no_scene():
     assert fit_scene(GRID[:, None] + steps, np.ones((64, T), np.float32), 64).agree < AGREE
 
 
-def test_a_point_is_of_the_scene_unless_it_was_seen_away_from_it():
+def test_only_points_seen_away_for_long_may_move():
     off = np.zeros((4, T))
     off[1, 3:6] = 8.0  # dragged for three frames, unsure meanwhile
     off[2, 1:] = np.linspace(0.5, 12, T - 1)  # a thing that leaves
     off[3, 2:8:2] = 2.0  # a thing that shakes
-    seen = np.ones((4, T))
-    seen[1, 3:6] = 0.2
-    assert is_on_scene(off, seen).tolist() == [True, True, False, False]
+    sure = np.ones((4, T))
+    sure[1, 3:6] = 0.2
+    assert may_move(frames_seen_away(off, sure)).tolist() == [False, False, True, True]
 
 
-def test_a_dragged_point_is_put_back_and_hidden_only_while_the_scene_is_not_seen_there():
+def test_a_point_that_looks_as_well_at_its_start_does_not_move():
+    away = np.zeros((2, T))
+    away[:, 4:] = 1.0
+    own = np.full((2, T), 0.6)
+    scene = np.where(np.arange(T) < 4, 0.0, np.array([[0.1], [0.6]]))  # what happens before it leaves does not count
+    assert looks_better(away, own, scene).tolist() == [True, False]
+
+
+def _dragged_and_moving() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     start = np.array([[20.0, 20.0], [40.0, 40.0]], np.float32)
     places = np.repeat(start[:, None], T, axis=1).astype(np.float64)
     found = places.astype(np.float32)
@@ -63,8 +79,20 @@ def test_a_dragged_point_is_put_back_and_hidden_only_while_the_scene_is_not_seen
     found[1] += np.linspace(0, 10, T, dtype=np.float32)[:, None]  # moves by itself
     sure = np.full((2, T), 0.95, np.float32)
     sure[0, 3:6] = 0.2
-    match = np.full((2, T), 0.9, np.float32)
-    match[0, 3:5] = 0.1
+    return found, sure, places
+
+
+def test_a_dragged_point_is_put_back_and_hidden_only_while_the_scene_is_not_seen_there():
+    found, sure, places = _dragged_and_moving()
+
+    def match(where: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        if where is found:
+            return np.full((int(chosen.sum()), T), 0.9, np.float32)
+        scene = np.full((2, T), 0.9, np.float32)
+        scene[0, 3:5] = 0.1
+        scene[1, 2:] = 0.1
+        return scene[chosen]
+
     points, seen = put_on_scene(found, sure, places, match, 64)
     assert np.array_equal(points[0], places[0])
     assert ((seen[0] > 0.5) == [True, True, True, False, False, True, True, True, True]).all()
