@@ -174,6 +174,22 @@ class Backbone:
         out: Tensor = self.transformer(latents.to(self.dtype), t * 1000, text, return_dict=False)[0]
         return out.float()
 
+    def guided_velocity(self, text: Tensor, guidance: float | None = None) -> Callable[[Tensor, Tensor], Tensor]:
+        """`velocity` with classifier-free guidance: of latents (B, C, F, h, w) and times (B,), for text (B, L, D).
+
+        guidance: its scale, None takes the backbone's own; 1 is the plain velocity. Gradients flow through it.
+        """
+        scale = self.guidance if guidance is None else guidance
+        both = torch.cat([text, self.encode_text([self.spec.negative_prompt]).expand(text.shape[0], -1, -1)])
+
+        def guided(x: Tensor, t: Tensor) -> Tensor:
+            if scale == 1:
+                return self.velocity(x, t, text)
+            with_text, without = self.velocity(x.repeat(2, 1, 1, 1, 1), t.repeat(2), both).chunk(2)
+            return without + scale * (with_text - without)
+
+        return guided
+
     @torch.no_grad()
     def sample(
         self,
@@ -190,19 +206,10 @@ class Backbone:
 
         start: latents to begin with at time 1 instead of the seed's noise, such as inverted ones.
         """
-        scale = self.guidance if guidance is None else guidance
-        batch = text.shape[0]
-        both = torch.cat([text, self.encode_text([self.spec.negative_prompt]).expand(batch, -1, -1)])
-
-        def guided(x: Tensor, t: Tensor) -> Tensor:
-            if scale == 1:
-                return self.velocity(x, t, text)
-            with_text, without = self.velocity(x.repeat(2, 1, 1, 1, 1), t.repeat(2), both).chunk(2)
-            return without + scale * (with_text - without)
-
         if start is None:
-            start = gaussian((batch, *self.latent_shape(frames)), seed, self.device)
-        return euler(guided, start, sampling_times(steps or self.steps, self.shift), on_step)
+            start = gaussian((text.shape[0], *self.latent_shape(frames)), seed, self.device)
+        times = sampling_times(steps or self.steps, self.shift)
+        return euler(self.guided_velocity(text, guidance), start, times, on_step)
 
 
 def _shape(clip: Clip) -> tuple[int, int, int]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import WanTransformer3DModel
-from motionbench.methods.backbones.backbone import Backbone
+from motionbench.methods.backbones.backbone import Backbone, BackboneSpec
 from motionbench.methods.backbones.flow import euler, gaussian, sampling_times
 from torch import Tensor
 
@@ -50,6 +50,7 @@ class StandIn(Backbone):
         self.dtype = torch.float32
         self.frames, self.height, self.width, self.fps = 9, 8, 8, 8.0
         self.shift, self.guidance, self.steps = 3.0, 2.0, 3
+        self.spec = BackboneSpec(9, 8, 8, 8.0, text_tokens=5, shift=3.0, guidance=2.0, steps=3)
         self.transformer = random_transformer(layers, heads)
 
     def latent_shape(self, frames: int | None = None) -> tuple[int, int, int, int]:

@@ -1,0 +1,174 @@
+"""What the training-free methods share: keep a reference's latents, and guide the sampling of a clip by them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from motionbench import registry
+from motionbench.clip import Clip
+from motionbench.errors import ConfigError, StoreError
+from motionbench.method import InputContract, Setting
+from motionbench.seeds import derive_seed
+
+from .adapter_folder import MARK, new_adapter_folder
+from .backbones.backbone import Backbone
+from .backbones.flow import gaussian, sampling_times
+from .latent_guidance import Guide, InnerSchedule, sample_guided
+from .lora_training import checkpointing
+from .noised_reference import NoisedReference
+
+SCHEMA = 1
+REFERENCE = "reference"  # the name of the clean latents among an adapter's tensors
+
+
+@dataclass(frozen=True)
+class GuidanceConfig:
+    """guided_share: of the sampling steps, from the first on, in which the latents are optimized, in [0, 1].
+
+    iterations: of AdamW in each; lr_from, lr_to: its learning rate in the first and the last guided step;
+    weight_decay: 0 makes it Adam; gradient_every: iterations per fresh gradient, those between reuse the last one.
+    gradient_checkpointing: memory for time. sample_steps, guidance: None takes the backbone's own.
+    """
+
+    guided_share: float = 0.2
+    iterations: int = 5
+    lr_from: float = 2e-3
+    lr_to: float = 1e-3
+    weight_decay: float = 0.0
+    gradient_every: int = 1
+    gradient_checkpointing: bool = True
+    sample_steps: int | None = None
+    guidance: float | None = None
+
+    def __post_init__(self) -> None:
+        require(0 <= self.guided_share <= 1, "guided_share", "in [0, 1]", self.guided_share)
+        for name in ("iterations", "lr_from", "lr_to", "weight_decay"):
+            require(getattr(self, name) >= 0, name, "not negative", getattr(self, name))
+        require(self.gradient_every >= 1, "gradient_every", "at least 1", self.gradient_every)
+        require(self.sample_steps is None or self.sample_steps >= 1, "sample_steps", "at least 1", self.sample_steps)
+
+    def schedule(self, steps: int) -> InnerSchedule:
+        """The inner schedule of a sampling of so many steps."""
+        facts = (self.iterations, self.lr_from, self.lr_to, self.weight_decay, self.gradient_every)
+        return InnerSchedule(round(self.guided_share * steps), *facts)
+
+
+def require(ok: bool, name: str, expected: str, value: object) -> None:
+    """Raises ConfigError naming the field unless `ok`."""
+    if not ok:
+        raise ConfigError(f"{name} must be {expected}, got {value!r}")
+
+
+@dataclass(frozen=True, eq=False)
+class GuidanceAdapter:
+    """What is kept of one reference: tensors on the CPU, among them `reference`, its clean latents (1, C, F, h, w)."""
+
+    method: str
+    backbone: str
+    config: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+    def save(self, folder: Path) -> None:
+        """Write `reference.safetensors` and `adapter.json`, in full or not at all. Raises StoreError."""
+        facts = {"schema": SCHEMA, "method": self.method, "backbone": self.backbone, "config": self.config}
+        with new_adapter_folder(folder) as draft:
+            kept = {name: tensor.contiguous() for name, tensor in self.tensors.items()}
+            save_file(kept, draft / "reference.safetensors")
+            (draft / MARK).write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
+
+    @classmethod
+    def load(cls, folder: Path, method: str) -> Self:
+        """The adapter that `save` wrote. Raises StoreError naming what is missing or of another method."""
+        try:
+            facts = json.loads((folder / MARK).read_text("utf-8"))
+            if facts["schema"] != SCHEMA or facts["method"] != method:
+                raise StoreError(f"{folder}: not a {method} adapter of schema {SCHEMA}")
+            tensors = load_file(folder / "reference.safetensors")
+            if REFERENCE not in tensors:
+                raise StoreError(f"{folder}: reference.safetensors holds {sorted(tensors)}, but no {REFERENCE!r}")
+            return cls(method, facts["backbone"], facts["config"], tensors)
+        except (OSError, KeyError, TypeError, json.JSONDecodeError, SafetensorError) as error:
+            raise StoreError(f"cannot read an adapter from {folder}: {error!r}") from error
+
+
+class GuidanceMethod:
+    """A method that guides sampling by the reference's latents; a subclass says how, in `guide`.
+
+    It may also keep more of the reference (`inspect`), and start or step otherwise (`start`, `times`).
+    """
+
+    name: ClassVar[str]
+    contract: ClassVar[InputContract]
+    Config: ClassVar[type]
+    presets: ClassVar[dict[str, dict[str, Any]]]
+
+    def __init__(self, config: Any, setting: Setting, backbone: Backbone) -> None:
+        self.config = config
+        self.setting = setting
+        self.backbone = backbone
+
+    @classmethod
+    def create(cls, config: Any, setting: Setting) -> Self:
+        """The method on the setting's backbone."""
+        return cls(config, setting, registry.load("backbones", setting.backbone)(setting))
+
+    def guide(self, adapter: GuidanceAdapter, text: Tensor, start: Tensor, *, seed: int) -> Guide:
+        """The guide of one sampling; text (1, L, D) is the prompt's, start (1, C, F, h, w) what it begins with."""
+        raise NotImplementedError
+
+    def inspect(self, latents: Tensor, *, seed: int) -> dict[str, Tensor]:
+        """More tensors to keep of a reference with these clean latents, by name, such as inverted latents; or none."""
+        return {}
+
+    def start(self, adapter: GuidanceAdapter, *, seed: int) -> Tensor:
+        """The latents that sampling begins with: the seed's noise, the same as that of all methods."""
+        shape = tuple(adapter.tensors[REFERENCE].shape)
+        return gaussian(shape, derive_seed(seed, "sample"), self.backbone.device)
+
+    def times(self) -> Tensor:
+        """The times of sampling (N + 1,), falling to 0."""
+        return sampling_times(self.config.sample_steps or self.backbone.steps, self.backbone.shift)
+
+    def fit(self, reference: Clip, caption: str, *, seed: int) -> GuidanceAdapter:
+        """Encode one reference; nothing is trained. Deterministic in (reference, seed); the caption is not used."""
+        latents = self.backbone.encode(self.backbone.prepare(reference))
+        kept = {REFERENCE: latents} | self.inspect(latents, seed=seed)
+        tensors = {name: tensor.cpu() for name, tensor in kept.items()}
+        return GuidanceAdapter(self.name, self.backbone.name, asdict(self.config), tensors)
+
+    def generate(self, adapter: GuidanceAdapter, prompt: str, *, seed: int) -> Clip:
+        """A clip of the prompt, guided by the adapter's reference. Deterministic in (adapter, prompt, seed).
+
+        Raises NotFiniteError if the guidance breaks.
+        """
+        if adapter.backbone != self.backbone.name:
+            raise ConfigError(f"adapter of backbone {adapter.backbone} cannot run on {self.backbone.name}")
+        backbone, config, times = self.backbone, self.config, self.times()
+        text = backbone.encode_text([prompt])
+        start = self.start(adapter, seed=seed)
+        with checkpointing(backbone.transformer, config.gradient_checkpointing):
+            latents = sample_guided(
+                backbone.guided_velocity(text, config.guidance),
+                self.guide(adapter, text, start, seed=seed),
+                config.schedule(len(times) - 1),
+                start=start,
+                times=times,
+                on_step=lambda done, total: self.setting.report("sample", done, total),
+            )
+        return backbone.decode(latents)
+
+    def load_adapter(self, folder: Path) -> GuidanceAdapter:
+        """The adapter that `save` wrote into a folder. Raises StoreError."""
+        return GuidanceAdapter.load(folder, self.name)
+
+    def noised_reference(self, adapter: GuidanceAdapter, *, seed: int) -> NoisedReference:
+        """The reference on the backbone's device with this method's own noise, other than that of the start."""
+        latents = adapter.tensors[REFERENCE].to(self.backbone.device)
+        return NoisedReference.from_seed(latents, derive_seed(seed, self.name, "reference"))
