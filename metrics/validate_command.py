@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -14,14 +16,17 @@ from motionbench.commands import options
 from motionbench.commands.output import print_json
 from motionbench.commands.scoring import to_metrics
 from motionbench.device import resolve_device
-from motionbench.errors import ConfigError
 from motionbench.files import write_atomically
 from motionbench.plan import parse_shard
 from motionbench.progress import Bars
 from motionbench.scorer import metric_infos
 from motionbench.split import read_split
 
-MOTION = (
+if TYPE_CHECKING:
+    from .exam.plan import Answer
+    from .exam.report import Estimate, MetricReport
+
+METRICS = (
     "motion_fidelity,motion_fidelity_smm,motion_fidelity_released,motion_fidelity_det,camera_agreement,speed_ratio,"
     "trajectory_error,motion_smoothness,dynamic_degree,text_alignment,temporal_consistency,temporal_gap,appearance_leak"
 )
@@ -60,52 +65,48 @@ def validate(
 ) -> None:
     """Examine the metrics: every one against controls and graded corruptions of perfect transfers.
 
-    Answers are kept in OUT/answers.jsonl; what is there is not asked again, and the report is on all that is there.
-    With several shards, concatenate their files.
+    Each clip is made once and shown to all trackers. Answers are kept in OUT/answers.jsonl; what is there is not asked
+    again, and the report is on all that is there. With several shards, concatenate their files and run once more.
 
     Example:
     motionbench validate --split lite --tracker truth --tracker tiny --tracker lk --out results/exam
     """
-    from .exam import ExamPlan, sit_exam
+    from .exam.plan import ExamPlan
+    from .exam.sitting import sit_exam
 
-    if half not in ("report", "tune", "all"):
-        raise ConfigError(f"--half must be report, tune or all, got {half!r}")
-    names = to_metrics(metrics or [MOTION])
-    chosen, read = options.to_categories(category), read_split(split)
-    answers: list[Any] = []
-    for name in tracker or ["truth"]:
-        plan = ExamPlan(
-            metrics=names,
-            tracker=registry.resolve("trackers", name),
-            device=resolve_device(device),
-            decoded=decoded,
-            half=cast(Any, half),
-            categories=chosen,
-            limit=limit,
-            seed=seed,
-            shard=parse_shard(shard),
-        )
-        with Bars(f"exam with {name}") as bars:
-            answers = sit_exam(plan, read, out, bars.counted)
+    read = read_split(split)
+    plan = ExamPlan(
+        metrics=to_metrics(metrics or [METRICS]),
+        trackers=tuple(registry.resolve("trackers", name) for name in tracker or ["truth"]),
+        device=resolve_device(device),
+        decoded=decoded,
+        half=cast(Any, options.to_choice("--half", half, ("report", "tune", "all"))),
+        categories=options.to_categories(category),
+        limit=limit,
+        seed=seed,
+        shard=parse_shard(shard),
+    )
+    with Bars("exam") as bars:
+        answers = sit_exam(plan, read, out, bars.counted)
+    references = len({answer.reference for answer in answers})
     facts = {
         "command": "`motionbench " + " ".join(sys.argv[1:]) + "`",
-        "split": f"{read.name}, revision {read.revision}, {half} half, "
-        f"{len({a.reference for a in answers})} references, {len(answers)} answers",
-        "machine": f"{platform.machine()}, Python {platform.python_version()}",
+        "split": f"{read.name}, revision {read.revision}, {half} half, {references} references, {len(answers)} answers",
+        "machine": f"{platform.machine()}, {plan.device}, Python {platform.python_version()}",
     }
-    _publish(out, answers, names, facts, as_json=as_json)
+    _publish(out, answers, plan.metrics, facts, as_json=as_json)
 
 
-def _publish(out: Path, answers: list[Any], names: tuple[str, ...], facts: dict[str, str], *, as_json: bool) -> None:
-    from .exam_pages import to_json, to_markdown, to_page
-    from .exam_report import make_reports
+def _publish(
+    out: Path, answers: Sequence[Answer], names: tuple[str, ...], facts: dict[str, str], *, as_json: bool
+) -> None:
+    from .exam.page import to_json, to_page
+    from .exam.report import make_reports
+    from .exam.tables import to_markdown
 
-    infos = metric_infos(names)
     corruptions = registry.load("worlds", "procedural")().corruptions()
-    reports = make_reports(answers, infos, corruptions)
+    reports = make_reports(answers, metric_infos(names), corruptions)
     report = {"facts": facts, "metrics": to_json(reports)}
-    import json
-
     write_atomically(out / "report.json", (json.dumps(report, indent=1, allow_nan=False) + "\n").encode())
     write_atomically(out / "report.md", to_markdown(reports, corruptions, facts).encode())
     write_atomically(out / "report.html", to_page(reports, corruptions, "The metrics' exam").encode())
@@ -113,9 +114,16 @@ def _publish(out: Path, answers: list[Any], names: tuple[str, ...], facts: dict[
         print_json(report)
         return
     for r in reports:
-        rho, accuracy = (
-            "-" if e.mean is None else f"{e.mean:.3f}" + (f" [{e.low:.3f}, {e.high:.3f}]" if e.low is not None else "")
-            for e in (r.rho, r.accuracy)
-        )
-        typer.echo(f"{r.tracker:16s} {r.metric:26s} rho {rho:24s} pairs {accuracy}")
+        typer.echo(_line(r))
     typer.echo(f"report: {out / 'report.md'} and {out / 'report.html'}", err=True)
+
+
+def _line(r: MetricReport) -> str:
+    return f"{r.tracker:16s} {r.metric:26s} rho {_told(r.rho):24s} pairs {_told(r.accuracy)}"
+
+
+def _told(estimate: Estimate) -> str:
+    if estimate.mean is None:
+        return "-"
+    interval = "" if estimate.low is None else f" [{estimate.low:.3f}, {estimate.high:.3f}]"
+    return f"{estimate.mean:.3f}{interval}"

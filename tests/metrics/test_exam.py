@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from motionbench.metrics import exam
-from motionbench.metrics.exam import Answer, ExamPlan, Shown, exam_cases, read_answers, sit_exam
-from motionbench.metrics.exam_pages import to_json, to_markdown, to_page
-from motionbench.metrics.exam_report import goodness, make_reports, pair_accuracy, rank_agreement
+from motionbench.metrics.exam.grades import goodness, pair_accuracy, rank_agreement
+from motionbench.metrics.exam.marks import to_marks
+from motionbench.metrics.exam.page import to_json, to_page
+from motionbench.metrics.exam.plan import Answer, ExamPlan, read_answers
+from motionbench.metrics.exam.report import make_reports
+from motionbench.metrics.exam.room import ready_metrics
+from motionbench.metrics.exam.sitting import exam_cases, sit_exam
+from motionbench.metrics.exam.studio import Shown
+from motionbench.metrics.exam.tables import to_markdown
 
 from motionbench import registry
 from motionbench.case import Case, Category, Level
@@ -147,12 +155,12 @@ def test_a_sitting_grades_a_good_metric_1(split: Split, tmp_path: Path) -> None:
     assert report.rho.mean == pytest.approx(1)
     assert report.accuracy.mean == 1
     assert report.rho.n == 4
-    assert report.controls["perfect"] == 1
-    assert report.controls["frozen"] == 0
-    assert report.controls["identity"] == 1
+    assert report.controls["perfect"].mean == 1
+    assert report.controls["frozen"].mean == 0
+    assert report.controls["identity"].mean == 1
     assert report.appearance_shift == 0
     assert report.curves["slower"] == [(0.0, 1.0), (0.5, pytest.approx(0.8)), (1.0, pytest.approx(0.6))]
-    assert report.sensitivity["frames_9"] == (0, 0)
+    assert [estimate.mean for estimate in report.sensitivity["frames_9"]] == [0, 0]
     assert report.missing[0] == 0
 
 
@@ -185,8 +193,124 @@ def test_pages_show_every_metric_and_are_self_contained(split: Split, tmp_path: 
     assert "| slower | motion | goes less far |" in text
     assert "NaN" not in json.dumps(to_json(reports))
     page = to_page(reports, CORRUPTIONS, "exam")
-    assert "Plotly.newPlot" in page
-    assert "<script src=" not in page
+    assert len(page) < 2_000_000
+    assert "src=" not in page.partition('<script type="text/plain"')[0]
+    figures = json.loads(unpacked(page, "figures"))
+    assert "slower" in {trace.get("name") for figure in figures for trace in figure["data"]}
+    assert "Plotly" in unpacked(page, "plotly")[:5000]
+
+
+def unpacked(page: str, name: str) -> str:
+    found = re.search(rf'id="{name}" data-bytes="(\d+)">([^<]*)</script>', page)
+    assert found
+    return gzip.decompress(base64.b85decode(found[2].replace(".", "<"))[: int(found[1])]).decode()
+
+
+class Looking(Distance):
+    """What a stand-in tracker sees, so that trackers can be told apart."""
+
+    info = info("looking")
+
+    def measure(self, sample: Sample) -> Measurement:
+        return Measurement(float(sample.tracks(sample.generated).points[0, -1, 0] > 0))
+
+
+class Brightness(Distance):
+    """A metric that asks no tracker."""
+
+    info = info("brightness")
+    asked = 0
+
+    def measure(self, sample: Sample) -> Measurement:
+        type(self).asked += 1
+        return Measurement(float(sample.generated.frames.mean()))
+
+
+class BlindTracker:
+    """Sees nothing move."""
+
+    name, version = "blind", 7
+
+    @classmethod
+    def create(cls, device: str) -> BlindTracker:
+        return cls()
+
+    def track(self, clip: Clip, queries: np.ndarray) -> Tracks:
+        return Tracks(
+            np.zeros((len(queries), len(clip), 2), np.float32),
+            np.ones((len(queries), len(clip)), bool),
+            clip.height,
+            clip.width,
+        )
+
+
+def test_each_clip_is_rendered_once_for_all_trackers_and_a_metric_without_tracks_is_asked_once(
+    split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load, rendered = registry.load, []
+    plugins = {"looking": Looking, "brightness": Brightness, "blind": BlindTracker}
+    monkeypatch.setattr(registry, "load", lambda group, name: plugins.get(name) or load(group, name))
+    monkeypatch.setenv("MOTIONBENCH_CACHE", str(tmp_path / "cache"))
+    corrupt = SmallWorld.corrupt
+
+    def counting(self: SmallWorld, reference: Path, prompt: str, name: str, strength: float, **more: Any) -> Any:
+        rendered.append((reference, name if strength else "perfect", strength, len(more["queries"])))
+        return corrupt(self, reference, prompt, name, strength, **more)
+
+    monkeypatch.setattr(SmallWorld, "corrupt", counting)
+    monkeypatch.setattr(Brightness, "asked", 0)
+    plan = ExamPlan(("looking", "brightness"), ("truth", "blind"), categories=(Category.CAMERA,), limit=1)
+    answers = sit_exam(plan, split, tmp_path / "exam")
+    own = [r for r in rendered if r[0].name == "camera2.mp4"]
+    assert len(own) == len(set(own)) == 2 + 3  # two strengths of one corruption, the perfect transfer at three grids
+    seen = {(a.tracker, a.question, a.strength): a.value for a in answers if a.metric == "looking"}
+    assert seen["truth", "slower", 1.0] == 1
+    assert seen["blind v7", "slower", 1.0] == 0
+    bright = [a for a in answers if a.metric == "brightness"]
+    assert len(bright) == 2 * Brightness.asked
+    by_tracker = [{(a.question, a.strength): a.value for a in bright if a.tracker == t} for t in ("truth", "blind v7")]
+    assert by_tracker[0] == by_tracker[1]
+
+
+def test_sensitivity_to_the_tracker_is_the_distance_from_the_truth() -> None:
+    def answer(tracker: str, question: str, value: float, reference: str) -> Answer:
+        return Answer(reference, "camera", tracker, question, 0.0, "distance", 1, value, "")
+
+    answers = []
+    for reference, off in (("camera/0002", 0.1), ("camera/0004", 0.3)):
+        answers += [answer("truth", "slower", 1.0, reference), answer("truth", "reversed", -1.0, reference)]
+        answers += [answer("lk v1", "slower", 1 - off, reference), answer("lk v1", "reversed", -1 + 2 * off, reference)]
+    lk, truth = make_reports(answers, {"distance": Distance.info}, CORRUPTIONS)
+    assert "tracker" not in truth.sensitivity
+    forth, back = lk.sensitivity["tracker"]
+    assert (forth.mean, back.mean) == (pytest.approx(0.2), pytest.approx(0.4))
+    assert forth.low == pytest.approx(0.1)
+    assert forth.high == pytest.approx(0.3)
+
+
+def test_marks_say_what_was_demanded_what_was_found_and_whether_it_is_met() -> None:
+    def answers(metric: str, values: list[float]) -> list[Answer]:
+        rows = [("camera_drift", s, v) for s, v in zip((0.0, 0.5, 1.0), values, strict=True)] + [("frozen", 0.0, 0.0)]
+        return [
+            Answer(reference, "camera", "truth", question, strength, metric, 1, value, "")
+            for reference in ("camera/0002", "camera/0004")
+            for question, strength, value in rows
+        ]
+
+    names = ("motion_fidelity", "motion_fidelity_smm", "camera_agreement")
+    infos = {name: info(name) for name in names}
+    drift = Corruption("camera_drift", "camera", (0.5, 1.0), ("camera",), "drifts")
+    good = to_marks(make_reports(
+        answers(names[0], [1, 0.5, 0.2]) + answers(names[1], [0.4, 0.5, 0.3]) + answers(names[2], [1, 0.6, 0.3]),
+        infos, [drift],
+    ))  # fmt: skip
+    assert [mark.met for mark in good] == [True] * 6
+    assert "1.000 falls to 0.200" in {mark.found for mark in good}
+    bad = to_marks(make_reports(
+        answers(names[0], [0.4, 0.5, 0.8]) + answers(names[1], [1, 0.5, 0.3]) + answers(names[2], [1, 0.3, 0.6]),
+        infos, [drift],
+    ))  # fmt: skip
+    assert [mark.met for mark in bad] == [False, False, False, False, True, False]
 
 
 def test_missing_values_are_counted_and_leave_the_rest(tmp_path: Path) -> None:
@@ -224,5 +348,5 @@ def test_metrics_that_lack_something_stay_away(
             raise MissingWeightsError("run: fetch it")
 
     monkeypatch.setattr(registry, "load", lambda group, name: {"distance": Distance, "absent": Absent}[name])
-    assert [m.info.name for m in exam.ready_metrics(("distance", "absent"), "cpu")] == ["distance"]
+    assert [m.info.name for m in ready_metrics(("distance", "absent"), "cpu")] == ["distance"]
     assert "fetch it" in caplog.text

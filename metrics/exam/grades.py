@@ -1,0 +1,84 @@
+"""How an exam is marked: what each metric is there to notice, and how well its values fall in step with the fault."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+
+from motionbench.metric import MetricInfo
+from motionbench.world import Corruption
+
+Values = Mapping[tuple[str, str], Mapping[float, float]]  # (reference, question) -> strength -> value
+Grades = dict[tuple[str, str], tuple[float, float]]  # (reference, corruption) -> (rho, accuracy)
+
+# What a metric is there to notice, by the corruption's kind; where nothing is said: motion of things and of the camera.
+TARGETS = {
+    "camera_agreement": ("camera",),
+    "text_alignment": ("appearance",),
+    "temporal_consistency": ("appearance",),
+    "temporal_gap": ("appearance",),
+    "appearance_leak": ("appearance",),
+    "background_lpips": ("appearance",),
+}
+_OWN = {  # the appearance corruptions that a metric of appearance is there to notice
+    "text_alignment": ("wrong_appearance", "leak"),
+    "temporal_consistency": ("flicker",),
+    "temporal_gap": ("flicker",),
+    "appearance_leak": ("leak",),
+    "background_lpips": ("wrong_appearance", "flicker"),
+}
+
+
+def goodness(value: float, info: MetricInfo) -> float:
+    """The value such that more is better."""
+    return {"higher": value, "lower": -value, "zero": -abs(value)}[info.better]
+
+
+def rank_agreement(strengths: Sequence[float], goods: Sequence[float]) -> float:
+    """Spearman's rho between strength of corruption and loss of goodness: 1 = ever worse, 0 also if it never
+    changes."""
+    from scipy.stats import spearmanr
+
+    if np.ptp(goods) == 0:
+        return 0.0
+    return float(spearmanr(strengths, -np.asarray(goods)).statistic)
+
+
+def pair_accuracy(strengths: Sequence[float], goods: Sequence[float]) -> float:
+    """Share of pairs in which the less corrupted clip is the better one by the metric; a tie counts half."""
+    won = [
+        0.5 if goods[i] == goods[j] else float((goods[i] > goods[j]) == (strengths[i] < strengths[j]))
+        for i, j in combinations(range(len(goods)), 2)
+    ]
+    return float(np.mean(won))
+
+
+def targets(info: MetricInfo, corruptions: Iterable[Corruption]) -> list[str]:
+    """The corruptions that a metric is there to notice."""
+    base = _base(info.name)
+    kinds = TARGETS.get(base, ("motion", "camera"))
+    own = _OWN.get(base)
+    return [c.name for c in corruptions if c.kind in kinds and (own is None or c.name in own)]
+
+
+def judges_motion(metric: str) -> bool:
+    """Whether a metric is one of motion, by tracks; else it is one of what is seen."""
+    return _base(metric) not in _OWN
+
+
+def _base(metric: str) -> str:
+    return metric.removesuffix("_b32").removesuffix("_l14")
+
+
+def to_grades(values: Values, info: MetricInfo, corruptions: Sequence[Corruption]) -> Grades:
+    """(reference, corruption) -> (rho, accuracy), where at least three strengths could be measured."""
+    names = {c.name for c in corruptions}
+    grades = {}
+    for (reference, question), found in values.items():
+        if question in names and len(found) >= 3:
+            strengths = sorted(found)
+            goods = [goodness(found[s], info) for s in strengths]
+            grades[reference, question] = rank_agreement(strengths, goods), pair_accuracy(strengths, goods)
+    return grades

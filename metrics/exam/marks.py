@@ -1,0 +1,85 @@
+"""The marks that the suite's own motion metrics must reach, and whether an exam found that they do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from .report import MetricReport
+
+HEADLINE, CAMERA = "motion_fidelity", "camera_agreement"
+LEAST_RHO = LEAST_PAIRS = 0.90
+LEAST_CAMERA_RHO = 0.95
+FLOOR = 0.02  # of a frozen clip: stillness is 0 by definition
+MOST_SHIFT = 0.05  # of a metric's range, by appearance alone
+_LEGACY = ("_smm", "_released", "_det")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One demand on the metrics as one tracker sees them. met: None if it could not be told."""
+
+    tracker: str
+    demand: str
+    found: str
+    met: bool | None
+
+
+def to_marks(reports: Sequence[MetricReport]) -> list[Mark]:
+    """Every demand, for each tracker in the order of their names."""
+    marks = []
+    for tracker in sorted({report.tracker for report in reports}):
+        own = {report.metric: report for report in reports if report.tracker == tracker}
+        if HEADLINE in own:
+            marks += _headline_marks(tracker, own[HEADLINE], own)
+        if CAMERA in own:
+            rho = own[CAMERA].by_corruption.get("camera_drift")
+            demand = f"`{CAMERA}` rho on camera corruptions >= {LEAST_CAMERA_RHO:.2f}"
+            marks.append(_at_least(tracker, demand, None if rho is None else rho[0], LEAST_CAMERA_RHO))
+        marks += _shift_marks(tracker, list(own.values()))
+    return marks
+
+
+def _headline_marks(tracker: str, head: MetricReport, own: dict[str, MetricReport]) -> list[Mark]:
+    marks = [
+        _at_least(tracker, f"`{HEADLINE}` mean rho >= {LEAST_RHO:.2f}", head.rho.mean, LEAST_RHO),
+        _at_least(tracker, f"`{HEADLINE}` pairwise accuracy >= {LEAST_PAIRS:.2f}", head.accuracy.mean, LEAST_PAIRS),
+    ]
+    rivals = {name: own[HEADLINE + name].rho.mean for name in _LEGACY if HEADLINE + name in own}
+    told = {name: rho for name, rho in rivals.items() if rho is not None}
+    if told and head.rho.mean is not None:
+        best = max(told, key=lambda name: told[name])
+        found = f"{head.rho.mean:.3f} against {told[best]:.3f} (`{best}`)"
+        marks.append(Mark(tracker, "its rho above every legacy formula's", found, head.rho.mean > told[best]))
+    drift = head.curves.get("camera_drift") or []
+    if len(drift) > 1:
+        found = f"{drift[0][1]:.3f} falls to {drift[-1][1]:.3f}"
+        falls = all(b[1] < a[1] for a, b in pairwise(drift))
+        marks.append(Mark(tracker, "unwanted camera drift lowers it, the more the lower", found, falls))
+    frozen = head.controls["frozen"].mean
+    met = None if frozen is None else abs(frozen) <= FLOOR
+    marks.append(Mark(tracker, "a frozen clip scores its floor, 0", _told(frozen), met))
+    return marks
+
+
+def _shift_marks(tracker: str, reports: Sequence[MetricReport]) -> list[Mark]:
+    """Of the suite's own metrics of motion, the one that appearance alone moves the most."""
+    moved = {
+        r.metric: r.appearance_shift
+        for r in reports
+        if r.judges_motion and r.appearance_shift is not None and not r.metric.endswith(_LEGACY)
+    }
+    if not moved:
+        return []
+    worst = max(moved, key=lambda name: moved[name])
+    demand = f"no appearance corruption moves a motion metric by over {MOST_SHIFT:.2f} of its range"
+    return [Mark(tracker, demand, f"{moved[worst]:.3f} (`{worst}`)", moved[worst] <= MOST_SHIFT)]
+
+
+def _at_least(tracker: str, demand: str, found: float | None, least: float) -> Mark:
+    return Mark(tracker, demand, _told(found), None if found is None else found >= least)
+
+
+def _told(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

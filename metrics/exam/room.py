@@ -1,0 +1,130 @@
+"""The exam's room: every tracker and metric looks at each pair of clips that the studio makes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from motionbench import registry
+from motionbench.case import Case
+from motionbench.clip import Clip
+from motionbench.errors import MotionBenchError
+from motionbench.metric import Measurement, Metric, MetricSetting, Sample
+from motionbench.split import Split
+from motionbench.track_cache import TrackCache
+from motionbench.tracks import Tracks
+from motionbench.world import CorruptingWorld
+
+from .plan import TRUTH, Answer, ExamPlan
+from .studio import Pair, Studio, grid_of
+
+logger = logging.getLogger(__name__)
+
+
+class Look:
+    """One tracker's eyes: its label, and how it sees the clips of a pair. used: tracks were asked for."""
+
+    def __init__(self, tracker: str, device: str, *, decoded: bool) -> None:
+        self.tracker, self.device, self.used = tracker, device, False
+        self._caches: dict[int, TrackCache] = {}
+        name = TRUTH if tracker == TRUTH else self._cache(1).label
+        self.label = name + (", decoded" if decoded else "")
+
+    def at(self, pair: Pair, grid: int) -> Callable[[Clip], Tracks]:
+        """Clip -> tracks for a pair of clips."""
+        # The generated clip last: a perfect copy is one clip with one set of tracks.
+        true = {shown.clip.sha256: shown.true for shown in reversed(pair)}
+
+        def look(clip: Clip) -> Tracks:
+            self.used = True
+            return true[clip.sha256] if self.tracker == TRUTH else self._cache(grid)(clip)
+
+        return look
+
+    def _cache(self, grid: int) -> TrackCache:
+        if grid not in self._caches:
+            self._caches[grid] = TrackCache(self.tracker, device=self.device, grid=grid)
+        return self._caches[grid]
+
+
+class ExamRoom:
+    """The metrics, the trackers and the world of one exam."""
+
+    def __init__(self, plan: ExamPlan, split: Split, world: CorruptingWorld) -> None:
+        self.plan = plan
+        self.metrics = ready_metrics(plan.metrics, plan.device)
+        self.looks = [Look(name, plan.device, decoded=plan.decoded) for name in plan.trackers]
+        self.studio = Studio(plan, split, world)
+
+    def examine(self, case: Case, known: set[tuple[Any, ...]]) -> Iterator[Answer]:
+        """The answers about one reference that are not known yet."""
+        perfect: dict[tuple[str, str], Measurement] = {}  # strength 0 is one clip, whatever the corruption
+        for question, strength, show in self.studio.questions(case):
+            asked = [
+                (look, metric)
+                for look in self.looks
+                for metric in self.metrics
+                if (case.reference_id, look.label, question, strength, metric.info.name, metric.info.version)
+                not in known
+            ]
+            again = self.studio.is_corruption(question) and strength == 0
+            held = perfect if again else {}
+            if any((look.label, metric.info.name) not in held for look, metric in asked):
+                self._measure(case, show(), grid_of(question, self.plan.grid), asked, held)
+            for look, metric in asked:
+                measured, info = held[look.label, metric.info.name], metric.info
+                yield Answer(
+                    case.reference_id, case.category.value, look.label, question, strength,
+                    info.name, info.version, measured.value, measured.note,
+                )  # fmt: skip
+
+    def _measure(
+        self,
+        case: Case,
+        pair: Pair,
+        grid: int,
+        asked: Sequence[tuple[Look, Metric]],
+        held: dict[tuple[str, str], Measurement],
+    ) -> None:
+        """Adds what is not held. A metric that asks one tracker for nothing asks none: its value stands for all."""
+        trackless: dict[str, Measurement] = {}
+        generated, reference = (shown.clip for shown in pair)
+        for look, metric in asked:
+            name = metric.info.name
+            if (look.label, name) in held:
+                continue
+            if name not in trackless:
+                look.used = False
+                eyes = look.at(pair, grid)
+                sample = Sample(generated, reference, case.prompt, case.caption, case.id, case.category.value, eyes)
+                measured = measure(metric, sample)
+                if not look.used:
+                    trackless[name] = measured
+            else:
+                measured = trackless[name]
+            held[look.label, name] = measured
+
+
+def ready_metrics(names: Sequence[str], device: str) -> list[Metric]:
+    """The metrics that can be made ready here; the others are named in the log with what they lack."""
+    ready: list[Metric] = []
+    for name in names:
+        try:
+            ready.append(registry.load("metrics", name).create(MetricSetting(device)))
+        except MotionBenchError as error:
+            logger.warning("metric %s does not sit the exam: %s", name, error)
+    return ready
+
+
+def measure(metric: Metric, sample: Sample) -> Measurement:
+    """A metric's measurement, where an error of ours or a value that is not finite is a null with a note."""
+    try:
+        measured = metric.measure(sample)
+    except MotionBenchError as error:
+        return Measurement(None, f"{type(error).__name__}: {error}")
+    if measured.value is not None and not np.isfinite(measured.value):
+        return Measurement(None, f"not finite: {measured.value}")
+    return measured
