@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -94,8 +94,12 @@ def _camera_part(g: MotionParts, r: MotionParts) -> Part:
 def _group_parts(g: MotionParts, r: MotionParts) -> list[Part]:
     """One part per pair of groups, and one per group without partner."""
     share_g, share_r = _grouped_share(g), _grouped_share(r)
-    trust_g = [share_g * coherence(x) * _support(x, g.n_tracks) for x in g.groups]
-    trust_r = [share_r * coherence(x) * _support(x, r.n_tracks) for x in r.groups]
+    known_g = [share_g * _support(x, g.n_tracks) for x in g.groups]
+    known_r = [share_r * _support(x, r.n_tracks) for x in r.groups]
+    trust_g = [known * coherence(x) for known, x in zip(known_g, g.groups, strict=True)]
+    trust_r = [known * coherence(x) for known, x in zip(known_r, r.groups, strict=True)]
+    within_g = [known * coherence(_within(x)) for known, x in zip(known_g, g.groups, strict=True)]
+    within_r = [known * coherence(_within(x)) for known, x in zip(known_r, r.groups, strict=True)]
     weight_g = [trust * _amplitude(x.steps, x.weights) for trust, x in zip(trust_g, g.groups, strict=True)]
     weight_r = [trust * _amplitude(x.steps, x.weights) for trust, x in zip(trust_r, r.groups, strict=True)]
     pairs = {(i, j): compare_groups(x, y) for i, x in enumerate(g.groups) for j, y in enumerate(r.groups)}
@@ -108,12 +112,20 @@ def _group_parts(g: MotionParts, r: MotionParts) -> list[Part]:
     parts = []
     for i, j in zip(rows.tolist(), columns.tolist(), strict=True):
         support = len(g.groups[i]), len(r.groups[j])
-        course, inner = (_larger(w, (trust_g[i], trust_r[j])) for w in (pairs[i, j].courses, pairs[i, j].inners))
+        course = _larger(pairs[i, j].courses, (trust_g[i], trust_r[j]))
+        inner = _larger(pairs[i, j].inners, (within_g[i], within_r[j]))
         parts.append(Part("course", pairs[i, j].course, course, support))
         parts.append(Part("inner", pairs[i, j].inner, inner, support))
     parts += [Part("group", 0.0, weight_g[i], (len(x), 0)) for i, x in enumerate(g.groups) if i not in rows]
     parts += [Part("group", 0.0, weight_r[j], (0, len(x))) for j, x in enumerate(r.groups) if j not in columns]
     return parts
+
+
+def _within(group: Group) -> Group:
+    """The group without its mean course: what moves within it, or the wavering of its tracks, which is not coherent."""
+    mass = np.maximum(group.weights.sum(axis=0), 1e-12)
+    course = (group.steps * group.weights[..., None]).sum(axis=0) / mass[:, None]
+    return replace(group, steps=(group.steps - course) * group.weights[..., None])
 
 
 def _support(group: Group, n_tracks: int) -> float:
@@ -286,7 +298,7 @@ class MotionFidelity:
 
     info: ClassVar[MetricInfo] = MetricInfo(
         name="motion_fidelity",
-        version=5,
+        version=6,
         unit="",
         range=(-1.0, 1.0),
         better="higher",
