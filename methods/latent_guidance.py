@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -30,7 +31,8 @@ class Step:
 class InnerSchedule:
     """How the latents are optimized: in the first `guided_steps`, `iterations` of AdamW each, with fresh moments.
 
-    lr_from, lr_to: learning rate in the first and in the last guided step, linear between. weight_decay: 0 is Adam.
+    lr_from, lr_to: learning rate in the first and in the last guided step, linear between; or, with lr_along
+    `iterations`, in the first and the last iteration of each. weight_decay: 0 is Adam.
     gradient_every: the gradient is computed anew at every so many iterations and used again at those between.
     """
 
@@ -40,10 +42,12 @@ class InnerSchedule:
     lr_to: float
     weight_decay: float = 0.0
     gradient_every: int = 1
+    lr_along: Literal["steps", "iterations"] = "steps"
 
-    def rate(self, index: int) -> float:
-        """The learning rate of a guided step."""
-        share = index / max(1, self.guided_steps - 1)
+    def rate(self, index: int, iteration: int = 0) -> float:
+        """The learning rate of an iteration in a guided step."""
+        at, last = (index, self.guided_steps - 1) if self.lr_along == "steps" else (iteration, self.iterations - 1)
+        share = at / max(1, last)
         return self.lr_from + (self.lr_to - self.lr_from) * share
 
 
@@ -102,10 +106,10 @@ def optimize(latents: Tensor, guide: Guide, schedule: InnerSchedule, step: Step)
     with torch.no_grad():
         loss = guide.loss_at(latents, step)
     x = latents.detach().clone().requires_grad_(True)
-    rate = schedule.rate(step.index)
-    optimizer = torch.optim.AdamW([x], lr=rate, weight_decay=schedule.weight_decay)
+    optimizer = torch.optim.AdamW([x], lr=schedule.lr_from, weight_decay=schedule.weight_decay)
     summed = torch.zeros((), device=x.device)
     for iteration in range(schedule.iterations):
+        optimizer.param_groups[0]["lr"] = schedule.rate(step.index, iteration)
         if iteration % schedule.gradient_every == 0:
             value, x.grad = loss_gradient(loss, x)
             summed += value
