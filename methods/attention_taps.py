@@ -1,0 +1,147 @@
+"""Attention taps: queries and keys of chosen self-attentions, with gradients, and a forward pass that ends early."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+
+from motionbench.errors import ShapeError
+
+from .backbones.backbone import Backbone
+from .feature_taps import StopForward, check_blocks, until_stopped
+from .followyourmotion.rope import rotate
+
+
+@dataclass(frozen=True)
+class TokenGrid:
+    """How the tokens of a clip lie: frame-major, then rows, then columns."""
+
+    frames: int
+    height: int
+    width: int
+
+    @classmethod
+    def of(cls, backbone: Backbone, latents: Tensor) -> TokenGrid:
+        """The grid of latents (B, C, F, h, w) on a backbone. Raises ShapeError where patches do not tile them."""
+        patch = tuple(int(p) for p in backbone.transformer.config.patch_size)
+        sizes = tuple(latents.shape[2:])
+        if any(size % p for size, p in zip(sizes, patch, strict=True)):
+            raise ShapeError(f"latents of {sizes} frames, rows and columns are not tiled by patches of {patch}")
+        return cls(*(size // p for size, p in zip(sizes, patch, strict=True)))
+
+    @property
+    def cells(self) -> int:
+        """Tokens of one frame."""
+        return self.height * self.width
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the clip."""
+        return self.frames * self.cells
+
+
+@dataclass(frozen=True, eq=False)
+class QueryKey:
+    """Queries and keys of one self-attention, after norm and rotary embedding: each (B, K, N, d), frame-major."""
+
+    query: Tensor
+    key: Tensor
+
+
+class AttentionTaps:
+    """What one forward pass brought to the tapped blocks; `taps[3]` works out their queries and keys from it."""
+
+    def __init__(self, transformer: Any) -> None:
+        self._blocks = transformer.blocks
+        self._inputs: dict[int, tuple[Any, ...]] = {}
+
+    def __getitem__(self, block: int) -> QueryKey:
+        """Queries and keys of a tapped block. Raises ShapeError if no forward pass has reached it."""
+        if block not in self._inputs:
+            raise ShapeError(f"no queries of block {block}; run the transformer inside the tap first")
+        return _attended(self._blocks[block], self._inputs[block])
+
+    def _catch(self, block: int, last: bool, module: Any, inputs: tuple[Any, ...]) -> None:
+        if block in self._inputs:  # gradient checkpointing runs blocks a second time, in the backward pass
+            return
+        self._inputs[block] = inputs
+        if last:
+            raise StopForward
+
+
+@contextmanager
+def tap_attentions(transformer: Any, blocks: Sequence[int], *, stop: bool = False) -> Iterator[AttentionTaps]:
+    """Catch what the first forward pass inside hands to these blocks (0-based); gradients flow through it.
+
+    stop: end the block of code there, as `tap_blocks` does: not even the attention of the last of them is computed.
+    Raises ConfigError naming the blocks there are.
+    """
+    check_blocks(blocks, len(transformer.blocks))
+    taps = AttentionTaps(transformer)
+    handles = []
+    for block in sorted(set(blocks)):
+        # What goes into a block lies outside its gradient checkpoint; what happens inside would be lost with it.
+        catch = partial(taps._catch, block, stop and block == max(blocks))
+        handles.append(transformer.blocks[block].register_forward_pre_hook(catch))
+    try:
+        with until_stopped():
+            yield taps
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def queries_and_keys(
+    backbone: Backbone, latents: Tensor, t: Tensor, text: Tensor, blocks: Sequence[int]
+) -> dict[int, QueryKey]:
+    """Queries and keys of blocks on latents (B, C, F, h, w) at times t (B,) with text (B, L, D), by block.
+
+    Gradients reach the latents unless the caller turns them off. Nothing behind the last block's queries and keys is
+    computed or kept in memory.
+    """
+    with tap_attentions(backbone.transformer, blocks, stop=True) as taps:
+        backbone.velocity(latents, t, text)
+    return {block: taps[block] for block in blocks}
+
+
+def _attended(block: Any, inputs: tuple[Any, ...]) -> QueryKey:
+    """What a block's self-attention compares: the block itself runs up to there, so its own norms and shifts apply."""
+    catcher = _Catcher()
+    own = block.attn1.processor
+    block.attn1.processor = catcher
+    try:
+        with until_stopped():
+            block(*inputs)
+    finally:
+        block.attn1.processor = own
+    if catcher.caught is None:
+        raise ShapeError("a block ended without self-attention; taps need a Wan-type transformer")
+    return catcher.caught
+
+
+class _Catcher:
+    """An attention processor that keeps what it would compare, and goes no further."""
+
+    def __init__(self) -> None:
+        self.caught: QueryKey | None = None
+
+    def __call__(
+        self,
+        attention: Any,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        rotary_emb: tuple[Tensor, Tensor] | None = None,
+    ) -> Any:
+        # Wan norms all heads together, so the split into heads comes after.
+        query = attention.norm_q(attention.to_q(hidden_states)).unflatten(2, (attention.heads, -1))
+        key = attention.norm_k(attention.to_k(hidden_states)).unflatten(2, (attention.heads, -1))
+        if rotary_emb is not None:
+            query, key = (rotate(x, *rotary_emb) for x in (query, key))
+        self.caught = QueryKey(query.transpose(1, 2), key.transpose(1, 2))
+        raise StopForward
