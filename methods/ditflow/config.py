@@ -1,0 +1,37 @@
+"""Configuration of DiTFlow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..guidance_method import GuidanceConfig, require
+
+
+@dataclass(frozen=True)
+class Config(GuidanceConfig):
+    """block: whose self-attention is read; None takes the middle one (15 of 30, 20 of 40).
+
+    temperature: multiplies the attention's scores before the softmax. still_tokens: let cells that do not move in the
+    reference count too, which holds the background. kv_injection: in guided steps, block `injected_block` attends to
+    the reference's keys and values.
+    The rest as in `GuidanceConfig`. The defaults are preset `official`: arXiv:2412.07776 and its released
+    configuration (5 Adam steps in the first 10 of 50, 0.002 to 0.001, temperature 2, injection in block 0).
+    Its guidance 7 belongs to its own backbone and is not taken over.
+    """
+
+    block: int | None = None
+    temperature: float = 2.0
+    still_tokens: bool = False
+    kv_injection: bool = True
+    injected_block: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.temperature > 0, "temperature", "positive", self.temperature)
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "official": {},
+    "tiny": {"gradient_checkpointing": False},
+}
