@@ -70,13 +70,15 @@ def transfer(
 
 
 def read_reference(path: Path, native: Any) -> Clip:
-    """The user's clip at the native frames, height and width of a backbone, or as it is for a method that has none.
+    """The user's clip at the native frames, height and width of a backbone; a method without one gets it as it is.
 
-    Frames are picked evenly over the whole clip, never blended; the frame is cropped to the center of the native aspect
-    and resized, since stretching would bend the motion. Says on stderr what it did. Raises VideoError.
+    There, a last row or column that would make a side odd is cut off: an mp4 with half as many color samples a side
+    cannot hold it. For a backbone, frames are picked evenly over the whole clip, never blended; the frame is cropped to
+    the center of the native aspect and resized, since stretching would bend the motion. Says on stderr what it did.
+    Raises VideoError.
     """
     if native is None:
-        return read_clip(path, least_frames=2)
+        return to_even(read_clip(path, least_frames=2))
     clip = read_clip(path, least_frames=2, frames=native.frames)
     shape = (native.height, native.width)
     if (clip.height, clip.width) != shape:
@@ -84,6 +86,15 @@ def read_reference(path: Path, native: Any) -> Clip:
     seconds = (len(clip) - 1) / clip.fps  # from the first frame to the last
     typer.echo(f"sampled: {len(clip)} frames, evenly over {seconds:.2f} s ({clip.fps:.2f} fps)", err=True)
     return clip.cover(*shape)
+
+
+def to_even(clip: Clip) -> Clip:
+    """The clip without the last row or column that makes a side odd. Says on stderr what it cut."""
+    height, width = clip.height - clip.height % 2, clip.width - clip.width % 2
+    if (clip.height, clip.width) == (height, width):
+        return clip
+    typer.echo(f"cut: {clip.width}x{clip.height} to {width}x{height} (an mp4 has even sides)", err=True)
+    return clip.with_frames(clip.frames[:, :height, :width])
 
 
 def _check_paths(reference: Path, out: Path) -> None:

@@ -27,15 +27,16 @@ def encode(
     *,
     codec: str = "libx264",
     params: str = "",
+    pixels: str = "yuv420p",
     ticks: list[int] | None = None,
     container: dict[str, str] | None = None,
 ) -> Path:
-    """Writes frames at 8 fps, or at the times `ticks` in 1/90000 s; params: for x264."""
+    """Writes frames at 8 fps, or at the times `ticks` in 1/90000 s; params: for x264; pixels: FFmpeg's format."""
     with av.open(str(path), "w", options=container or {}) as file:
         stream: Any = file.add_stream(codec, rate=8, options={"x264-params": params} if params else {})
-        stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
-        for index, pixels in enumerate(frames):
-            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+        stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], pixels
+        for index, picture in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             if ticks is not None:
                 frame.pts, frame.time_base = ticks[index], Fraction(1, 90000)
             file.mux(stream.encode(frame))

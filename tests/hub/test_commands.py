@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from footage import encode, moving_frames
 from small_world import Hopeless, change, install, make_clip, make_metric, make_split
 
 from motionbench import cli, registry
@@ -250,6 +251,17 @@ def test_transfer_with_a_method_without_backbone_keeps_the_clip(bench: Bench) ->
     clip = read_clip("new.mp4")
     assert clip.frames.shape == (11, 48, 80, 3)
     assert int(np.abs(np.diff(clip.frames.astype(int), axis=0)).max()) <= 2
+
+
+def test_transfer_cuts_odd_sides_where_no_backbone_resizes_them(bench: Bench) -> None:
+    frames = moving_frames(6, 49, 81)
+    encode(Path("odd.mp4"), frames, pixels="yuv444p")
+    words = ["transfer", "--reference", "odd.mp4", "--prompt", "a cube", "--out", "new.mp4", "--device", "cpu"]
+    _, err = bench.invoke(*words, "--method", "copy")
+    assert "cut: 81x49 to 80x48" in err
+    made = read_clip("new.mp4").frames
+    assert made.shape == (6, 48, 80, 3)
+    assert np.abs(made.astype(int) - frames[:, :48, :80]).mean() < 12
 
 
 def test_transfer_brings_any_clip_to_the_native_shape_and_says_so(
