@@ -5,8 +5,13 @@ pybullet (zlib) is optional: pip install 'motionbench-transfer[render]'. Its cap
 
 from __future__ import annotations
 
+import ctypes
 import importlib
+import os
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,9 +82,10 @@ class Stage:
         if self.scene.category is Category.HUMAN:
             self.motion = read_motion(self.data / f"data/motions/humanoid3d_{self.scene.kind}.txt")
             urdf = str(self.data / "humanoid/humanoid.urdf")
-            self.figure = self.bullet.loadURDF(
-                urdf, globalScaling=SCALE, useFixedBase=True, physicsClientId=self.client
-            )
+            with native_prints_to_stderr():
+                self.figure = self.bullet.loadURDF(
+                    urdf, globalScaling=SCALE, useFixedBase=True, physicsClientId=self.client
+                )
             for link in range(-1, self.bullet.getNumJoints(self.figure, physicsClientId=self.client)):
                 color = [*np.random.default_rng([self.scene.seed, link + 1]).uniform(0.15, 0.95, 3), 1.0]
                 self.bullet.changeVisualShape(self.figure, link, rgbaColor=color, physicsClientId=self.client)
@@ -144,6 +150,22 @@ class Stage:
             state = self.bullet.getLinkState(body, link, computeForwardKinematics=1, physicsClientId=self.client)
             at, turn = state[4], state[5]
         return quaternion_to_matrix(np.array(turn)), np.array(at)
+
+
+@contextmanager
+def native_prints_to_stderr() -> Iterator[None]:
+    """Sends what native code prints on stdout to stderr: pybullet warns there, and stdout is for results."""
+    flush = ctypes.CDLL(None).fflush  # the C library keeps what it prints until it is told
+    sys.stdout.flush()
+    flush(None)
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        flush(None)
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def render_scene(scene: Scene, height: int, width: int, *, sharp: int = 2, frames: int = FRAMES) -> Rendered:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from motionbench.data_cards.hub.card_check import check_card
 from motionbench.data_cards.reconstruction.building3d import CARD, build_rendered, scene_cases
 from motionbench.data_cards.reconstruction.camera3d import FAR, NEAR, Camera, buffer_to_distance, quaternion_to_matrix
 from motionbench.data_cards.reconstruction.mocap import NUMBERS, read_motion, slerp
+from motionbench.data_cards.reconstruction.renderer3d import native_prints_to_stderr
 from motionbench.data_cards.reconstruction.scenes3d import FRAMES, list_scenes
 
 from motionbench.clip import Clip
@@ -129,6 +132,17 @@ def test_without_pybullet_the_error_names_the_extra(tmp_path: Path, monkeypatch:
     with pytest.raises(MissingExtra, match=r"motionbench-transfer\[render\]"):
         build_rendered(tmp_path / "out")
     assert not list(tmp_path.rglob("*.mp4"))
+
+
+def test_what_native_code_prints_does_not_mix_with_results(capfd: pytest.CaptureFixture[str]) -> None:
+    library = ctypes.CDLL(None)
+    with native_prints_to_stderr():
+        library.puts(b"a warning")
+    sys.stdout.write("a result\n")
+    sys.stdout.flush()
+    library.fflush(None)
+    out, err = capfd.readouterr()
+    assert (out, err) == ("a result\n", "a warning\n")
 
 
 @pytest.mark.slow
