@@ -3,7 +3,8 @@ r"""Train the transformer and text encoder of `tiny` on clips rendered as it goe
 Resumable in runs of a few minutes. Example (two GPUs, nine minutes, the last two with a falling rate):
   torchrun --nproc-per-node 2 -m motionbench.methods.backbones.train_tiny \
     --vae out/tiny/vae --out out/tiny --minutes 9 --decay-minutes 2
-Go on from an earlier run with --resume-from out/tiny. The result: a diffusers folder, averaged weights in float16.
+Go on from an earlier run with --resume-from out/tiny, or from the shipped weights with --resume-from
+methods/backbones/weights/tiny. The result: a diffusers folder, averaged weights in float16.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from motionbench.errors import ShapeError
 from motionbench.registry import load
 
 from . import tiny_parts
@@ -131,6 +133,17 @@ def save(out: Path, model: TextToVideo, averaged: list[Tensor], tokenizer: Any, 
     (out / "training.json").write_text(json.dumps(facts, indent=1))
 
 
+def weights_to_resume(folder: Path) -> dict[str, Tensor]:
+    """Weights by name, float32, of a folder that `save` wrote; the averaged ones where the raw ones were not kept."""
+    raw = folder / "raw.safetensors"
+    if raw.is_file():
+        return {k: v.float() for k, v in load_file(raw).items()}
+    parts = {"text_encoder": "model.safetensors", "transformer": "diffusion_pytorch_model.safetensors"}
+    return {
+        f"{part}.{k}": v.float() for part, file in parts.items() for k, v in load_file(folder / part / file).items()
+    }
+
+
 class Trainer:
     """Model, optimizers, moving average and history of one process of a run."""
 
@@ -154,8 +167,10 @@ class Trainer:
         self.loss = torch.zeros((), device=device)
 
     def _resume(self, folder: Path) -> None:
-        weights = {k: v.float() for k, v in load_file(folder / "raw.safetensors").items()}
-        self.model.load_state_dict(weights, strict=False)  # tied embeddings are stored once
+        missing, unknown = self.model.load_state_dict(weights_to_resume(folder), strict=False)
+        # Tied embeddings are stored once, under either name.
+        if unknown or any("embed_tokens" not in name and "shared" not in name for name in missing):
+            raise ShapeError(f"{folder}: weights of another model: missing {missing[:3]}, unknown {unknown[:3]}")
         self.history = json.loads((folder / "training.json").read_text())["history"]
 
     def run(self) -> None:

@@ -17,7 +17,9 @@ from motionbench.methods.backbones.card import draw_loss, gather, render_card
 from motionbench.methods.backbones.catalog import WEIGHTS, folder_revision
 from motionbench.methods.backbones.train_tiny import Plan, Trainer, rate_factor, save, stills
 from motionbench.methods.backbones.training_clips import Source, Studio
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
+
+from motionbench.errors import ShapeError
 
 FRAMES, LENGTH = 3, tiny_parts.SPEC.text_tokens
 
@@ -87,6 +89,22 @@ def test_a_saved_run_goes_on_with_its_weights_and_history(plan: Plan) -> None:
     resumed._note(0.1)
     assert [point["clips"] for point in resumed.history] == [4.0, 6.0]
     assert json.loads((plan.out / "training.json").read_text())["steps"] == 2
+
+
+def test_without_raw_weights_training_goes_on_from_the_averaged_ones(plan: Plan) -> None:
+    trainer = Trainer(plan, "cpu", 0, 1)
+    trainer._train_on(random_batch(0), 0.0)
+    save(plan.out, trainer.model, trainer.averaged, trainer.tokenizer, trainer.facts())
+    (plan.out / "raw.safetensors").unlink()
+    resumed = Trainer(replace(plan, start=plan.out, seed=1), "cpu", 0, 1)
+    assert all(torch.equal(a.half().float(), b) for a, b in zip(trainer.averaged, resumed.parameters, strict=True))
+
+
+def test_weights_of_another_model_are_refused(plan: Plan) -> None:
+    plan.out.mkdir()
+    save_file({"transformer.unheard_of": torch.zeros(1)}, plan.out / "raw.safetensors")
+    with pytest.raises(ShapeError, match="weights of another model"):
+        Trainer(replace(plan, start=plan.out), "cpu", 0, 1)
 
 
 def test_what_is_saved_are_the_averaged_weights_in_a_folder_that_loads(plan: Plan) -> None:
