@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -60,21 +61,38 @@ class Backbone:
     Sources: Wan2.1 (arXiv:2503.20314); diffusers' `WanTransformer3DModel`, `AutoencoderKLWan`; UMT5 of transformers.
     """
 
-    def __init__(self, name: str, spec: BackboneSpec, parts: dict[str, Any], *, device: str, dtype: str) -> None:
+    def __init__(self, name: str, spec: BackboneSpec, parts: Mapping[str, Any], *, device: str, dtype: str) -> None:
         self.name = name
         self.spec = spec
         self.device = torch.device(device)
         self.dtype: torch.dtype = getattr(torch, dtype)
-        self.transformer = parts["transformer"]
-        self.vae = parts["vae"]
-        self.text_encoder = parts["text_encoder"]
-        self.tokenizer = parts["tokenizer"]
+        self._parts = parts
         self.frames, self.height, self.width, self.fps = spec.frames, spec.height, spec.width, spec.fps
         self.shift, self.guidance, self.steps = spec.shift, spec.guidance, spec.steps
         config = self.vae.config
         shape = (1, config.z_dim, 1, 1, 1)
         self._mean = torch.tensor(config.latents_mean, device=self.device).view(shape)
         self._std = torch.tensor(config.latents_std, device=self.device).view(shape)
+
+    @cached_property
+    def transformer(self) -> Any:
+        """diffusers' `WanTransformer3DModel`; taken from the parts when it is first asked for, as the others are."""
+        return self._parts["transformer"]
+
+    @cached_property
+    def vae(self) -> Any:
+        """diffusers' `AutoencoderKLWan`, in float32."""
+        return self._parts["vae"]
+
+    @cached_property
+    def text_encoder(self) -> Any:
+        """transformers' `UMT5EncoderModel`."""
+        return self._parts["text_encoder"]
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The text encoder's tokenizer."""
+        return self._parts["tokenizer"]
 
     @classmethod
     def load(cls, name: str, folder: Path, spec: BackboneSpec, *, device: str, dtype: str) -> Backbone:
@@ -151,10 +169,11 @@ class Backbone:
         )
         for text in texts:
             self._warn_of_losses(text)
-        ids, mask = tokens.input_ids.to(self.device), tokens.attention_mask.to(self.device)
+        place = self.text_encoder.device
+        ids, mask = tokens.input_ids.to(place), tokens.attention_mask.to(place)
         hidden: Tensor = self.text_encoder(ids, mask).last_hidden_state
         padded: Tensor = (hidden * mask[..., None]).to(self.dtype)
-        return padded
+        return padded.to(self.device)
 
     def unknown_words(self, text: str) -> list[str]:
         """The words of a prompt that this backbone's tokenizer does not know (none for open vocabularies)."""

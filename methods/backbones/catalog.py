@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from motionbench.method import Setting
 
 from .backbone import Backbone, BackboneSpec
+from .random_weights import save_random_wan
+from .wan_backbone import WanBackbone
+from .wan_models import WAN_1_3B, WAN_14B, WanModel
+from .wan_weights import expected_revision, find_weights
 
 WEIGHTS = Path(__file__).parent / "weights"
 _REPORTS = ("training.json", "exam.json")  # say something of the weights; change no result
@@ -16,6 +21,16 @@ _REPORTS = ("training.json", "exam.json")  # say something of the weights; chang
 def tiny(setting: Setting) -> Backbone:
     """Embedded Wan-type model of 4.5M parameters, trained on the procedural world; runs on two CPU cores."""
     return from_folder("tiny", WEIGHTS / "tiny", setting)
+
+
+def wan_1_3b(setting: Setting) -> Backbone:
+    """Wan2.1 T2V 1.3B, 81 frames 480x832: 29 GB of weights from the Hub or a local folder, one GPU."""
+    return WanBackbone.create(WAN_1_3B, setting)
+
+
+def wan_14b(setting: Setting) -> Backbone:
+    """Wan2.1 T2V 14B, 81 frames 480x832: 80 GB of weights from the Hub or a local folder, one GPU of 80 GB."""
+    return WanBackbone.create(WAN_14B, setting)
 
 
 def from_folder(name: str, folder: Path, setting: Setting) -> Backbone:
@@ -34,4 +49,14 @@ def folder_revision(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
+def _describe(factory: Any, model: WanModel) -> None:
+    """What can be asked of a Wan backbone before it is made, and without a download."""
+    factory.revision = lambda: expected_revision(model)
+    factory.check = lambda: find_weights(model)
+    factory.make_random = lambda folder, **options: save_random_wan(folder, model, **options)
+    factory.dtype = "bfloat16"
+
+
 tiny.revision = lambda: folder_revision(WEIGHTS / "tiny")  # type: ignore[attr-defined]
+_describe(wan_1_3b, WAN_1_3B)
+_describe(wan_14b, WAN_14B)

@@ -9,14 +9,16 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from motionbench import registry
 from motionbench.commands import options
+from motionbench.commands.options import to_choice
 from motionbench.commands.output import print_json, print_pairs
-from motionbench.errors import MotionBenchError
+from motionbench.errors import ConfigError, MotionBenchError
+from motionbench.files import store_error
 from motionbench.method import Setting
 from motionbench.metric import MetricSetting
 from motionbench.progress import Bars
@@ -46,14 +48,29 @@ OPTIONAL = {"ray": "pip install 'motionbench-transfer[ray]'", "decord": "PyAV re
 LEAST_FREE_BYTES = 2 << 30
 
 
-def doctor(as_json: options.Json = False) -> None:
+def doctor(
+    as_json: options.Json = False,
+    random: Annotated[
+        tuple[str, Path] | None,
+        typer.Option("--make-random", metavar="NAME DIR", help="Write random weights of a backbone to DIR/NAME."),
+    ] = None,
+    scale: Annotated[
+        str, typer.Option("--scale", metavar="full|timing|small", help="Of --make-random: how much of it is real size.")
+    ] = "full",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of --make-random.")] = 0,
+) -> None:
     """Tell what works here: versions, devices, weights present or not and how to get them, video readers, disk space.
 
     Exit code 1 if something that the main job needs is missing.
+    With --make-random it writes a folder of random weights instead: speed and memory do not depend on the weights.
 
     Example:
     motionbench doctor --json
+    motionbench doctor --make-random wan2.1-1.3b weights --scale timing
     """
+    if random is not None:
+        make_random(*random, scale=scale, seed=seed)
+        return
     sections: dict[str, Callable[[], dict[str, str]]] = {
         "system": system,
         "packages": packages,
@@ -80,6 +97,24 @@ def doctor(as_json: options.Json = False) -> None:
     for fault in faults:
         typer.echo(f"needs attention: {fault}", err=True)
     raise typer.Exit(1 if faults else 0)
+
+
+def make_random(name: str, root: Path, *, scale: str, seed: int) -> None:
+    """Writes a backbone's random weights to root/NAME and says how a run finds them. Raises MotionBenchError."""
+    name = registry.resolve("backbones", name)
+    write: Callable[..., Path] | None = getattr(registry.load("backbones", name), "make_random", None)
+    if write is None:
+        raise ConfigError(f"backbone {name} has no random weights to make: its own come with the package")
+    to_choice("--scale", scale, ("full", "timing", "small"))
+    folder = root / name
+    if folder.exists() and any(folder.iterdir()) and not (folder / "random.json").exists():
+        raise ConfigError(f"{folder} holds something that --make-random did not write; give another DIR")
+    try:
+        write(folder, scale=scale, seed=seed)
+    except OSError as error:
+        raise store_error("write random weights to", folder, error) from error
+    typer.echo(folder)
+    typer.echo(f"runs find it with MOTIONBENCH_WEIGHTS={root.resolve()}", err=True)
 
 
 def system() -> dict[str, str]:
@@ -153,7 +188,12 @@ def metrics() -> dict[str, str]:
 
 def backbones() -> dict[str, str]:
     """Whether each backbone's weights are there; the error says how to get them."""
-    return _try_each("backbones", lambda name, plugin: plugin(Setting(backbone=name)))
+
+    def look(name: str, plugin: Any) -> object:
+        check = getattr(plugin, "check", None)  # of large models: whether they are there, without loading them
+        return plugin(Setting(backbone=name)) if check is None else check()
+
+    return _try_each("backbones", look)
 
 
 def trackers() -> dict[str, str]:

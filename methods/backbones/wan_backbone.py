@@ -1,0 +1,142 @@
+"""Wan2.1 at full size: parts loaded when they are needed, prompts and latents computed once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from motionbench.clip import Clip
+from motionbench.method import Setting
+
+from .backbone import PARTS, Backbone
+from .tensor_cache import TensorCache
+from .wan_models import WanModel
+from .wan_weights import Weights, fetch_weights
+
+logger = logging.getLogger(__name__)
+
+
+class LazyParts(Mapping[str, Any]):
+    """The parts of a diffusers folder, each loaded when it is first asked for."""
+
+    def __init__(self, loaders: Mapping[str, Callable[[], Any]]) -> None:
+        self._loaders = loaders
+        self._loaded: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._loaded:
+            self._loaded[name] = self._loaders[name]()
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._loaders)
+
+    def __len__(self) -> int:
+        return len(self._loaders)
+
+    def release(self, name: str) -> None:
+        """Forgets a part; the next one who asks loads it again."""
+        self._loaded.pop(name, None)
+
+
+class WanBackbone(Backbone):
+    """A Wan2.1 model that never holds the text encoder beside more than it must.
+
+    The text encoder (11 GB in bfloat16 at full size) is loaded for prompts that are not in the cache, and released at
+    once; the transformer is loaded when it is first asked for, which is after the caption has been embedded.
+    """
+
+    def __init__(
+        self, model: WanModel, weights: Weights, *, device: str, dtype: str, cache: TensorCache | None = None
+    ) -> None:
+        self.parts = LazyParts({part: partial(self._load, part) for part in PARTS})
+        self.model, self.weights = model, weights
+        self.cache = TensorCache() if cache is None else cache
+        self.device, self.dtype = torch.device(device), getattr(torch, dtype)
+        super().__init__(model.name, weights.spec, self.parts, device=device, dtype=dtype)
+
+    @classmethod
+    def create(cls, model: WanModel, setting: Setting) -> WanBackbone:
+        """The backbone on a setting's device; its weights are downloaded if the Hub may be asked."""
+        return cls(model, fetch_weights(model), device=setting.device, dtype=setting.dtype)
+
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        """Prompt embeddings (B, L, D_text) as `Backbone.encode_text` gives them, from the cache where they are there.
+
+        The negative prompt is embedded along with what is missing, so that sampling does not load the encoder again.
+        """
+        wanted = dict.fromkeys([*texts, self.spec.negative_prompt, ""])
+        known = {text: self.cache.get(*self._key("text", text)) for text in wanted}
+        if any(known[text] is None for text in texts):
+            missing = [text for text in wanted if known[text] is None]
+            for text, embedding in zip(missing, self._embed(missing), strict=True):
+                known[text] = embedding
+                self.cache.put(embedding, *self._key("text", text))
+        found: list[Tensor] = [known[text] for text in texts]  # type: ignore[misc]
+        return torch.stack([embedding.to(self.device) for embedding in found])
+
+    def _embed(self, texts: Sequence[str]) -> Tensor:
+        logger.info("embedding %d prompts", len(texts))
+        try:
+            return torch.cat([super(WanBackbone, self).encode_text([text]).cpu() for text in texts])
+        finally:
+            self.__dict__.pop("text_encoder", None)
+            self.parts.release("text_encoder")
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    @torch.no_grad()
+    def encode(self, clip: Clip) -> Tensor:
+        """Normalized latents (1, C, F, h, w) as `Backbone.encode` gives them, from the cache where they are there."""
+        key = self._key("latents", clip.sha256)
+        latents = self.cache.get(*key)
+        if latents is None:
+            latents = super().encode(clip)
+            self.cache.put(latents, *key)
+        return latents.to(self.device)
+
+    def _key(self, kind: str, what: str) -> tuple[str, ...]:
+        dtype = str(self.dtype) if kind == "text" else "torch.float32"
+        return (kind, self.weights.revision, self.device.type, dtype, str(self.spec.text_tokens), what)
+
+    def _load(self, part: str) -> Any:
+        """One part of the folder on the device: the transformer in the backbone's dtype, as is the text encoder.
+
+        `from_pretrained` keeps in float32 what Wan wants so (norms, time embedding, modulation tables); `.to(bfloat16)`
+        would not.
+        """
+        from diffusers import AutoencoderKLWan, WanTransformer3DModel
+        from transformers import AutoTokenizer, UMT5EncoderModel
+
+        folder = self.weights.folder / part
+        logger.info("loading %s of %s", part, self.name)
+        if part == "tokenizer":
+            return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        if part == "text_encoder":
+            made = UMT5EncoderModel.from_pretrained(folder, dtype=self.dtype, local_files_only=True)
+        elif part == "vae":
+            made = AutoencoderKLWan.from_pretrained(folder, torch_dtype=torch.float32, local_files_only=True)
+            tile_beyond(made, self.spec.height, self.spec.width)
+        else:
+            made = WanTransformer3DModel.from_pretrained(folder, torch_dtype=self.dtype, local_files_only=True)
+        return made.to(self.device).eval().requires_grad_(False)
+
+
+def tile_beyond(vae: Any, height: int, width: int) -> None:
+    """Let a VAE work in overlapping tiles of this size, in pixels: larger clips are cut, those of the size are not.
+
+    Blended seams change pixels, so whether a clip is tiled must follow from its size, never from the memory at hand.
+    """
+    cell = int(vae.config.scale_factor_spatial)
+    strides = [(side * 7 // 8) // cell * cell for side in (height, width)]
+    vae.enable_tiling(
+        tile_sample_min_height=height,
+        tile_sample_min_width=width,
+        tile_sample_stride_height=strides[0],
+        tile_sample_stride_width=strides[1],
+    )
