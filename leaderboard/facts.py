@@ -11,6 +11,7 @@ from typing import Any
 
 from motionbench import registry
 from motionbench.errors import MotionBenchError
+from motionbench.gate import gate_of
 from motionbench.method import InputContract
 
 logger = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ class MethodFacts:
     """What stands beside a method's numbers.
 
     contract: None where neither run.json nor an installed plugin states it. licence: of the package that brings the
-    method. gate: `passed`, `unvalidated`, or None where the method was not put to the reversed-reference gate.
+    method. gate: `passed`, `unvalidated`, or None for controls and where nothing states it; gate_note: the numbers.
     """
 
     contract: InputContract | None
@@ -45,14 +46,13 @@ def method_facts(method: str, manifests: Iterable[Mapping[str, Any]]) -> MethodF
     stated = [block for manifest in manifests for block in (manifest, manifest.get("environment") or {})]
     contract = _first(stated, "contract")
     licence = _first(stated, "licence")
-    gate = _first(stated, "gate")
     held = to_contract(contract) if isinstance(contract, dict) else installed_contract(method)
-    passed = gate.get("passed") if isinstance(gate, dict) else None
+    gate, note = method_gate(method, _first(stated, "gate"))
     return MethodFacts(
         contract=held,
         licence=licence if isinstance(licence, str) else installed_licence(method),
-        gate=None if passed is None else "passed" if passed else "unvalidated",
-        gate_note=str(gate.get("note", "")) if isinstance(gate, dict) else "",
+        gate=gate,
+        gate_note=note,
         summary=installed_summary(method),
         is_control=held.is_control if held is not None else method in CONTROLS,
     )
@@ -60,6 +60,16 @@ def method_facts(method: str, manifests: Iterable[Mapping[str, Any]]) -> MethodF
 
 def _first(blocks: Iterable[Mapping[str, Any]], key: str) -> Any:
     return next((block[key] for block in blocks if block.get(key) is not None), None)
+
+
+def method_gate(method: str, stated: Any) -> tuple[str | None, str]:
+    """The state and the note of the gate: as run.json states them, else as the package of the installed method does."""
+    if isinstance(stated, dict) and isinstance(stated.get("passed"), bool):
+        return "passed" if stated["passed"] else "unvalidated", str(stated.get("note", ""))
+    if method not in registry.names("methods"):
+        return None, ""
+    gate = gate_of(method)
+    return (None, "") if gate.state == "exempt" else (gate.state, gate.note)
 
 
 def to_contract(value: Mapping[str, Any]) -> InputContract | None:

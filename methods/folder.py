@@ -32,7 +32,7 @@ class FolderConfig:
 
 
 class Folder:
-    """Clips made by another program, looked up by case id (unvalidated: the reversed-reference gate has not been run).
+    """Clips made by another program, looked up by case id.
 
     Nothing is generated: give `--set path=FOLDER_OR_CSV`. The clips stand for every seed.
     """

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +24,7 @@ SHOWN = (
     "difference", "low", "high", "n_references", "n_failed", "metric", "metric_version", "tracker",
     "backbone", "preset", "config_hash", "date",
 )  # fmt: skip
+NOT_RUN = "the reversed-reference gate was not run"
 
 State = Literal["passed", "unvalidated", "exempt"]
 
@@ -50,22 +50,27 @@ class Gate:
         return {"state": self.state, "note": self.note, **shown}
 
 
-@cache
-def gate_of(method: str) -> Gate:
-    """The verdict on an installed method; unvalidated where no file has one. Raises StoreError for a malformed file."""
+def gate_of(method: str, configuration: Mapping[str, Any] | None = None) -> Gate:
+    """The verdict on a method; unvalidated where no file has one, or where the file is malformed.
+
+    configuration: that of a run; the note then says if the verdict is on other settings or another backbone.
+    """
     if method in NOT_GATED:
         return Gate("exempt", "", {})
-    for folder in _folders(method):
-        if (folder / GATE_FILE).is_file():
-            held = read_gates(folder / GATE_FILE)
-            if method in held:
-                return verdict_to_gate(held[method])
-    return Gate("unvalidated", "the reversed-reference gate was not run", {})
+    try:
+        found = [held[method] for path in _files(method) if method in (held := read_gates(path))]
+    except StoreError as error:  # a plugin's broken file costs its method the mark, not everybody the list
+        return Gate("unvalidated", str(error), {})
+    return verdict_to_gate(found[0], configuration) if found else Gate("unvalidated", NOT_RUN, {})
 
 
-def verdict_to_gate(verdict: Mapping[str, Any]) -> Gate:
+def verdict_to_gate(verdict: Mapping[str, Any], configuration: Mapping[str, Any] | None = None) -> Gate:
     """A verdict from the file as the state that is shown."""
-    return Gate("passed" if verdict["passed"] else "unvalidated", _note(verdict), verdict)
+    differs = configuration is not None and any(
+        configuration.get(key) != verdict.get(key) for key in ("config_hash", "backbone", "backbone_revision")
+    )
+    note = _note(verdict) + (", with other settings than here" if differs else "")
+    return Gate("passed" if verdict["passed"] else "unvalidated", note, verdict)
 
 
 def _note(verdict: Mapping[str, Any]) -> str:
@@ -76,13 +81,12 @@ def _note(verdict: Mapping[str, Any]) -> str:
     return f"{value}{failed} on {verdict.get('backbone', '?')}"
 
 
-def _folders(method: str) -> list[Path]:
-    """The folder of a method's module, then those of the packages around it."""
-    path = registry.source("methods", method)
-    return [] if path is None else list(path.parents[: registry.depth("methods", method)])
+def _files(method: str) -> list[Path]:
+    """The gate files in the folder of a method's module and in those of the packages around it, nearest first."""
+    places = [folder / GATE_FILE for folder in registry.folders("methods", method)]
+    return [place for place in places if place.is_file()]
 
 
-@cache
 def read_gates(path: Path) -> dict[str, dict[str, Any]]:
     """Method -> verdict, from a gate file. Raises StoreError if it is not one."""
     try:

