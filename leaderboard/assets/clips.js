@@ -13,6 +13,7 @@ async function openClips(board, entry, recordKey = null) {
   dialog.replaceChildren(clipsHead(), make("div", { class: "clips-body" }, make("div", { class: "clip-list" }), make("div", { class: "clip-view" })));
   renderClipList();
   if (!dialog.open) dialog.showModal();
+  dialog.focus(); // else the first button has the focus, which closes, and the space that should play would press it
   showClip(recordKey ?? shownRecords()[0]?.key ?? null);
 }
 
@@ -101,7 +102,10 @@ function showClip(key) {
     view.replaceChildren(make("p", { class: "quiet" }, "No clip to show."));
     return;
   }
+  const held = view.contains(document.activeElement) ? document.activeElement.title : null;
   view.replaceChildren(...[playerArea(record), failureNote(record), wordsOf(record), numbersOf(record)].filter(Boolean));
+  // What had the focus is gone: its successor gets it, so that the keys still go to this dialog.
+  if (held !== null) ([...view.querySelectorAll("button")].find((one) => held && one.title === held) ?? document.getElementById("clips")).focus();
   view.scrollTop = view.parentElement.scrollTop = 0;
   markClip();
 }

@@ -13,7 +13,7 @@ function columnsOf(board) {
     memoryColumn(), gateColumn(),
     textColumn("backbone", "Backbone", () => board.backbone, "The text-to-video model below the method."),
     textColumn("licence", "License", (entry) => entry.licence, "License of the package that brings the method."),
-    textColumn("commit", "Commit", commitOf, "Commit that made the results; * with uncommitted changes."),
+    commitColumn(),
     textColumn("date", "Date", (entry) => entry.date || null, "Day of the newest attempt."),
   ];
 }
@@ -193,6 +193,15 @@ function memoryColumn() {
 
 function textColumn(id, title, value, help, absent = ABSENT) {
   return { id, title, help, value, node: (entry) => { const text = value(entry); return text === null ? absent : foreign(text); } };
+}
+
+function commitColumn() {
+  return {
+    id: "commit", title: "Commit", help: "Commit that made the results (* with uncommitted changes), and the day of the newest attempt.",
+    value: commitOf,
+    fields: (entry) => ({ commit: commitOf(entry), date: entry.date || null }),
+    node: (entry) => make("span", { class: "stacked" }, make("span", {}, foreign(commitOf(entry) ?? ABSENT)), make("small", {}, entry.date || null)),
+  };
 }
 
 function commitOf(entry) {

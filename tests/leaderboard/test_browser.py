@@ -251,6 +251,8 @@ def test_the_csv_equals_the_table(page: Any) -> None:
             name = cell.get_attribute("data-column")
             stated, value = row[name], cell.get_attribute("data-value")
             assert stated == value, name
+            if name == "commit":
+                assert cell.inner_text().split() == [stated, row["date"]]
             if name in ("motion_fidelity", "text_alignment") and stated:
                 low, high = float(row[f"{name}_low"]), float(row[f"{name}_high"])
                 text = f"{float(stated):.3f} [{low:.3f}, {high:.3f}]".replace("-", "−")
@@ -299,6 +301,28 @@ def test_stepping_moves_all_three_by_one_frame(page: Any) -> None:
         "[...document.querySelector('#clips canvas').getContext('2d').getImageData(0, 0, 999, 999).data].some(Boolean)"
     )
     wait_until(page, drawn)  # the tracks are there
+
+
+def test_the_keyboard_alone_opens_plays_and_goes_through_the_clips(page: Any) -> None:
+    page.get_by_role("button", name="smm").first.focus()
+    page.keyboard.press("Enter")
+    wait_until(page, f"{VIDEOS}.filter(v => v.readyState >= 2).length === 3")
+    for plays in ("true", "false"):
+        page.keyboard.press("Space")
+        wait_until(page, f"openPlayers.wantsToPlay === {plays}")
+    assert page.evaluate("document.getElementById('clips').open")
+    keys = page.evaluate("shownRecords().map(record => record.key)")
+    for index in (1, 2):
+        page.keyboard.press("j")
+        assert page.evaluate("dialogState.key") == keys[index]
+    page.get_by_role("button", name="Next clip").focus()
+    for index in (3, 4):  # the button is made anew for each clip, and keeps the focus
+        page.keyboard.press("Enter")
+        assert page.evaluate("dialogState.key") == keys[index]
+    page.keyboard.press("k")
+    assert page.evaluate("dialogState.key") == keys[3]
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.textContent") == "smm"
 
 
 def test_prompts_are_shown_as_text(page: Any) -> None:
