@@ -24,7 +24,10 @@ TimeDensity = Literal["logit_normal", "uniform"]
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast one stage learns; lr_name: the setting to lower if it diverges (default: `STAGE_lr`)."""
+    """How long and how fast one stage learns.
+
+    lr_name: the setting to lower if it diverges (default: `STAGE_lr`); betas: of AdamW.
+    """
 
     stage: str
     steps: int
@@ -34,6 +37,7 @@ class Schedule:
     lr_schedule: str
     max_grad_norm: float
     lr_name: str = ""
+    betas: tuple[float, float] = (0.9, 0.999)
 
     @classmethod
     def of(cls, config: Any, stage: str, steps: int) -> Self:
@@ -52,21 +56,30 @@ class Schedule:
 
 
 class Learner:
-    """AdamW over some parameters by a schedule, which looks now and then whether the loss is finite."""
+    """AdamW over some parameters by a schedule, which looks now and then whether the loss is finite.
 
-    def __init__(self, parameters: Sequence[nn.Parameter], schedule: Schedule) -> None:
+    shares: what part of the schedule's rate each parameter learns at; all of it by default.
+    """
+
+    def __init__(
+        self, parameters: Sequence[nn.Parameter], schedule: Schedule, shares: Sequence[float] | None = None
+    ) -> None:
         self.parameters = list(parameters)
         self.schedule = schedule
         self.done = 0
         self._summed: Tensor | None = None
         self._optimizer = torch.optim.AdamW(
-            self.parameters, lr=schedule.lr, weight_decay=schedule.weight_decay, fused=True
+            _groups(self.parameters, shares),
+            lr=schedule.lr,
+            betas=schedule.betas,
+            weight_decay=schedule.weight_decay,
+            fused=True,
         )
 
     def step(self, value: Tensor) -> None:
         """One step down a loss. Raises NotFiniteError within CHECK_EVERY steps of a NaN."""
         for group in self._optimizer.param_groups:
-            group["lr"] = self.schedule.rate(self.done)
+            group["lr"] = self.schedule.rate(self.done) * group["share"]
         self._optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(value)
         if self.schedule.max_grad_norm:
@@ -88,11 +101,25 @@ class Learner:
         self._summed = None
 
 
-def train(parameters: Sequence[nn.Parameter], loss: Callable[[], Tensor], schedule: Schedule, report: Report) -> None:
-    """Minimize `loss`, which draws its own batch, by AdamW. Raises NotFiniteError within CHECK_EVERY steps of a NaN."""
+def _groups(parameters: Sequence[nn.Parameter], shares: Sequence[float] | None) -> list[dict[str, Any]]:
+    """AdamW's parameter groups: one for each share."""
+    by_share: dict[float, list[nn.Parameter]] = {}
+    for parameter, share in zip(parameters, shares or [1.0] * len(parameters), strict=True):
+        by_share.setdefault(share, []).append(parameter)
+    return [{"params": found, "share": share} for share, found in by_share.items()]
+
+
+def train(
+    parameters: Sequence[nn.Parameter],
+    loss: Callable[[], Tensor],
+    schedule: Schedule,
+    report: Report,
+    shares: Sequence[float] | None = None,
+) -> None:
+    """Minimize `loss`, which draws its own batch, by a `Learner`. Raises NotFiniteError soon after a NaN."""
     if not parameters or not schedule.steps:
         return
-    learner = Learner(parameters, schedule)
+    learner = Learner(parameters, schedule, shares)
     for step in range(schedule.steps):
         learner.step(loss())
         report(schedule.stage, step + 1, schedule.steps)

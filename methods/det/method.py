@@ -1,0 +1,67 @@
+"""DeT: the algorithm from top to bottom."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from motionbench.clip import Clip
+from motionbench.method import InputContract
+
+from ..backbones.flow import noised
+from ..lora_training import train
+from ..tuned_method import TunedMethod
+from .config import PRESETS
+from .config import Config as DetConfig
+from .kernel import TemporalKernel, temporal_kernels
+from .losses import tracking_loss
+from .tracking import LatentTracks, track_latents
+
+
+class Det(TunedMethod):
+    """DeT's temporal kernels beside every self-attention.
+
+    fit: the kernels alone learn the clip, by the flow-matching loss and, if asked for, the dense point tracking loss.
+    generate: sample from noise with the kernels at work.
+    """
+
+    name: ClassVar[str] = "det"
+    contract: ClassVar[InputContract] = InputContract(trains=True, start_latent="noise", sees_reference=False)
+    Config: ClassVar[type] = DetConfig
+    presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
+
+    def host(self, settings: dict[str, Any]) -> AbstractContextManager[nn.ModuleList]:
+        """The backbone with a fresh kernel beside every self-attention."""
+        return temporal_kernels(self.backbone.transformer, settings["bottleneck"], settings["kernel_frames"])
+
+    def tune(self, layers: nn.ModuleList, clip: Clip, text: Tensor, *, seed: int) -> None:
+        """One stage on the whole clip."""
+        config, generator = self.config, self.generator(seed, "train")
+        for kernel in layers:
+            cast(TemporalKernel, kernel).draw(generator)
+        latents = self.backbone.encode(clip)
+        tracks = self._tracks(clip, latents) if config.tracking_loss else None
+
+        def loss() -> Tensor:
+            noise = torch.randn(latents.shape, generator=generator).to(latents.device, non_blocking=True)
+            t = self.times(1, generator)
+            x = noised(latents, noise, t)
+            return self.loss(self.backbone.velocity(x, t, text), noise - latents, x, t, tracks)
+
+        train(list(layers.parameters()), loss, config.schedule("train", config.steps), self.setting.report)
+
+    def loss(self, predicted: Tensor, target: Tensor, x: Tensor, t: Tensor, tracks: LatentTracks | None) -> Tensor:
+        """The flow-matching loss of velocities (1, C, F, h, w), plus the tracking loss of x_0 = x - t v at small t."""
+        total = F.mse_loss(predicted, target)
+        if tracks is not None and float(t) <= self.config.tracking_time_max:
+            clean = x - t.view(1, 1, 1, 1, 1) * predicted
+            total = total + self.config.tracking_weight * tracking_loss(clean, tracks.points, tracks.visible)
+        return total
+
+    def _tracks(self, clip: Clip, latents: Tensor) -> LatentTracks:
+        config = self.config
+        return track_latents(clip, latents, config.tracker, config.tracked_per_side, str(self.backbone.device))
