@@ -29,6 +29,8 @@ Array = NDArray[np.float32]
 TINY = "tiny-clip"
 # Commits of the Hub repositories that named weights are taken from; OpenAI's own files are named by their hash instead.
 REVISIONS = {("ViT-B-32", "laion2b_s34b_b79k"): "1a25a446712ba5ee05982a381eed697ef9b435cf"}
+# Named weights that a metric of ours uses: how a user fetches them once.
+PREFETCH = {"ViT-B-32:openai": "text_alignment_b32", "ViT-L-14:openai": "text_alignment_l14"}
 _BATCH = 32  # frames
 _IN_MEMORY = 64  # clips
 
@@ -90,13 +92,18 @@ def _fetch(architecture: str, tag: str) -> tuple[Path, dict[str, Any]]:
                 recipe["hf_hub"].rstrip("/"), revision=REVISIONS.get((architecture, tag))
             )
     except (OSError, RuntimeError) as error:
-        command = (
-            f"python -c \"from motionbench.metrics.embed import load_clip; load_clip('{architecture}:{tag}', 'cpu')\""
-        )
+        command = fetch_command(f"{architecture}:{tag}")
         raise MissingWeightsError(
             f"weights {architecture}:{tag} are not here and cannot be fetched ({error}); with network run: {command}"
         ) from error
     return Path(path), dict(recipe)
+
+
+def fetch_command(name: str) -> str:
+    """The command that fetches a named model once."""
+    if name in PREFETCH:
+        return f"motionbench prefetch {PREFETCH[name]}"
+    return f"python -c \"from motionbench.metrics.embed import load_clip; load_clip('{name}', 'cpu')\""
 
 
 def _load_tiny(device: str) -> ClipModel:

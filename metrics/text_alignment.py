@@ -64,8 +64,13 @@ class TextAlignmentB32(TextAlignment):
     model = "ViT-B-32:openai"
     info = MetricInfo(**{**vars(TextAlignment.info), "name": "text_alignment_b32"})
 
+    @classmethod
+    def prefetch(cls) -> str:
+        """Fetches the model where it is not; says which it is. Raises MissingWeightsError."""
+        return f"{cls.create(MetricSetting()).embedder.label} (MIT)"
 
-class TextAlignmentL14(TextAlignment):
+
+class TextAlignmentL14(TextAlignmentB32):
     """Mean cosine between every frame and the prompt, by OpenAI's CLIP ViT-L/14 (for real footage; needs weights)."""
 
     model = "ViT-L-14:openai"

@@ -15,6 +15,8 @@ from motionbench.errors import MissingWeightsError
 from motionbench.files import file_sha256
 from motionbench.tracks import Tracks
 
+from .downloads import UNREADABLE
+
 REVISION = "82e02e8029753ad4ef13cf06be7f4fc5facdda4d"
 REPOSITORY = f"facebookresearch/co-tracker:{REVISION}"
 CHECKPOINT = "scaled_offline.pth"
@@ -22,7 +24,7 @@ CHECKPOINT_SHA256 = "2670d4562ed69326dda775a26e54883925cd11b6fc9b24cb7aa9f8078bc
 FOLDER_VARIABLE = "MOTIONBENCH_COTRACKER"  # a local copy of the repository
 WINDOW = 60  # frames: what the offline model was trained for; longer clips go window by window
 POINTS = 1024  # queries at a time: memory grows with frames x points
-FETCH = f"python -c \"import torch; torch.hub.load('{REPOSITORY}', 'cotracker3_offline', trust_repo=True)\""
+FETCH = "motionbench prefetch cotracker3"
 
 
 def load_predictor(device: str) -> Any:
@@ -44,10 +46,10 @@ def load_predictor(device: str) -> Any:
         predictor = torch.hub.load(where, "cotracker3_offline", source=source, pretrained=not held, trust_repo=True)
         if held:
             predictor.model.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
-    except (OSError, RuntimeError, ImportError, ValueError) as error:
+    except (ImportError, *UNREADABLE) as error:
         raise MissingWeightsError(
-            f"CoTracker3 is not here and cannot be fetched ({error}); with network run: {FETCH}, or set "
-            f"${FOLDER_VARIABLE} to a copy of the repository with checkpoints/{CHECKPOINT} in it"
+            f"CoTracker3 is not here and cannot be fetched ({error}); with network run: {FETCH} (which gets "
+            f"{REPOSITORY}), or set ${FOLDER_VARIABLE} to a copy of the repository with checkpoints/{CHECKPOINT} in it"
         ) from error
     return predictor.to(device).eval()
 
@@ -65,6 +67,13 @@ class CoTracker3:
     def create(cls, device: str) -> Self:
         """Raises MissingWeightsError with the command that gets code and weights."""
         return cls(load_predictor(device), device)
+
+    @classmethod
+    def prefetch(cls) -> str:
+        """Fetches code and weights where they are not; says where they lie. Raises MissingWeightsError."""
+        cls.create("cpu")
+        place = os.environ.get(FOLDER_VARIABLE) or torch.hub.get_dir()
+        return f"{place} (CC BY-NC 4.0: not for commercial use)"
 
     def track(self, clip: Clip, queries: NDArray[np.float32]) -> Tracks:
         """Tracks of `queries` (N, 2), in windows of 60 frames and 1,024 points, so that memory is bounded.
