@@ -53,6 +53,7 @@ class Trials:
             made = self._method(trial, settings)
             clip = made.generate(adapter, case.prompt, seed=derive_seed(seed, case.id, "generate"))
             line = {"trial": trial["name"], "sample": name, "case": case.id, "seed": seed, "set": trial.get("set", [])}
+            line |= start_statistics(getattr(adapter, "start", None))
             line |= {"fit_cpu_seconds": round(fit, 1), "sample_cpu_seconds": round(time.process_time() - start, 1)}
             yield line | self._score(clip, case, reference), clip
 
@@ -67,6 +68,16 @@ class Trials:
         fitting = reference.sample(len(clip)).resize(clip.height, clip.width)
         sample = Sample(clip, fitting, case.prompt, case.caption, case.id, str(case.category), self.tracks)
         return {metric.info.name: metric.measure(sample).value for metric in self.metrics}
+
+
+def start_statistics(start: Any) -> dict[str, float]:
+    """Deviation of inverted latents (1, C, F, h, w) and correlation of their consecutive frames: noise has 1, 0."""
+    if start is None:
+        return {}
+    centered = start - start.mean((2, 3, 4), keepdim=True)
+    pairs = centered[:, :, 1:] * centered[:, :, :-1]
+    deviation = centered.square().mean().sqrt().item()
+    return {"start_deviation": deviation, "start_frame_correlation": pairs.mean().item() / deviation**2}
 
 
 def sheet(reference: Clip, clip: Clip, columns: int = 9) -> Clip:
