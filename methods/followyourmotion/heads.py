@@ -17,11 +17,11 @@ from motionbench.method import report_nothing
 
 from ..backbones.backbone import Backbone
 from ..backbones.flow import noised
+from .head_stream import BLOCK, CHUNK_ELEMENTS, Grid, stream_sums
 from .rope import rotate
 
 HeadRule = Literal["paper", "released"]
-ELEMENTS = 1 << 24  # of one chunk of attention maps: 64 MiB in float32
-BLOCK = 128  # tokens; the released code measures mass under bands of blocks of this size
+ELEMENTS = 1 << 23  # attention maps of up to so many numbers (32 MiB in float32) are looked at whole
 
 
 @dataclass(frozen=True)
@@ -75,28 +75,34 @@ def pseudo_maps(rows: Tensor, frames: int, cells: int) -> tuple[Tensor, Tensor, 
     return same_frame, same_cell & ~same_frame, bands[0], bands[1]
 
 
-def map_similarities(query: Tensor, key: Tensor, frames: int, *, elements: int = ELEMENTS) -> Tensor:
+def map_similarities(
+    query: Tensor, key: Tensor, frames: int, *, whole: int = ELEMENTS, chunk: int = CHUNK_ELEMENTS
+) -> Tensor:
     """(4, K) float64: cosine of softmax(q k^T / sqrt(d)) with M_spatial and M_temporal, and the mass under both bands.
 
     query, key: (K, S, D) after norm and RoPE, tokens frame-major, S = frames * cells, frames >= 2. All four are sums
-    over query rows, so the maps exist only in chunks of `elements` numbers: O(S) memory, never K x S x S.
+    over query rows: maps of more than `whole` numbers exist only in chunks of `chunk`, O(S) memory, never K x S x S.
     """
-    heads, tokens, width = query.shape
+    heads, tokens, _ = query.shape
     if frames < 2 or tokens % frames:
         raise ShapeError(f"heads are told apart on two frames or more, got {tokens} tokens in {frames} frames")
-    cells = tokens // frames
-    keys = key.float().transpose(1, 2) / width**0.5
-    inner = torch.zeros(4, heads, dtype=torch.float64, device=query.device)  # <A, M> for the four maps
-    square = torch.zeros(heads, dtype=torch.float64, device=query.device)  # |A|^2
-    for rows in torch.arange(tokens, device=query.device).split(max(1, elements // (heads * tokens))):
-        attention = (query[:, rows].float() @ keys).softmax(-1).flatten(1)  # (K, R * S)
-        maps = torch.stack(pseudo_maps(rows, frames, cells)).flatten(1).to(attention)  # (4, R * S)
-        inner += maps @ attention.T
-        square += attention.square().sum(1)
+    grid = Grid(frames, tokens // frames)
+    fits = heads * tokens * tokens <= whole
+    sums = _whole_sums(query, key, grid) if fits else stream_sums(query, key, grid, chunk)
+    inner, square = sums[:4], sums[4]
     ones = torch.tensor(
-        [tokens * cells, tokens * (frames - 1)], device=query.device
+        [tokens * grid.cells, tokens * (frames - 1)], device=query.device
     ).sqrt()  # |M_spatial|, |M_temporal|
     return torch.cat([inner[:2] / (square.sqrt() * ones[:, None]), inner[2:] / tokens])  # rows of a softmax sum to one
+
+
+def _whole_sums(query: Tensor, key: Tensor, grid: Grid) -> Tensor:
+    """What `stream_sums` gives, from the whole maps: one product with all four masks, for small clips."""
+    rows = torch.arange(grid.tokens, device=query.device)
+    keys = key.float().transpose(1, 2) / query.shape[2] ** 0.5
+    attention = (query.float() @ keys).softmax(-1).flatten(1)  # (K, S * S)
+    maps = torch.stack(pseudo_maps(rows, grid.frames, grid.cells)).flatten(1).to(attention)  # (4, S * S)
+    return torch.cat([(maps @ attention.T).double(), attention.square().sum(1).double()[None]])
 
 
 class _Probe:

@@ -55,12 +55,12 @@ def naive_similarities(q, k, frames):
     return result
 
 
-@pytest.mark.parametrize("elements", [1, 97, 1 << 24])
-def test_streamed_similarities_equal_the_dense_definition(elements):
+@pytest.mark.parametrize("chunk", [1, 97, 1 << 24])
+def test_streamed_similarities_equal_the_dense_definition(chunk):
     g = torch.Generator().manual_seed(0)
     q, k = torch.randn(2, 3, 24, 8, generator=g) * 2
     expected = naive_similarities(q.double().numpy(), k.double().numpy(), frames=4)
-    found = map_similarities(q, k, 4, elements=elements).numpy()
+    found = map_similarities(q, k, 4, whole=0, chunk=chunk).numpy()
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
