@@ -10,13 +10,15 @@ from dataclasses import asdict, dataclass, fields
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from motionbench.case import Case, Category, Level
-from motionbench.clip import Clip
 from motionbench.errors import ManifestError, VideoError
 from motionbench.files import canonical_json, file_sha256, write_atomically
 from motionbench.registry import unknown
+
+if TYPE_CHECKING:
+    from motionbench.clip import Clip  # brings numpy, which `motionbench list splits` can do without
 
 MANIFEST = "manifest.jsonl"
 CASE_ID = re.compile(r"([a-z_]+)/\d{4,}/\d+")
