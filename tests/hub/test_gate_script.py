@@ -19,15 +19,19 @@ from motionbench.store import ResultStore
 SCRIPT = Path(__file__).parents[2] / "benchmarks/reversed_reference_gate.py"
 
 
-@pytest.fixture(scope="module")
-def gate() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(SCRIPT.stem, SCRIPT)
+def load_script(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[SCRIPT.stem] = module  # dataclasses look their module up
+    sys.modules[path.stem] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def gate() -> ModuleType:
+    return load_script(SCRIPT)
 
 
 def judged(gate: ModuleType, values: dict[str, tuple[float | None, float | None]]) -> list[Any]:
@@ -128,3 +132,46 @@ def test_copy_passes_and_reversed_and_frozen_do_not(
     lost.inside(lost.records()[0].video or "").write_bytes(b"changed")
     with pytest.raises(SystemExit, match="expected sha256"):
         command("score", out, "--tracker", "lk")
+
+
+def test_a_method_that_ignores_its_reference_has_exactly_nothing(gate: ModuleType) -> None:
+    values = {
+        f"{category}/0001": (0.3, -0.7) for category in "abcd"
+    }  # the same clip twice: own and other change places
+    clips = [
+        gate.Judged(f"{name}/0", direction, *pair)
+        for name, (a, b) in values.items()
+        for direction, pair in zip(gate.DIRECTIONS, ((a, b), (b, a)), strict=True)
+    ]
+    found = gate.verdict(clips)
+    assert (found["difference"], found["low"], found["high"], found["passed"]) == (0.0, 0.0, 0.0, False)
+
+
+def test_the_page_takes_its_tables_from_the_file_and_keeps_the_text(
+    gate: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = load_script(SCRIPT.with_name("gate_page.py"))
+    cost = {"fit_seconds": 60.04, "generate_seconds": 11.0, "peak_memory_bytes": 2**30}
+    circumstances = {
+        "metric": "motion_fidelity", "metric_version": 6, "tracker": "tiny v3", "split": "mini r1", "backbone": "tiny",
+        "backbone_revision": "b1", "seeds": [0], "device": "a machine", "preset": "tiny", "config_hash": "c1",
+        "commits": ["abcd1234"], "date": "2026-01-01", "cost": cost,
+    }  # fmt: skip
+    good = gate.verdict(judged(gate, {f"{c}/0001": (v, v) for c, v in zip("abcd", (0.8, 0.7, 0.6, 0.5), strict=True)}))
+    bad = gate.verdict(judged(gate, {"a/0001": (None, None)}))
+    file, page = tmp_path / "gate.json", tmp_path / "gate.md"
+    held = {"vmc": good | circumstances, "smm": bad | circumstances}
+    file.write_text(json.dumps({"schema": 1, "methods": held}))
+    page.write_text(f"before\n{pages.BEGIN}\nold\n{pages.END}\nafter\n")
+    monkeypatch.setattr(sys, "argv", ["gate_page.py", str(file), "--page", str(page)])
+    pages.main()
+    text = page.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("\nafter\n")
+    assert "old" not in text
+    assert "| `vmc` | +0.65 | +0.00 | +0.65 [" in text
+    assert "| `smm` | – | – | – [–, –] | 0 | 2 | **not passed** |" in text
+    assert "| `vmc` | tiny | 60.0 | 11.0 | 1.00 | abcd1234 | 2026-01-01 |" in text
+    page.write_text("no marks")
+    with pytest.raises(SystemExit, match="tables:begin"):
+        pages.main()
