@@ -1,0 +1,39 @@
+"""Configuration of FlowMotion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..guidance_method import GuidanceConfig, require
+
+
+@dataclass(frozen=True)
+class Config(GuidanceConfig):
+    """latent_weight, motion_weight: of the two terms, clean latents and their frame differences.
+
+    across: what is kept of the velocity across the mean velocity so far; 1 turns the projection off.
+    source: the reference's clean latents as the model foresees them from their noised version (`predicted`), or as they
+    are (`clean`). The rest as in `GuidanceConfig`. The defaults are preset `official`: the official repository's run.py
+    (10 of 50 steps, 3 Adam steps of 0.003, weights 20 and 5, 0.1; guidance 6 is the backbone's own there).
+    """
+
+    iterations: int = 3
+    lr_from: float = 3e-3
+    lr_to: float = 3e-3
+    latent_weight: float = 20.0
+    motion_weight: float = 5.0
+    across: float = 0.1
+    source: Literal["predicted", "clean"] = "predicted"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("latent_weight", "motion_weight"):
+            require(getattr(self, name) >= 0, name, "not negative", getattr(self, name))
+        require(0 <= self.across <= 1, "across", "in [0, 1]", self.across)
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "official": {},
+    "tiny": {"guidance": 3.0, "gradient_checkpointing": False},
+}
