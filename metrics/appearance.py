@@ -164,7 +164,8 @@ class BackgroundLpips:
             return Measurement(None, "the camera moves, or no background is left")
         total = 0.0
         for t in range(len(sample.generated)):
-            distance = self.net(self._pixels(sample.generated, t), self._pixels(sample.reference, t))
+            with one_thread(self.device):
+                distance = self.net(self._pixels(sample.generated, t), self._pixels(sample.reference, t))
             shown = F.interpolate(distance, size=mask.shape[1:], mode="bilinear", align_corners=False)[0, 0].cpu()
             total += float(shown[torch.from_numpy(mask[t])].double().sum())
         return Measurement(total / float(mask.sum()), "", {"background_share": round(float(mask.mean()), 4)})

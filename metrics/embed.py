@@ -7,8 +7,7 @@ import hashlib
 import io
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,8 @@ from motionbench.clip import Clip
 from motionbench.errors import MissingWeightsError, StoreError, UnknownNameError
 from motionbench.files import file_sha256, write_atomically
 from motionbench.track_cache import cache_folder
+
+from .threads import one_thread
 
 logger = logging.getLogger(__name__)
 
@@ -140,18 +141,6 @@ def letterbox(frames: NDArray[np.uint8], side: int, mean: tuple[float, ...], std
     return F.pad(x, (left, side - new[1] - left, top, side - new[0] - top))
 
 
-@contextmanager
-def _one_thread(device: str) -> Iterator[None]:
-    """On the CPU one thread: sums in one order, hence the same bits whatever the machine's number of cores."""
-    threads = torch.get_num_threads()
-    if device == "cpu":
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 class ClipEmbedder:
     """Unit embeddings of frames and texts by one model, cached by the clip's and the weights' hashes."""
 
@@ -187,7 +176,7 @@ class ClipEmbedder:
     def text(self, text: str) -> Array:
         """(D,) unit vector of a text, cut where it is too long (see `count_tokens`)."""
         if text not in self._texts:
-            with torch.inference_mode(), _one_thread(self.clip.device):
+            with torch.inference_mode(), one_thread(self.clip.device):
                 tokens = self.clip.tokenize([text]).to(self.clip.device)
                 found = F.normalize(self.clip.model.encode_text(tokens).float(), dim=-1)
             self._texts[text] = found[0].cpu().numpy()
@@ -216,7 +205,7 @@ class ClipEmbedder:
 
     def _compute(self, clip: Clip) -> Array:
         rows = []
-        with torch.inference_mode(), _one_thread(self.clip.device):
+        with torch.inference_mode(), one_thread(self.clip.device):
             for start in range(0, len(clip), _BATCH):
                 pixels = self.clip.preprocess(clip.frames[start : start + _BATCH]).to(self.clip.device)
                 rows.append(F.normalize(self.clip.model.encode_image(pixels).float(), dim=-1).cpu().numpy())

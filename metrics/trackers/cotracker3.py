@@ -15,6 +15,7 @@ from motionbench.errors import MissingWeightsError
 from motionbench.files import file_sha256
 from motionbench.tracks import Tracks
 
+from ..threads import one_thread
 from .downloads import UNREADABLE
 
 REVISION = "82e02e8029753ad4ef13cf06be7f4fc5facdda4d"
@@ -103,7 +104,8 @@ class CoTracker3:
         for i in range(0, len(start), POINTS):
             xy = torch.from_numpy(np.array(start[i : i + POINTS])).to(self.device)
             queries = torch.cat([torch.zeros_like(xy[:, :1]), xy], dim=1)[None]
-            tracks, visible = self.predictor(video, queries=queries)
+            with one_thread(self.device):
+                tracks, visible = self.predictor(video, queries=queries)
             found.append(tracks[0].transpose(0, 1).float().cpu().numpy())
             seen.append(visible[0].transpose(0, 1).bool().cpu().numpy())
         return np.concatenate(found), np.concatenate(seen)

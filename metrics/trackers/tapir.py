@@ -18,6 +18,7 @@ from motionbench.clip import Clip
 from motionbench.errors import MissingExtra, MissingWeightsError
 from motionbench.tracks import Tracks
 
+from ..threads import one_thread
 from .downloads import UNREADABLE, fetch_file, fetch_source
 
 REVISION = "c2cbab81cc06092b5f05bfe2da7bfec54e2079c9"
@@ -149,7 +150,8 @@ class Tapir:
         video = torch.from_numpy(np.ascontiguousarray(frames))[None].float().to(self.device) / 127.5 - 1
         yx = torch.from_numpy(np.ascontiguousarray(start[:, ::-1], dtype=np.float32)).to(self.device)
         queries = torch.cat([torch.zeros_like(yx[:, :1]), yx], dim=1)[None]  # (1, N, 3): frame, y, x
-        with torch.random.fork_rng(devices=[]):  # the model shuffles its points: always alike, and nobody else's dice
+        # The model shuffles its points: always alike here, and with nobody else's dice.
+        with one_thread(self.device), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             out = self.model(video, queries)
         hidden, astray = (torch.sigmoid(out[key][0].float()) for key in ("occlusion", "expected_dist"))

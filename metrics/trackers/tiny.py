@@ -18,6 +18,7 @@ from motionbench.clip import Clip
 from motionbench.errors import MissingWeightsError, ShapeError
 from motionbench.tracks import Tracks, grid_queries
 
+from ..threads import one_thread
 from .tiny_model import TinyTrackerConfig, TinyTrackerNet, read_at, square_offsets
 from .tiny_scene import AGREE, fit_scene, inside_frame, put_on_scene
 
@@ -89,6 +90,10 @@ class TinyTracker:
         another shape."""
         if queries.ndim != 2 or queries.shape[1] != 2:
             raise ShapeError(f"queries must be (N, 2), got {queries.shape}")
+        with one_thread(self.device):
+            return self._track(clip, queries)
+
+    def _track(self, clip: Clip, queries: NDArray[np.float32]) -> Tracks:
         size = self.model.config.size
         scale = np.array([size / clip.width, size / clip.height], dtype=np.float32)
         small = torch.from_numpy((queries.astype(np.float32) + 0.5) * scale - 0.5)
