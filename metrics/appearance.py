@@ -20,6 +20,7 @@ from . import track_matching as tm
 from .camera_motion import fit_camera
 from .embed import TINY, ClipEmbedder, shared_embedder
 from .motion_parts import motion_to_parts
+from .threads import one_thread
 
 Array = NDArray[np.float32]
 
