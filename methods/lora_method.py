@@ -12,9 +12,7 @@ from torch import Tensor, nn
 
 from .lora import activate_lora, attention_lora, fill_lora, inject_lora, lora_host, lora_weights, merge_lora
 from .tuned_method import TunedAdapter, TunedMethod
-from .tuning_config import TINY, InvertedStart, OptimizerConfig, require
-
-__all__ = ["KEPT", "TINY", "InvertedStartConfig", "LoraAdapter", "LoraMethod", "TuningConfig", "require"]
+from .tuning_config import InvertedStart, OptimizerConfig, require
 
 KEPT = "temporal"  # the name of the LoRA that holds the motion; any other is dropped after training
 

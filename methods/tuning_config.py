@@ -72,6 +72,8 @@ TINY: dict[str, Any] = {
     "gradient_checkpointing": False,
     "guidance": 3.0,
 }
+# And of those that start from inverted latents: what leads back to the clip and is close to noise, see `inversion.py`.
+TINY_INVERSION: dict[str, Any] = {"inversion_steps": 20, "inversion_iterations": 2, "inversion_noise": 0.1}
 
 
 def require(ok: bool, name: str, expected: str, value: object) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..lora_method import TINY, InvertedStartConfig, require
+from ..lora_method import InvertedStartConfig
+from ..tuning_config import TINY, TINY_INVERSION, require
 
 
 @dataclass(frozen=True)
@@ -37,5 +38,5 @@ class Config(InvertedStartConfig):
 PRESETS: dict[str, dict[str, Any]] = {
     "official": {},
     # As many temporal steps as followyourmotion's preset `tiny` has.
-    "tiny": TINY | {"steps": 150, "inversion_steps": 20},
+    "tiny": TINY | TINY_INVERSION | {"steps": 150},
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..tuning_config import TINY, InvertedStart, require
+from ..tuning_config import TINY, TINY_INVERSION, InvertedStart, require
 from .embeddings import ValueKind
 
 
@@ -39,5 +39,5 @@ PRESETS: dict[str, dict[str, Any]] = {
     "official": {},
     "unet": {"value": "frame_place"},
     # As many steps as followyourmotion's preset `tiny` has in both stages.
-    "tiny": TINY | {"lr": 2e-2, "steps": 180, "inversion_steps": 20},
+    "tiny": TINY | TINY_INVERSION | {"lr": 2e-2, "steps": 180},
 }

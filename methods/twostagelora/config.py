@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..lora_method import TINY, TuningConfig, require
+from ..lora_method import TuningConfig
+from ..tuning_config import TINY, require
 
 
 @dataclass(frozen=True)

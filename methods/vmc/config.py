@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..lora_method import TINY, InvertedStartConfig, require
+from ..lora_method import InvertedStartConfig
+from ..tuning_config import TINY, TINY_INVERSION, require
 
 
 @dataclass(frozen=True)
@@ -42,5 +43,5 @@ PRESETS: dict[str, dict[str, Any]] = {
     "official": {},
     "sma": {"sma": True, "steps": 500},
     # As many steps as followyourmotion's preset `tiny` has in both stages.
-    "tiny": TINY | {"steps": 180, "inversion_steps": 20},
+    "tiny": TINY | TINY_INVERSION | {"steps": 180},
 }
