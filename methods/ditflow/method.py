@@ -24,7 +24,7 @@ FLOW = "flow"  # the name of the reference's displacements among an adapter's te
 
 
 class DitFlow(GuidanceMethod):
-    """DiTFlow: latents follow attention motion flow (unvalidated: the reversed-reference gate has not been run).
+    """DiTFlow: the latents are led so that their attention moves as that of the reference does.
 
     fit: where each token of the clean reference looks most in every other frame. generate: in the first steps, optimize
     the latents so that their tokens look, on average, as far the same way.

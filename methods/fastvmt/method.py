@@ -24,7 +24,7 @@ from .windows import Windows
 
 
 class FastVmt(GuidanceMethod):
-    """FastVMT: latents follow windowed attention flow (unvalidated: the reversed-reference gate has not been run).
+    """FastVMT: from the noised reference, attention inside windows is led to move as the reference does.
 
     fit: encode the reference. generate: from the noised reference, optimize the latents in the first steps so that
     their tokens look as far the same way, and at alike keys, as those of the reference noised to the same time.

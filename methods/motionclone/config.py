@@ -50,5 +50,14 @@ class Config:
 PRESETS: dict[str, dict[str, Any]] = {
     "official": {},
     "official_object": {"sample_steps": 300, "guided_steps": 180, "guided_range": 0.4},
-    "tiny": {"sample_steps": None, "guided_steps": 10, "ramp_steps": 2, "gradient_checkpointing": False},
+    # Block 5 of 8, see the README; the backbone's 20 steps, evenly apart.
+    "tiny": {
+        "blocks": (5,),
+        "sample_steps": None,
+        "guided_steps": 12,
+        "guided_range": 0.0,
+        "ramp_steps": 2,
+        "guidance": 3.0,
+        "gradient_checkpointing": False,
+    },
 }

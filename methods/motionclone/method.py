@@ -23,11 +23,11 @@ from .schedule import ramp, uneven_times
 
 
 class MotionClone(GuidanceMethod):
-    """MotionClone-style: sparse temporal attention (unvalidated: the reversed-reference gate has not been run).
+    """MotionClone-style: the strongest entries of attention along frames are cloned; an analogue, not a port.
 
     fit: the strongest entry of each row of the noised reference's attention along frames. generate: bend each of the
     first steps so that the clip's attention has those entries too.
-    An analogue: a video transformer has no temporal attention, so a slice of the full one takes its place.
+    A video transformer has no temporal attention, so a slice of the full one takes its place.
     """
 
     name: ClassVar[str] = "motionclone"

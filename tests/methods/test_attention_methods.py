@@ -42,7 +42,7 @@ def test_each_is_a_method_with_an_honest_contract_and_presets_of_real_fields(met
     assert not method.contract.trains
     assert method.contract.sees_reference
     assert method.contract.start_latent == ("noised_reference" if method is FastVmt else "noise")
-    assert len(inspect.getdoc(method).splitlines()[0]) <= 120
+    assert "unvalidated" not in inspect.getdoc(method)  # methods/gate.json says it
     for preset in method.presets:
         build_config(method, backbone="tiny", preset=preset)
     assert (
