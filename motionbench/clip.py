@@ -90,6 +90,16 @@ class Clip:
         top, left = (self.height - h) // 2, (self.width - w) // 2
         return self.with_frames(self.frames[:, top : top + h, left : left + w]).resize(height, width)
 
+    def even(self) -> Clip:
+        """The clip without a last row or column that makes a side odd: our mp4 files cannot hold it (4:2:0 color).
+
+        Cut, not padded or stretched: every point stays where it is.
+        """
+        height, width = self.height - self.height % 2, self.width - self.width % 2
+        if (height, width) == (self.height, self.width):
+            return self
+        return self.with_frames(self.frames[:, :height, :width])
+
     def sample(self, frames: int) -> Clip:
         """The clip with so many of its frames, evenly spread from first to last: the nearest ones, never blends.
 

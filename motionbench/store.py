@@ -124,9 +124,12 @@ class ResultStore:
         append_line(self._scores, canonical_json(asdict(score)))
 
     def write_video(self, case_id: str, seed: int, clip: Clip) -> tuple[str, str]:
-        """Writes the clip of a case; returns its path below the folder and its SHA-256 (VideoError, StoreError)."""
+        """Writes the clip of a case, an odd row or column cut off: `copy` and `frozen` have the reference's own size.
+
+        Returns its path below the folder and its SHA-256. Raises VideoError, StoreError.
+        """
         relative = f"videos/{case_id}--s{seed}.mp4"
-        return relative, clip.write(self.inside(relative))
+        return relative, clip.even().write(self.inside(relative))
 
     def has_video(self, record: Record) -> bool:
         """True if the record's video is there with the bytes that were recorded."""

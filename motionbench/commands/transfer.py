@@ -13,10 +13,11 @@ from motionbench.clip import Clip
 from motionbench.commands import options
 from motionbench.commands.output import print_json
 from motionbench.config import build_config
-from motionbench.device import check_dtype, resolve_device
+from motionbench.device import resolve_device
 from motionbench.errors import ConfigError
 from motionbench.method import Setting
-from motionbench.plan import config_to_json
+from motionbench.offload import CHOICES
+from motionbench.plan import config_to_json, resolve_dtype
 from motionbench.progress import Bars
 from motionbench.video import check_file, read_clip, write_clip
 
@@ -32,7 +33,8 @@ def transfer(
     settings: options.Settings = None,
     preset: options.Preset = None,
     device: options.Device = "auto",
-    dtype: options.Dtype = "float32",
+    dtype: options.Dtype = "auto",
+    offload: options.Offload = "auto",
     adapter: Annotated[
         Path | None, typer.Option("--save-adapter", help="Folder to keep the fitted adapter in.")
     ] = None,
@@ -51,7 +53,9 @@ def transfer(
     backbone = registry.resolve("backbones", backbone)
     config = build_config(method_class, backbone=backbone, preset=preset, settings=settings or ())
     with Bars(f"{method_class.name}: {out.name}") as bars:
-        setting = Setting(backbone, resolve_device(device), check_dtype(dtype), bars.stage)
+        number_type = resolve_dtype(dtype, backbone)
+        preset_name = options.to_choice("--offload", offload, CHOICES)
+        setting = Setting(backbone, resolve_device(device), number_type, bars.stage, preset_name)
         made = method_class.create(config, setting)
         clip = read_reference(reference, getattr(made, "backbone", None))
         fitted = made.fit(clip, caption, seed=seed)
@@ -89,12 +93,11 @@ def read_reference(path: Path, native: Any) -> Clip:
 
 
 def to_even(clip: Clip) -> Clip:
-    """The clip without the last row or column that makes a side odd. Says on stderr what it cut."""
-    height, width = clip.height - clip.height % 2, clip.width - clip.width % 2
-    if (clip.height, clip.width) == (height, width):
-        return clip
-    typer.echo(f"cut: {clip.width}x{clip.height} to {width}x{height} (an mp4 has even sides)", err=True)
-    return clip.with_frames(clip.frames[:, :height, :width])
+    """The clip with even sides. Says on stderr what was cut."""
+    even = clip.even()
+    if even is not clip:
+        typer.echo(f"cut: {clip.width}x{clip.height} to {even.width}x{even.height} (an mp4 has even sides)", err=True)
+    return even
 
 
 def _check_paths(reference: Path, out: Path) -> None:

@@ -60,6 +60,14 @@ def test_resize_keeps_a_constant_picture_and_its_size_free() -> None:
         clip.resize(0, 4)
 
 
+def test_even_cuts_one_odd_row_or_column_and_moves_nothing() -> None:
+    clip = Clip(np.random.default_rng(0).integers(0, 255, (3, 5, 7, 3), np.uint8), 8.0)
+    assert np.array_equal(clip.even().frames, clip.frames[:, :4, :6])
+    assert clip.even().even().frames.shape == (3, 4, 6, 3)
+    fine = ramp(2)
+    assert fine.even() is fine
+
+
 def test_cover_cuts_the_center_to_the_aspect() -> None:
     pixels = np.zeros((1, 6, 12, 3), np.uint8)
     pixels[:, :, 3:9] = 200

@@ -192,6 +192,14 @@ def test_video_is_read_back_only_if_it_is_the_one_recorded(store: ResultStore) -
         store.read_video(failed())
 
 
+def test_a_clip_with_odd_sides_is_cut_to_even_ones(store: ResultStore) -> None:
+    clip = Clip(moving_frames(4, 49, 81), 8.0)
+    path, _ = store.write_video("camera/0001/0", 0, clip)
+    held = Clip.read(store.folder / path).frames
+    assert held.shape == (4, 48, 80, 3)
+    assert np.abs(held.astype(int) - clip.frames[:, :48, :80]).mean() < 12
+
+
 def test_paths_stay_in_the_folder(store: ResultStore) -> None:
     clip = Clip(moving_frames(2, 32, 48), 8.0)
     with pytest.raises(StoreError, match="leaves the results folder"):
