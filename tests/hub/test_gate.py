@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from attempt_tables import make_attempts, make_info
+from motionbench.leaderboard.facts import method_facts
 
 from motionbench import registry
 from motionbench.gate import NOT_GATED, NOT_RUN, gate_of, read_gates, verdict_to_gate
@@ -99,6 +100,19 @@ def test_tables_mark_what_is_unvalidated_and_leave_alone_what_passed(installed: 
     assert footnotes == [f"† unvalidated: {NOT_RUN}."]
     write_gate(installed, {**VERDICT, "passed": True})
     assert shown() == ("swing · tiny · mini r1", [])
+
+
+def test_the_leaderboard_reads_the_same_file_unless_the_results_state_a_gate(installed: Path) -> None:
+    write_gate(installed, {**VERDICT, "passed": True, "low": 0.02})
+    assert method_facts("swing", [{}]).gate == "passed"
+    assert method_facts("swing", [{}]).gate_note == "follows the direction by +0.05 [+0.02, +0.20] on tiny"
+    stated = {"gate": {"passed": False, "note": "elsewhere"}}
+    assert (method_facts("swing", [stated]).gate, method_facts("swing", [stated]).gate_note) == (
+        "unvalidated",
+        "elsewhere",
+    )
+    assert method_facts("backbone", [{}]).gate is None
+    assert method_facts("nobody_has_it", [{}]).gate is None
 
 
 def test_the_shipped_file_is_one_and_names_installed_methods_only() -> None:
