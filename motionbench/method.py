@@ -39,13 +39,15 @@ class Setting:
     """Where a method runs: names of backbone and device, number type, and who hears of its progress.
 
     device: `cpu` or `cuda[:i]`, already resolved from `auto`; dtype: `float32` or `bfloat16`.
-    report(stage, done, total) is called as work goes on; it must not change any number.
+    report(stage, done, total) is called as work goes on; it must not change any number. offload: the memory preset (see
+    `motionbench.offload`) for backbones that have any; it must not change any number beyond rounding.
     """
 
     backbone: str = "tiny"
     device: str = "cpu"
     dtype: str = "float32"
     report: Callable[[str, int, int], None] = field(default=report_nothing, compare=False)
+    offload: str = "auto"
 
 
 class Adapter(Protocol):

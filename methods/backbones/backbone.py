@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from motionbench.clip import Clip
 from motionbench.errors import MissingWeightsError, NotFiniteError, ShapeError
 
 from .flow import euler, gaussian, sampling_times
+from .recompute import recomputed
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +62,9 @@ class Backbone:
     Times run from 1 (noise) to 0 (clip); latents are normalized by the VAE's own mean and deviation.
     Sources: Wan2.1 (arXiv:2503.20314); diffusers' `WanTransformer3DModel`, `AutoencoderKLWan`; UMT5 of transformers.
     """
+
+    fused = False  # whether methods tune LoRAs on whole attentions (`Execution.fused`)
+    joint_guidance = True  # both sides of classifier-free guidance in one batch
 
     def __init__(self, name: str, spec: BackboneSpec, parts: Mapping[str, Any], *, device: str, dtype: str) -> None:
         self.name = name
@@ -204,10 +209,27 @@ class Backbone:
         def guided(x: Tensor, t: Tensor) -> Tensor:
             if scale == 1:
                 return self.velocity(x, t, text)
-            with_text, without = self.velocity(x.repeat(2, 1, 1, 1, 1), t.repeat(2), both).chunk(2)
+            if self.joint_guidance:
+                with_text, without = self.velocity(x.repeat(2, 1, 1, 1, 1), t.repeat(2), both).chunk(2)
+            else:
+                with_text, without = (self.velocity(x, t, side) for side in both.chunk(2))
             return without + scale * (with_text - without)
 
         return guided
+
+    @contextmanager
+    def computing(self, *, looking_inside: bool = False) -> Iterator[None]:
+        """Ready for many forward passes; looking_inside: by code that replaces parts of the attentions."""
+        yield
+
+    @contextmanager
+    def training(self, text: Tensor, latents: tuple[int, ...], *, save_memory: bool) -> Iterator[None]:
+        """Ready for training steps on latents of shape (B, C, F, h, w) with one text (1, L, D).
+
+        save_memory: activations are recomputed for the gradient, all of them here; the numbers are the same.
+        """
+        with recomputed(self.transformer, len(self.transformer.blocks) if save_memory else 0):
+            yield
 
     @torch.no_grad()
     def sample(

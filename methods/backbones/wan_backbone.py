@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -14,6 +16,10 @@ from motionbench.clip import Clip
 from motionbench.method import Setting
 
 from .backbone import PARTS, Backbone
+from .execution import Execution, compiled_blocks, execution_for, fast_attention
+from .fixed_text import fixed_text
+from .recompute import blocks_to_recompute, free_device_bytes, recomputed
+from .streaming import blocks_to_stream, is_streamed, place
 from .tensor_cache import TensorCache
 from .wan_models import WanModel
 from .wan_weights import Weights, fetch_weights
@@ -52,18 +58,28 @@ class WanBackbone(Backbone):
     """
 
     def __init__(
-        self, model: WanModel, weights: Weights, *, device: str, dtype: str, cache: TensorCache | None = None
+        self,
+        model: WanModel,
+        weights: Weights,
+        *,
+        device: str,
+        dtype: str,
+        execution: Execution | None = None,
+        cache: TensorCache | None = None,
     ) -> None:
         self.parts = LazyParts({part: partial(self._load, part) for part in PARTS})
         self.model, self.weights = model, weights
         self.cache = TensorCache() if cache is None else cache
         self.device, self.dtype = torch.device(device), getattr(torch, dtype)
+        self.execution = execution_for("auto", self.device) if execution is None else execution
+        self.fused, self.joint_guidance = self.execution.fused, self.execution.joint_guidance
         super().__init__(model.name, weights.spec, self.parts, device=device, dtype=dtype)
 
     @classmethod
     def create(cls, model: WanModel, setting: Setting) -> WanBackbone:
         """The backbone on a setting's device; its weights are downloaded if the Hub may be asked."""
-        return cls(model, fetch_weights(model), device=setting.device, dtype=setting.dtype)
+        execution = execution_for(setting.offload, torch.device(setting.device))
+        return cls(model, fetch_weights(model), device=setting.device, dtype=setting.dtype, execution=execution)
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """Prompt embeddings (B, L, D_text) as `Backbone.encode_text` gives them, from the cache where they are there.
@@ -100,6 +116,46 @@ class WanBackbone(Backbone):
             self.cache.put(latents, *key)
         return latents.to(self.device)
 
+    @contextmanager
+    def computing(self, *, looking_inside: bool = False) -> Iterator[None]:
+        """The quickest kernels inside the block, and compiled transformer blocks unless something looks inside."""
+        compiler = None if looking_inside else self.execution.compiler
+        with fast_attention(self.device), compiled_blocks(self.transformer, compiler):
+            yield
+
+    @contextmanager
+    def training(self, text: Tensor, latents: tuple[int, ...], *, save_memory: bool) -> Iterator[None]:
+        """As `Backbone.training`, but as few blocks are recomputed as memory allows, and the text is fixed."""
+        count = self._recomputed_blocks(latents) if save_memory else 0
+        logger.info("recomputing %d of %d blocks", count, len(self.transformer.blocks))
+        whole = not any(is_streamed(block) for block in self.transformer.blocks)
+        fixed = fixed_text(self.transformer, text) if self.execution.fixed_text and whole else nullcontext()
+        with self.computing(), fixed, recomputed(self.transformer, count):
+            yield
+
+    def _recomputed_blocks(self, latents: tuple[int, ...]) -> int:
+        blocks, share = len(self.transformer.blocks), self.execution.checkpoint_share
+        free = free_device_bytes(self.device, self.execution.limit_bytes)
+        if share is not None:
+            return round(share * blocks)
+        if free is None:
+            return blocks
+        batch, _, *grid = latents
+        tokens = batch * math.prod(side // p for side, p in zip(grid, self.transformer.config.patch_size, strict=True))
+        return blocks_to_recompute(self.transformer, tokens, self.dtype.itemsize, free)
+
+    def velocity(self, latents: Tensor, t: Tensor, text: Tensor) -> Tensor:
+        """As `Backbone.velocity`."""
+        if torch.is_grad_enabled() and not latents.requires_grad:
+            # So that the first block is given what the others are, and no variant of its own is compiled for it.
+            latents = latents.detach().requires_grad_()
+        return super().velocity(latents, t, text)
+
+    def sample(self, text: Tensor, **options: Any) -> Tensor:
+        """As `Backbone.sample`, on the quickest kernels."""
+        with self.computing():
+            return super().sample(text, **options)
+
     def _key(self, kind: str, what: str) -> tuple[str, ...]:
         dtype = str(self.dtype) if kind == "text" else "torch.float32"
         return (kind, self.weights.revision, self.device.type, dtype, str(self.spec.text_tokens), what)
@@ -124,7 +180,19 @@ class WanBackbone(Backbone):
             tile_beyond(made, self.spec.height, self.spec.width)
         else:
             made = WanTransformer3DModel.from_pretrained(folder, torch_dtype=self.dtype, local_files_only=True)
-        return made.to(self.device).eval().requires_grad_(False)
+        made = made.eval().requires_grad_(False)
+        if part == "transformer":
+            return self._place(made)
+        on_cpu = part == "text_encoder" and not self.execution.text_encoder_on_device
+        return made if on_cpu else made.to(self.device)
+
+    def _place(self, transformer: Any) -> Any:
+        """The transformer on the device, or as much of it as the memory preset allows."""
+        limit = self.execution.limit_bytes
+        streamed = blocks_to_stream(transformer, limit) if self.execution.stream_blocks and limit else 0
+        if streamed:
+            logger.info("%d of %d blocks stay in host memory", streamed, len(transformer.blocks))
+        return place(transformer, self.device, streamed)
 
 
 def tile_beyond(vae: Any, height: int, width: int) -> None:

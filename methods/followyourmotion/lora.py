@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from peft import LoraConfig
 from torch import Tensor, nn
 
 from ..lora import fill_lora, inject_lora, lora_layers, lora_weights
-from .split import BranchName
+from .split import BranchName, split_heads
 
-__all__ = ["add_lora", "load_lora", "lora_config", "lora_weights", "merge_lora"]
+__all__ = ["SplitHeads", "add_lora", "load_lora", "lora_config", "lora_weights", "merge_lora", "split_lora_host"]
 
 
 def lora_config(branch: BranchName, rank: int, scale: float) -> LoraConfig:
@@ -54,3 +60,37 @@ def merge_lora(layers: nn.ModuleList, branch: BranchName) -> None:
     for module in lora_layers(layers, branch):
         if module.get_base_layer().weight.dtype == torch.float32:
             module.merge()
+
+
+class SplitHeads:
+    """All split self-attentions with the PEFT LoRAs of branches: the counterpart of `fused.FusedHeads`."""
+
+    def __init__(self, layers: nn.ModuleList) -> None:
+        self.layers = layers
+
+    def add_lora(
+        self, branch: BranchName, *, rank: int, scale: float, generator: torch.Generator
+    ) -> list[nn.Parameter]:
+        """Put a fresh LoRA on a branch; returns what is to be trained, [] if no layer has heads of this kind."""
+        return add_lora(self.layers, branch, rank=rank, scale=scale, generator=generator)
+
+    def load_lora(self, branch: BranchName, weights: dict[str, Tensor], *, rank: int, scale: float) -> None:
+        """Put a LoRA with these weights on a branch, frozen. Raises KeyError if they are of another split."""
+        load_lora(self.layers, branch, weights, rank=rank, scale=scale)
+
+    def merge_lora(self, branch: BranchName) -> None:
+        """Add a branch's LoRA to its weights where they can hold it."""
+        merge_lora(self.layers, branch)
+
+    def weights(self, branch: BranchName) -> dict[str, Tensor]:
+        """Copies on the CPU of a branch's LoRA, keyed as PEFT keys them: `0.spatial.q.lora_A.weight`."""
+        return lora_weights(self.layers, branch)
+
+
+@contextmanager
+def split_lora_host(
+    transformer: Any, temporal: NDArray[np.bool_], *, isolate_norm: bool = False
+) -> Iterator[SplitHeads]:
+    """The transformer with its self-attentions split by `temporal` (L, K); on leaving, it is what it was."""
+    with split_heads(transformer, temporal, isolate_norm=isolate_norm) as layers:
+        yield SplitHeads(layers)

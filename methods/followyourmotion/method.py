@@ -19,17 +19,20 @@ from motionbench.method import InputContract, Setting
 from motionbench.seeds import derive_seed
 
 from ..backbones.backbone import Backbone
-from ..lora_training import checkpointing, encode_frames
+from ..lora_training import encode_frames
 from .adapter import MotionAdapter, load_adapter
 from .config import PRESETS, default_config
 from .config import Config as FymConfig
 from .export import export_lora
+from .fused import FusedHeads, fused_heads
 from .heads import HeadScores, score_heads
-from .lora import add_lora, load_lora, lora_weights, merge_lora
-from .rope import placed_rope
+from .lora import SplitHeads, split_lora_host
+from .rope import PlacedRope, placed_rope
 from .sampling import excerpts
-from .split import BRANCHES, BranchName, split_heads
+from .split import BRANCHES, BranchName
 from .stages import train_spatial, train_temporal
+
+Heads = SplitHeads | FusedHeads
 
 
 class FollowYourMotion:
@@ -62,17 +65,11 @@ class FollowYourMotion:
         text = backbone.encode_text([caption])
         scores = self.score_heads([(clip, caption)], seed=seed) if config.decouple else None
         temporal = self._assignment(scores)
-        transformer, saving = backbone.transformer, config.gradient_checkpointing
-        with self._split(temporal) as layers, checkpointing(transformer, saving), placed_rope(transformer) as rope:
-            if config.decouple:
-                self._fit_spatial(layers, clip, text, seed)
-            generator = _generator(seed, "temporal")
-            parameters = self._add_lora(layers, "temporal", generator)
-            merge_lora(layers, "spatial")  # only now: PEFT undoes a merge when another adapter is added
-            views = excerpts(backbone, clip, config, generator)
-            train_temporal(backbone, rope, views, text, parameters, config, generator, self.setting.report)
-            loras = {branch: weights for branch in BRANCHES if (weights := lora_weights(layers, branch))}
-        return MotionAdapter(backbone.name, config, temporal, scores, loras)
+        with self._tunable(temporal) as heads, placed_rope(backbone.transformer) as rope:
+            spatial = self._fit_spatial(heads, clip, text, seed) if config.decouple else {}
+            tuned = self._fit_temporal(heads, rope, clip, text, seed)
+        loras: dict[BranchName, dict[str, Tensor]] = {"spatial": spatial, "temporal": tuned}
+        return MotionAdapter(backbone.name, config, temporal, scores, {b: w for b, w in loras.items() if w})
 
     def generate(self, adapter: MotionAdapter, prompt: str, *, seed: int) -> Clip:
         """A clip of the prompt that moves as the adapter's reference did. Deterministic in (adapter, prompt, seed)."""
@@ -111,21 +108,22 @@ class FollowYourMotion:
         """Similarities of every head's attention with the pseudo maps, on prepared clips with their captions."""
         config, backbone = self.config, self.backbone
         encoded = [(backbone.encode(clip), backbone.encode_text([caption])) for clip, caption in clips]
-        generator = _generator(seed, "heads")
-        return score_heads(backbone, encoded, config.head_times, config.head_draws, generator, self.setting.report)
+        generator, report = _generator(seed, "heads"), self.setting.report
+        with backbone.computing(looking_inside=True):
+            return score_heads(backbone, encoded, config.head_times, config.head_draws, generator, report)
 
     @contextmanager
     def tuned(self, adapter: MotionAdapter) -> Iterator[Backbone]:
         """The backbone with an adapter's branches active (`branches_at_inference`); untouched again on leaving."""
         if adapter.backbone != self.backbone.name:
             raise ConfigError(f"adapter of backbone {adapter.backbone} cannot run on {self.backbone.name}")
-        with self._split(adapter.temporal, isolate_norm=adapter.config.isolate_norm) as layers:
+        with self._tunable(adapter.temporal, isolate_norm=adapter.config.isolate_norm) as heads:
             for branch in self._active:
                 if branch in adapter.loras:
                     rank, scale = adapter.config.rank, adapter.config.lora_scale
-                    load_lora(layers, branch, adapter.loras[branch], rank=rank, scale=scale)
+                    heads.load_lora(branch, adapter.loras[branch], rank=rank, scale=scale)
             for branch in self._active:
-                merge_lora(layers, branch)
+                heads.merge_lora(branch)
             yield self.backbone
 
     @property
@@ -138,24 +136,39 @@ class FollowYourMotion:
             return np.ones((shape.num_layers, shape.num_attention_heads), dtype=bool)
         return scores.is_temporal(self.config.head_rule, alpha=self.config.head_alpha, ratio=self.config.head_ratio)
 
-    def _fit_spatial(self, layers: nn.ModuleList, clip: Clip, text: Tensor, seed: int) -> None:
-        generator = _generator(seed, "spatial")
-        parameters = self._add_lora(layers, "spatial", generator)
-        if not parameters or not self.config.spatial_steps:
-            return
-        frames = encode_frames(self.backbone, clip)
-        train_spatial(self.backbone, frames, text, parameters, self.config, generator, self.setting.report)
+    def _fit_spatial(self, heads: Heads, clip: Clip, text: Tensor, seed: int) -> dict[str, Tensor]:
+        """The spatial LoRA's weights; it stays on the heads, frozen."""
+        config, generator = self.config, _generator(seed, "spatial")
+        parameters = self._add_lora(heads, "spatial", generator)
+        if parameters and config.spatial_steps:
+            frames = encode_frames(self.backbone, clip)
+            shape = (config.spatial_batch, *frames.shape[1:])
+            with self.backbone.training(text, shape, save_memory=config.gradient_checkpointing):
+                train_spatial(self.backbone, frames, text, parameters, config, generator, self.setting.report)
         for parameter in parameters:
             parameter.requires_grad_(False)
+        return heads.weights("spatial")
 
-    def _add_lora(self, layers: nn.ModuleList, branch: BranchName, generator: torch.Generator) -> list[nn.Parameter]:
-        return add_lora(layers, branch, rank=self.config.rank, scale=self.config.lora_scale, generator=generator)
+    def _fit_temporal(self, heads: Heads, rope: PlacedRope, clip: Clip, text: Tensor, seed: int) -> dict[str, Tensor]:
+        """The temporal LoRA's weights, tuned beside the frozen spatial one."""
+        config, backbone, generator = self.config, self.backbone, _generator(seed, "temporal")
+        parameters = self._add_lora(heads, "temporal", generator)
+        heads.merge_lora("spatial")  # only now: PEFT undoes a merge when another adapter is added
+        views = excerpts(backbone, clip, config, generator)
+        shape = (config.temporal_batch, *views[0].latents.shape[1:])
+        with backbone.training(text, shape, save_memory=config.gradient_checkpointing):
+            train_temporal(backbone, rope, views, text, parameters, config, generator, self.setting.report)
+        return heads.weights("temporal")
+
+    def _add_lora(self, heads: Heads, branch: BranchName, generator: torch.Generator) -> list[nn.Parameter]:
+        return heads.add_lora(branch, rank=self.config.rank, scale=self.config.lora_scale, generator=generator)
 
     @contextmanager
-    def _split(self, temporal: NDArray[np.bool_], isolate_norm: bool | None = None) -> Iterator[nn.ModuleList]:
+    def _tunable(self, temporal: NDArray[np.bool_], isolate_norm: bool | None = None) -> Iterator[Heads]:
         isolated = self.config.isolate_norm if isolate_norm is None else isolate_norm
-        with split_heads(self.backbone.transformer, temporal, isolate_norm=isolated) as layers:
-            yield layers
+        host: Any = fused_heads if self.backbone.fused else split_lora_host
+        with host(self.backbone.transformer, temporal, isolate_norm=isolated) as heads:
+            yield heads
 
 
 def _generator(seed: int, stage: str) -> torch.Generator:

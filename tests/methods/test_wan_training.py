@@ -1,0 +1,236 @@
+"""Optimized training of a small Wan model: the same numbers as plain training, and what it must not do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from motionbench.methods.backbones.execution import PLAIN, PRESETS, Execution
+from motionbench.methods.backbones.fixed_text import fixed_text
+from motionbench.methods.backbones.recompute import blocks_to_recompute, kept_bytes, recomputed
+from motionbench.methods.backbones.tensor_cache import TensorCache
+from motionbench.methods.backbones.wan_backbone import WanBackbone
+from motionbench.methods.backbones.wan_models import WAN_1_3B, WAN_14B
+from motionbench.methods.backbones.wan_weights import check_weights
+from motionbench.methods.followyourmotion.config import Config
+from motionbench.methods.followyourmotion.fused import MERGE_TOLERANCE, fused_heads
+from motionbench.methods.followyourmotion.lora import split_lora_host
+from motionbench.methods.followyourmotion.method import FollowYourMotion
+from motionbench.methods.lora_training import Learner
+from small_wan import moving_clip, small_folder
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from motionbench.method import Setting
+
+FAST = Execution(compiler="eager", checkpoint_share=1 / 3)
+TEMPORAL = np.array([[True, False, True, False], [False] * 4, [True, True, True, False]])
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def backbone_for(execution: Execution, cache: Path, dtype: str = "float32", device: str = "cpu") -> WanBackbone:
+    weights = check_weights(small_folder(), WAN_1_3B)
+    options = {"device": device, "dtype": dtype, "execution": execution, "cache": TensorCache(cache)}
+    return WanBackbone(WAN_1_3B, weights, **options)
+
+
+class KnownHeads(FollowYourMotion):
+    """Heads as above: those of random weights are nearly alike."""
+
+    def _assignment(self, scores):
+        return TEMPORAL
+
+
+def method(backbone: WanBackbone, **settings) -> FollowYourMotion:
+    return KnownHeads(Config(sparse_frames=9, head_times=(0.5,), **settings), Setting(WAN_1_3B.name), backbone)
+
+
+def losses_of(execution: Execution, cache: Path, monkeypatch: pytest.MonkeyPatch, dtype: str, device: str = "cpu"):
+    """The losses of 50 steps, 20 on single frames and 30 on sparse clips, and the adapter."""
+    seen: list[float] = []
+    own = Learner.step
+
+    def step(learner: Learner, value: torch.Tensor) -> None:
+        seen.append(float(value.detach()))
+        own(learner, value)
+
+    settings = {"spatial_steps": 20, "temporal_steps": 30, "spatial_lr": 3e-3, "temporal_lr": 3e-3}
+    made = method(backbone_for(execution, cache, dtype, device), rank=4, spatial_batch=2, **settings)
+    with monkeypatch.context() as patch:
+        patch.setattr(Learner, "step", step)
+        adapter = made.fit(moving_clip(), "a square moving right", seed=3)
+    return np.array(seen), adapter
+
+
+def compare(cache: Path, monkeypatch: pytest.MonkeyPatch, dtype: str, tolerance: float, device: str = "cpu") -> None:
+    plain, one = losses_of(PLAIN, cache, monkeypatch, dtype, device)
+    fast, two = losses_of(FAST, cache, monkeypatch, dtype, device)
+    assert len(plain) == len(fast) == 50
+    assert plain[:20].std() > 0.01  # the steps differ by far more than the tolerance
+    np.testing.assert_allclose(fast, plain, rtol=tolerance)
+    assert {b: sorted(w) for b, w in one.loras.items()} == {b: sorted(w) for b, w in two.loras.items()}
+    for branch, weights in one.loras.items():
+        for name, value in weights.items():
+            assert value.shape == two.loras[branch][name].shape
+            moved = max(float(value.abs().max()), 1e-6)
+            if dtype == "float32":
+                assert (value - two.loras[branch][name]).abs().max() < 0.02 * moved, name
+
+
+def test_fifty_optimized_steps_have_the_losses_of_plain_ones(cache, monkeypatch) -> None:
+    compare(cache, monkeypatch, "float32", 1e-4)
+
+
+def test_fifty_optimized_steps_have_the_losses_of_plain_ones_in_bfloat16(cache, monkeypatch) -> None:
+    compare(cache, monkeypatch, "bfloat16", 0.03)
+
+
+@pytest.mark.gpu
+def test_fifty_compiled_steps_on_a_gpu_have_the_losses_of_plain_ones(cache, monkeypatch) -> None:
+    monkeypatch.setitem(globals(), "FAST", replace(FAST, compiler="inductor"))
+    compare(cache, monkeypatch, "bfloat16", 0.03, "cuda")
+
+
+def test_fused_heads_are_split_heads_with_any_loras(cache) -> None:
+    transformer = backbone_for(FAST, cache).transformer
+    x, t, text = torch.randn(2, 16, 3, 8, 8), torch.tensor([300.0, 700.0]), torch.randn(2, 7, 32)
+    with torch.no_grad():
+        untouched = transformer(x, t, text, return_dict=False)[0]
+    for isolated in (False, True):
+        outs, kept = [], []
+        for host in (split_lora_host, fused_heads):
+            with host(transformer, TEMPORAL, isolate_norm=isolated) as heads, torch.no_grad():
+                for branch in ("spatial", "temporal"):
+                    generator = torch.Generator().manual_seed(1)
+                    heads.add_lora(branch, rank=3, scale=0.7, generator=generator)
+                    own = {
+                        k: v + 0.1 * torch.randn(v.shape, generator=generator) for k, v in heads.weights(branch).items()
+                    }
+                    kept.append(own)
+            with host(transformer, TEMPORAL, isolate_norm=isolated) as heads, torch.no_grad():
+                for branch, own in zip(("spatial", "temporal"), kept[:2], strict=True):
+                    heads.load_lora(branch, own, rank=3, scale=0.7)
+                outs.append(transformer(x, t, text, return_dict=False)[0])
+                for branch in ("spatial", "temporal"):
+                    heads.merge_lora(branch)
+                outs.append(transformer(x, t, text, return_dict=False)[0])
+        assert (outs[0] - untouched).abs().max() > 0.1
+        for out in outs[1:]:
+            torch.testing.assert_close(out, outs[0], atol=2e-5, rtol=1e-4)
+        for one, two in zip(kept[:2], kept[2:], strict=True):
+            assert {k: v.shape for k, v in one.items()} == {k: v.shape for k, v in two.items()}
+            assert all(torch.equal(one[k], two[k]) for k in one)  # the same draws
+    with torch.no_grad():
+        assert torch.equal(transformer(x, t, text, return_dict=False)[0], untouched)
+
+
+def test_a_lora_is_merged_only_where_the_weights_can_hold_it(cache) -> None:
+    transformer = backbone_for(FAST, cache, "bfloat16").transformer
+    before = transformer.blocks[0].attn1.to_q.weight.clone()
+    for size, held in ((1e-5, False), (1.0, True)):
+        with fused_heads(transformer, TEMPORAL) as heads, torch.no_grad():
+            for parameter in heads.add_lora("temporal", rank=3, scale=1.0, generator=torch.Generator().manual_seed(0)):
+                parameter += size * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
+            delta = heads.layers[0].loras["temporal"].deltas()["q"]
+            assert heads.merge_lora("temporal") is held
+            merged = heads.layers[0].weight("q").float() - before.float()
+            if held:
+                assert (merged - delta).norm() < MERGE_TOLERANCE * delta.norm()
+                assert "temporal" not in heads.layers[0].loras
+            else:
+                assert not merged.any()
+        assert torch.equal(transformer.blocks[0].attn1.to_q.weight, before)
+
+
+def test_fixed_text_changes_nothing_for_its_text(cache) -> None:
+    transformer = backbone_for(FAST, cache).transformer
+    x, t, text = torch.randn(2, 16, 3, 8, 8), torch.tensor([300.0, 700.0]), torch.randn(1, 7, 32)
+    with torch.no_grad():
+        expected = transformer(x, t, text.expand(2, -1, -1), return_dict=False)[0]
+        with fixed_text(transformer, text):
+            found = transformer(x, t, torch.zeros(2, 7, 32), return_dict=False)[0]
+        again = transformer(x, t, text.expand(2, -1, -1), return_dict=False)[0]
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    assert torch.equal(again, expected)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_only_the_chosen_blocks_run_again_for_the_gradient(cache, count) -> None:
+    transformer = backbone_for(FAST, cache).transformer
+    runs = [0] * 3
+    hooks = [
+        block.ffn.register_forward_hook(lambda *_, i=i: runs.__setitem__(i, runs[i] + 1))
+        for i, block in enumerate(transformer.blocks)
+    ]
+    x = torch.randn(1, 16, 3, 8, 8, requires_grad=True)
+    with recomputed(transformer, count):
+        transformer(x, torch.tensor([500.0]), torch.randn(1, 7, 32), return_dict=False)[0].sum().backward()
+    for hook in hooks:
+        hook.remove()
+    assert runs == [2] * count + [1] * (3 - count)
+    assert not transformer.gradient_checkpointing
+
+
+class Shape:
+    """What the policy reads of a transformer."""
+
+    def __init__(self, model) -> None:
+        self.config = type("Config", (), model.transformer_config())
+        self.blocks = [None] * model.layers
+
+
+def test_the_policy_recomputes_as_few_blocks_as_fit() -> None:
+    small, large = Shape(WAN_1_3B), Shape(WAN_14B)
+    tokens = 5 * 30 * 52  # 17 frames of 480x832
+    assert kept_bytes(small, tokens, 2) == pytest.approx(0.53e9, rel=0.05)
+    assert blocks_to_recompute(small, tokens, 2, 60 * 10**9) == 0
+    counts = [blocks_to_recompute(large, tokens, 2, free * 10**9) for free in (60, 40, 20, 8, 1)]
+    assert counts[0] == 0
+    assert counts == sorted(counts)
+    assert counts[-1] == 40
+    for free, count in zip((40, 20, 8), counts[1:4], strict=True):
+        block, own = kept_bytes(large, tokens, 2), tokens * 2 * WAN_14B.width
+        assert (40 - count + 1) * block + count * own <= free * 10**9
+        assert (40 - count + 2) * block + (count - 1) * own > free * 10**9
+
+
+class HostReads(TorchDispatchMode):
+    """Counts what makes the host wait for a device: numbers read out of tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        self.count += function in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.is_nonzero.default)
+        return function(*arguments, **(keywords or {}))
+
+
+def test_training_steps_read_no_number_off_the_device(cache, monkeypatch) -> None:
+    made, reads = (
+        method(backbone_for(replace(FAST, compiler=None), cache), rank=2, spatial_steps=60, temporal_steps=0),
+        [],
+    )
+    own = Learner.step
+
+    def step(learner, value):
+        with HostReads() as seen:
+            own(learner, value)
+        reads.append(seen.count)
+
+    monkeypatch.setattr(Learner, "step", step)
+    made.fit(moving_clip(), "a square", seed=0)
+    assert len(reads) == 60
+    assert [i for i, count in enumerate(reads) if count > min(reads)] == [49, 59]
+
+
+def test_presets_differ_in_where_things_are_and_not_in_what_is_computed() -> None:
+    assert PRESETS["80"].limit_bytes < 80e9
+    assert PRESETS["40"].limit_bytes < 40e9
+    assert PRESETS["24"].limit_bytes < 24e9
