@@ -12,9 +12,11 @@ from motionbench.commands import options
 from motionbench.commands.output import print_json
 from motionbench.commands.transfer import read_reference
 from motionbench.config import build_config
-from motionbench.device import check_dtype, resolve_device
+from motionbench.device import resolve_device
 from motionbench.errors import ConfigError
 from motionbench.method import Setting
+from motionbench.offload import CHOICES
+from motionbench.plan import resolve_dtype
 from motionbench.progress import Bars
 
 if TYPE_CHECKING:
@@ -33,7 +35,8 @@ def heads(
     preset: options.Preset = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the noise.")] = 0,
     device: options.Device = "auto",
-    dtype: options.Dtype = "float32",
+    dtype: options.Dtype = "auto",
+    offload: options.Offload = "auto",
     out: Annotated[Path | None, typer.Option("--out", help="Picture of the map, .png or .html.")] = None,
     as_json: options.Json = False,
 ) -> None:
@@ -53,7 +56,9 @@ def heads(
     backbone = registry.resolve("backbones", backbone)
     config = build_config(method_class, backbone=backbone, preset=preset, settings=settings or ())
     with Bars(f"heads of {backbone}") as bars:
-        setting = Setting(backbone, resolve_device(device), check_dtype(dtype), bars.stage)
+        number_type = resolve_dtype(dtype, backbone)
+        preset_name = options.to_choice("--offload", offload, CHOICES)
+        setting = Setting(backbone, resolve_device(device), number_type, bars.stage, preset_name)
         made = method_class.create(config, setting)
         clips = [made.backbone.prepare(read_reference(path, made.backbone)) for path in reference]
         scores = made.score_heads(list(zip(clips, captions, strict=True)), seed=seed)

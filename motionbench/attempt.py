@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from motionbench.errors import MotionBenchError
+from motionbench.offload import next_preset
 from motionbench.record import Reason
 
 LONGEST_ERROR = 1000  # characters of an error's text in a record
@@ -53,15 +54,31 @@ def describe(error: BaseException) -> str:
 
 @dataclass(frozen=True)
 class Failure:
-    """What a failed record says. It holds no exception: a traceback would keep the attempt's tensors alive."""
+    """What a failed record says. It holds no exception: a traceback would keep the attempt's tensors alive.
+
+    peak_bytes: the highest memory use, told only of attempts that ran out of it.
+    """
 
     reason: Reason
     text: str
+    peak_bytes: int | None = None
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:
         """The failure that an error amounts to."""
         return cls(classify(error), describe(error))
+
+
+def out_of_memory(failure: Failure, peak_bytes: int, offload: str, device_bytes: int | None) -> Failure:
+    """The failure of an attempt that ran out of memory, with its peak and the preset that would fit.
+
+    offload: the preset in use; device_bytes: what the device has, None on a CPU.
+    """
+    preset = next_preset(offload, device_bytes)
+    mend = (
+        f"--offload {preset} needs less" if preset else "no preset needs less: take a smaller backbone or fewer frames"
+    )
+    return Failure(failure.reason, f"{failure.text}; peak {peak_bytes / 1e9:.1f} GB; {mend}", peak_bytes)
 
 
 @contextmanager

@@ -99,6 +99,15 @@ class PeakMemory:
         return self.device.startswith("cuda") and "torch" in sys.modules
 
 
+def device_memory(device: str) -> int | None:
+    """Bytes that a GPU has in all; None for the CPU, whose memory other programs share."""
+    if not device.startswith("cuda"):
+        return None
+    import torch
+
+    return int(torch.cuda.get_device_properties(device).total_memory)
+
+
 def free_memory() -> None:
     """Gives back what a failed attempt held, so that the next one has room."""
     import gc

@@ -29,7 +29,8 @@ class RunPlan:
 
     config: an instance of the method's Config; None = its defaults. categories, levels (of prompts): empty = all.
     limit: references per category. device: `auto`, `cpu`, `cuda[:i]`. shard: (i, n), the i-th of n parts, 1-based.
-    timeout_seconds: for one fit or one generation.
+    timeout_seconds: for one fit or one generation. dtype: `auto` is what the backbone's weights are made for.
+    offload: the GPU-memory preset (`motionbench.offload`).
     Results depend on method, config, backbone, split, device type and dtype; the rest only says which cases, and how.
     """
 
@@ -48,6 +49,7 @@ class RunPlan:
     retry_failed: bool = False
     keep_adapters: bool = True
     timeout_seconds: float | None = None
+    offload: str = "auto"
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
@@ -163,7 +165,8 @@ def resolve(plan: RunPlan) -> Job:
     method_class = registry.load("methods", plan.method)
     uses_backbone = bool(method_class.contract.uses_backbone)
     config = method_class.Config() if plan.config is None else plan.config
-    plan = dataclasses.replace(plan, config=config, method=method_class.name)
+    dtype = resolve_dtype(plan.dtype, plan.backbone if uses_backbone else None)
+    plan = dataclasses.replace(plan, config=config, method=method_class.name, dtype=dtype)
     split = read_split(plan.split)
     device = resolve_device(plan.device, needs_torch=uses_backbone)
     configuration = {
@@ -175,12 +178,23 @@ def resolve(plan: RunPlan) -> Job:
         "split": split.name,
         "split_revision": split.revision,
         "device_type": device.partition(":")[0],
-        "dtype": check_dtype(plan.dtype),
+        "dtype": dtype,
         "motionbench_version": motionbench.__version__,
     }
     job = Job(plan, split, method_class, device, configuration)
     job.cases()  # what was asked for is there
     return job
+
+
+def resolve_dtype(name: str, backbone: str | None) -> str:
+    """The number type that `auto` means: what a backbone's factory says of its weights, else float32.
+
+    Raises ConfigError if the name is none of the types.
+    """
+    if name == "auto":
+        factory = None if backbone is None else registry.load("backbones", backbone)
+        return str(getattr(factory, "dtype", "float32"))
+    return check_dtype(name)
 
 
 def backbone_revision(name: str) -> str | None:

@@ -8,15 +8,15 @@ from time import perf_counter
 from typing import Any, Protocol
 
 from motionbench.adapters import Fit, keep_fit, load_fit
-from motionbench.attempt import Failure, time_limit
+from motionbench.attempt import Failure, out_of_memory, time_limit
 from motionbench.case import Case
 from motionbench.clip import Clip
-from motionbench.device import PeakMemory, free_memory
+from motionbench.device import PeakMemory, device_memory, free_memory
 from motionbench.errors import MotionBenchError, PluginError, StoreError
 from motionbench.files import hash_json
 from motionbench.method import Setting
 from motionbench.plan import Job, Unit
-from motionbench.record import Record
+from motionbench.record import Reason, Record
 from motionbench.seeds import derive_seed
 from motionbench.store import ResultStore, now
 
@@ -91,16 +91,24 @@ class Worker:
             raise
         except Exception as error:
             logger.debug("fit of %s failed", unit.reference_id, exc_info=True)
-            failure = Failure.of(error)
+            failure = self._failure(error)
         else:
             return [self._generate(method, adapter, fit, unit, case) for case in unit.cases]
         return self.fail(unit, failure, perf_counter() - start)
+
+    def _failure(self, error: Exception) -> Failure:
+        """The failure, and for want of memory: how much was in use, and which preset to try."""
+        failure = Failure.of(error)
+        if failure.reason is not Reason.OOM:
+            return failure
+        return out_of_memory(failure, self.memory.read(), self.job.plan.offload, device_memory(self.job.device))
 
     def fail(self, unit: Unit, failure: Failure, fit_seconds: float | None = None) -> list[Record]:
         """Puts all cases of a unit on record as failed."""
         free_memory()
         return [
-            self._put(self._record(case, unit.seed, failure=failure, fit_seconds=fit_seconds)) for case in unit.cases
+            self._put(self._record(case, unit.seed, failure=failure, fit_seconds=fit_seconds, peak=failure.peak_bytes))
+            for case in unit.cases
         ]
 
     def _fit(self, method: Any, unit: Unit) -> tuple[Any, Fit]:
@@ -135,7 +143,8 @@ class Worker:
             raise
         except Exception as error:
             logger.debug("generation of %s failed", case.id, exc_info=True)
-            record = self._record(case, unit.seed, failure=Failure.of(error), fit_seconds=fit.seconds)
+            failure = self._failure(error)
+            record = self._record(case, unit.seed, failure=failure, fit_seconds=fit.seconds, peak=failure.peak_bytes)
         else:
             record = self._record(
                 case,
@@ -200,7 +209,8 @@ def case_input(job: Job, case: Case) -> dict[str, Case]:
 
 def create_method(job: Job, report: Report) -> Any:
     """The method of a job, ready to work. Raises what the method raises."""
-    setting = Setting(backbone=job.plan.backbone, device=job.device, dtype=job.plan.dtype, report=report)
+    plan = job.plan
+    setting = Setting(plan.backbone, device=job.device, dtype=plan.dtype, report=report, offload=plan.offload)
     return job.method_class.create(job.plan.config, setting)
 
 

@@ -34,7 +34,13 @@ Preset = Annotated[
     typer.Option("--preset", help="Preset of the method; default: the one named like the backbone; `none`: no preset."),
 ]
 Device = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda[:i]", help="Where to compute.")]
-Dtype = Annotated[str, typer.Option("--dtype", metavar="float32|bfloat16", help="Number type of the backbone.")]
+Dtype = Annotated[
+    str, typer.Option("--dtype", metavar="auto|float32|bfloat16", help="Number type; auto: the backbone's own.")
+]
+Offload = Annotated[
+    str,
+    typer.Option("--offload", metavar="auto|none|80|40|24", help="GPU memory to stay within, GB; auto: by the card."),
+]
 Out = Annotated[Path | None, typer.Option("--out", help="Results folder; default results/METHOD-SPLIT-HASH.")]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try failed cases again.")]
 Shard = Annotated[str, typer.Option("--shard", metavar="I/N", help="Only part I of N of the cases.")]

@@ -8,6 +8,7 @@ from motionbench import registry
 from motionbench.commands.options import to_categories, to_choice, to_levels
 from motionbench.config import build_config
 from motionbench.files import hash_json
+from motionbench.offload import CHOICES
 from motionbench.plan import RunPlan, parse_shard, resolve
 from motionbench.progress import Bars
 from motionbench.record import Record
@@ -28,6 +29,7 @@ def make_plan(
     preset: str | None,
     device: str,
     dtype: str,
+    offload: str,
     retry_failed: bool,
     shard: str,
     engine: str,
@@ -47,6 +49,7 @@ def make_plan(
         seeds=tuple(dict.fromkeys(seed)),
         device=device,
         dtype=dtype,
+        offload=to_choice("--offload", offload, CHOICES),
         shard=parse_shard(shard),
         engine=to_choice("--engine", engine, ("local", "ray")),
         retry_failed=retry_failed,
