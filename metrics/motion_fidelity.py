@@ -11,14 +11,12 @@ from scipy.optimize import linear_sum_assignment
 from motionbench.metric import Measurement, MetricInfo, MetricSetting, Sample
 
 from . import track_matching as tm
+from .group_comparison import coherence, compare_groups, scatter_likeness
 from .motion_parts import Group, MotionParts, motion_to_parts
+from .motion_signals import amplitude, likeness
 from .track_matching import MOVING_RANGE, Array, Motion
 
-_LAGS = (1, 2, 4, 8)
-_KERNEL = 0.35  # of a group's radius: how far apart two places on a thing may lie and still be compared
-_LEAST_COHERENCE = 0.05  # so that a clip in which nothing moves coherently can still be compared with itself
 _HALF_SUPPORT = 0.01  # of all tracks
-_MAX_PLACES = 48  # per side, at which two groups' fields are compared
 _REVERSED_PAIR = 0.7  # worth of an opposite motion as evidence that two groups correspond
 
 
@@ -54,7 +52,12 @@ def motion_fidelity(generated: Motion, reference: Motion) -> tuple[float | None,
         strict=True,
     )
     best: tuple[float | None, list[Part]] = (None, [])
+    known = set()
     for g, r in levels:
+        grouping = _grouping(g), _grouping(r)
+        if grouping in known:  # another link length came to the same groups
+            continue
+        known.add(grouping)
         parts = [part for part in _compare(g, r) if part.weight > 0]
         if not _moves(r):
             return None, parts
@@ -63,6 +66,11 @@ def motion_fidelity(generated: Motion, reference: Motion) -> tuple[float | None,
         if best[0] is None or abs(value) > abs(best[0]) + 1e-9:
             best = (value, parts)
     return best
+
+
+def _grouping(parts: MotionParts) -> tuple[bytes, ...]:
+    """Which tracks belong together; those of no group are all the others that move."""
+    return tuple(group.index.tobytes() for group in parts.groups)
 
 
 def _compare(g: MotionParts, r: MotionParts) -> list[Part]:
@@ -86,9 +94,7 @@ def _camera_signal(parts: MotionParts) -> Array:
 def _camera_part(g: MotionParts, r: MotionParts) -> Part:
     a, b = _camera_signal(g), _camera_signal(r)
     wa, wb = g.camera.seen[None].astype(float), r.camera.seen[None].astype(float)
-    return Part(
-        "camera", _similarity(a, wa, b, wb), max(_amplitude(a, wa), _amplitude(b, wb)), (g.n_tracks, r.n_tracks)
-    )
+    return Part("camera", likeness(a, wa, b, wb), max(amplitude(a, wa), amplitude(b, wb)), (g.n_tracks, r.n_tracks))
 
 
 def _group_parts(g: MotionParts, r: MotionParts) -> list[Part]:
@@ -100,8 +106,8 @@ def _group_parts(g: MotionParts, r: MotionParts) -> list[Part]:
     trust_r = [known * coherence(x) for known, x in zip(known_r, r.groups, strict=True)]
     within_g = [known * coherence(_within(x)) for known, x in zip(known_g, g.groups, strict=True)]
     within_r = [known * coherence(_within(x)) for known, x in zip(known_r, r.groups, strict=True)]
-    weight_g = [trust * _amplitude(x.steps, x.weights) for trust, x in zip(trust_g, g.groups, strict=True)]
-    weight_r = [trust * _amplitude(x.steps, x.weights) for trust, x in zip(trust_r, r.groups, strict=True)]
+    weight_g = [trust * amplitude(x.steps, x.weights) for trust, x in zip(trust_g, g.groups, strict=True)]
+    weight_r = [trust * amplitude(x.steps, x.weights) for trust, x in zip(trust_r, r.groups, strict=True)]
     pairs = {(i, j): compare_groups(x, y) for i, x in enumerate(g.groups) for j, y in enumerate(r.groups)}
     s = np.zeros((len(g.groups), len(r.groups)))
     for at, pair in pairs.items():
@@ -137,26 +143,6 @@ def _larger(amplitudes: tuple[float, float], trust: tuple[float, float]) -> floa
     return max(a * t for a, t in zip(amplitudes, trust, strict=True))
 
 
-def coherence(group: Group) -> float:
-    """How well each track of a group moves as its neighbors on the thing do, in [`_LEAST_COHERENCE`, 1].
-
-    Tracks of a thing do; tracks that a tracker lost under a moving camera, or that something dragged along for a while,
-    are each lost in their own way. What moves incoherently weighs less, on either side.
-    """
-    kernel = _kernel(group.layout, group.layout)
-    np.fill_diagonal(kernel, 0)
-    mass = kernel @ group.weights
-    others = np.einsum("pn,ntc->ptc", kernel, group.steps) / np.maximum(mass, 1e-12)[..., None]
-    valid = (mass > 1e-6).astype(float)
-    return max(_similarity(group.steps, group.weights, others, valid), _LEAST_COHERENCE)
-
-
-def _kernel(places: Array, layout: Array) -> Array:
-    square = ((places[:, None] - layout[None]) ** 2).sum(-1)
-    kernel: Array = np.exp(-square / (2 * _KERNEL**2))
-    return kernel
-
-
 def _grouped_share(parts: MotionParts) -> float:
     grouped = sum(len(group) for group in parts.groups)
     return grouped / max(grouped + (len(parts.scatter) if parts.scatter else 0), 1)
@@ -169,128 +155,12 @@ def _scatter_part(g: MotionParts, r: MotionParts) -> list[Part]:
     sides = [
         0.0
         if p.scatter is None
-        else (1 - _grouped_share(p)) * coherence(p.scatter) * _amplitude(p.scatter.steps, p.scatter.weights)
+        else (1 - _grouped_share(p)) * coherence(p.scatter) * amplitude(p.scatter.steps, p.scatter.weights)
         for p in (g, r)
     ]
-    similarity = 0.0 if g.scatter is None or r.scatter is None else _scatter_similarity(g.scatter, r.scatter)
+    similarity = 0.0 if g.scatter is None or r.scatter is None else scatter_likeness(g.scatter, r.scatter)
     support = (len(g.scatter) if g.scatter else 0, len(r.scatter) if r.scatter else 0)
     return [Part("scatter", similarity, max(sides), support)]
-
-
-def _scatter_similarity(g: Group, r: Group) -> float:
-    cross = np.zeros((len(g), len(r)))
-    energy_g, energy_r = np.zeros(len(g)), np.zeros(len(r))
-    for lag in _lags(g.steps.shape[1]):
-        dg, wg = _lagged(g.steps, g.weights, lag)
-        dr, wr = _lagged(r.steps, r.weights, lag)
-        scale = 1 / (lag**2 * dg.shape[1])
-        flat_g, flat_r = (dg * wg[..., None]).reshape(len(g), -1), (dr * wr[..., None]).reshape(len(r), -1)
-        cross += scale * flat_g @ flat_r.T
-        energy_g += scale * (flat_g**2).sum(1)
-        energy_r += scale * (flat_r**2).sum(1)
-    rows, columns = linear_sum_assignment(cross, maximize=True)
-    total = energy_g.sum() + energy_r.sum()
-    return float(2 * cross[rows, columns].sum() / total) if total > 0 else 0.0
-
-
-@dataclass(frozen=True)
-class GroupPair:
-    """Likeness of two groups' motion: of the whole fields, of their mean courses, and of what moves within.
-
-    courses, inners: the amplitudes of both sides, in diagonals.
-    """
-
-    similarity: float
-    course: float
-    courses: tuple[float, float]
-    inner: float
-    inners: tuple[float, float]
-
-
-def compare_groups(a: Group, b: Group) -> GroupPair:
-    """Likeness of two groups' motion fields over their normalized layouts, each in [-1, 1], symmetric.
-
-    Both fields are smoothed by the same kernel and read at the same places (those of both groups' tracks), so neither
-    the number of tracks nor the size or place of the thing matters; its parts are compared with the same parts.
-    """
-    places = np.concatenate([_places(a), _places(b)])
-    fa, wa = _field(a, places)
-    fb, wb = _field(b, places)
-    # both sides count alike, however many places each gave
-    side = np.repeat([0.5 / len(_places(a)), 0.5 / len(_places(b))], [len(_places(a)), len(_places(b))])
-    (ca, ia), (cb, ib) = _split_field(fa, wa, side), _split_field(fb, wb, side)
-    va, vb = wa.max(0, keepdims=True), wb.max(0, keepdims=True)
-    return GroupPair(
-        similarity=_similarity(fa, wa, fb, wb, side),
-        course=_similarity(ca, va, cb, vb),
-        courses=(_amplitude(ca, va), _amplitude(cb, vb)),
-        inner=_similarity(ia, wa, ib, wb, side),
-        inners=(_amplitude(ia, wa, side), _amplitude(ib, wb, side)),
-    )
-
-
-def _split_field(field: Array, weights: Array, side: Array) -> tuple[Array, Array]:
-    """The mean course (1, T-1, 2) of a field (P, T-1, 2), and what is left, faded where it is no more than noise."""
-    w = weights * side[:, None]
-    course = (field * w[..., None]).sum(0, keepdims=True) / np.maximum(w.sum(0), 1e-12)[:, None]
-    inner = (field - course) * weights[..., None]
-    reach = np.sqrt(((np.cumsum(inner, axis=1) ** 2).sum(-1) * side[:, None]).sum(0).max(initial=0.0))
-    return course, inner * np.clip(reach / MOVING_RANGE - 1, 0, 1)
-
-
-def _places(group: Group) -> Array:
-    n = len(group)
-    if n <= _MAX_PLACES:
-        return group.layout
-    chosen: Array = group.layout[np.linspace(0, n - 1, _MAX_PLACES).round().astype(int)]
-    return chosen
-
-
-def _field(group: Group, places: Array) -> tuple[Array, Array]:
-    """Steps (P, T-1, 2) and validity (P, T-1) of the group's smoothed field at places (P, 2)."""
-    square = ((places[:, None] - group.layout[None]) ** 2).sum(-1)
-    kernel = np.exp(-(square - square.min(1, keepdims=True)) / (2 * _KERNEL**2))
-    mass = kernel @ group.weights
-    steps = np.einsum("pn,ntc->ptc", kernel, group.steps) / np.maximum(mass, 1e-9)[..., None]
-    return steps, (mass > 0.05 * kernel.sum(1, keepdims=True)).astype(float)
-
-
-def _lags(steps: int) -> tuple[int, ...]:
-    return tuple(lag for lag in _LAGS if lag <= steps)
-
-
-def _lagged(steps: Array, weights: Array, lag: int) -> tuple[Array, Array]:
-    """Displacement over `lag` steps (..., T-lag, C), and 1 where every step of it was seen."""
-    total = np.cumsum(np.pad(steps, [(0, 0), (1, 0), (0, 0)]), axis=1)
-    seen = np.cumsum(np.pad(weights, [(0, 0), (1, 0)]), axis=1)
-    return total[:, lag:] - total[:, :-lag], (seen[:, lag:] - seen[:, :-lag] > lag - 0.5).astype(float)
-
-
-def _similarity(a: Array, wa: Array, b: Array, wb: Array, side: Array | None = None) -> float:
-    """2 <a, b> / (<a, a> + <b, b>) of signals (P, T-1, C), where both are seen (P, T-1); side: (P,) weights."""
-    joint = wa * wb
-    cross = own = 0.0
-    for lag in _lags(a.shape[1]):
-        da, valid = _lagged(a, joint, lag)
-        db, _ = _lagged(b, joint, lag)
-        if side is not None:
-            valid = valid * side[:, None]
-        scale = 1 / (lag**2 * max(valid.sum(), 1e-12))
-        cross += scale * float((da * db * valid[..., None]).sum())
-        own += scale * float(((da**2 + db**2) * valid[..., None]).sum())
-    return 2 * cross / own if own > 0 else 0.0
-
-
-def _amplitude(steps: Array, weights: Array, side: Array | None = None) -> float:
-    """Root mean square displacement per step over the lags, in diagonals; side: (P,) weights of the places."""
-    total = 0.0
-    lags = _lags(steps.shape[1])
-    for lag in lags:
-        d, valid = _lagged(steps, weights, lag)
-        if side is not None:
-            valid = valid * side[:, None]
-        total += float(((d**2).sum(-1) * valid).sum()) / (lag**2 * max(valid.sum(), 1e-12))
-    return float(np.sqrt(total / max(len(lags), 1)))
 
 
 class MotionFidelity:

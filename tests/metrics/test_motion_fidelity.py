@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from motionbench.metrics import track_matching as tm
 from motionbench.metrics.camera_motion import FRAME_RADIUS, fit_camera
-from motionbench.metrics.motion_fidelity import MotionFidelity, _similarity, compare_groups, motion_fidelity
+from motionbench.metrics.group_comparison import compare_groups
+from motionbench.metrics.motion_fidelity import MotionFidelity, motion_fidelity
 from motionbench.metrics.motion_parts import Group, motion_to_parts
+from motionbench.metrics.motion_signals import likeness
 from plain_motion import make_sample, make_tracks, straight, wandering
 
 from motionbench.metric import Metric, MetricSetting
@@ -175,7 +177,7 @@ def test_likeness_equals_plain_loops() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.normal(0.3, 1, (3, 11, 2)), rng.normal(0.3, 1, (3, 11, 2))
     ones = np.ones((3, 11))
-    assert _similarity(a, ones, b, ones) == pytest.approx(plain_likeness(a, b), abs=1e-12)
+    assert likeness(a, ones, b, ones) == pytest.approx(plain_likeness(a, b), abs=1e-12)
 
 
 def test_group_fields_equal_plain_loops() -> None:
@@ -204,9 +206,9 @@ def test_group_fields_equal_plain_loops() -> None:
 
 def test_a_signal_fits_itself_and_its_opposite_at_the_ends_of_the_range() -> None:
     signal, ones = np.array([[[1.0, 0.2], [0.8, 0.0]]]), np.ones((1, 2))
-    assert _similarity(signal, ones, signal, ones) == pytest.approx(1)
-    assert _similarity(-signal, ones, signal, ones) == pytest.approx(-1)
-    assert _similarity(0 * signal, ones, 0 * signal, ones) == 0
+    assert likeness(signal, ones, signal, ones) == pytest.approx(1)
+    assert likeness(-signal, ones, signal, ones) == pytest.approx(-1)
+    assert likeness(0 * signal, ones, 0 * signal, ones) == 0
 
 
 def test_parts_are_what_was_put_in() -> None:
