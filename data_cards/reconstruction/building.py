@@ -46,6 +46,8 @@ def build_reconstruction(
     then references without sources are left out, and the card counts them. lock: a lock.json of another user whose
     source hashes must be met. Interrupted, the same call goes on: clips that are whole are kept. Raises StoreError.
     """
+    if not sources.is_dir():
+        raise ManifestError(f"{sources}: expected the folder of your downloads, found none; check --sources")
     planned = tuple(entries if entries is not None else read_recipe())
     problems = {entry.id: list(find_problems(sources, entry)) for entry in planned}
     bad = [text for texts in problems.values() for text in texts]

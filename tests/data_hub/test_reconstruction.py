@@ -206,6 +206,12 @@ def test_one_object_in_the_annotation_of_a_reference_of_several_is_refused(sourc
         build_reconstruction(sources, tmp_path / "out", entries=ENTRIES)
 
 
+def test_a_folder_of_downloads_that_is_not_there_is_said_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="expected the folder of your downloads, found none; check --sources"):
+        build_reconstruction(tmp_path / "nowhere", tmp_path / "out", partial=True)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_partial_build_leaves_out_and_says_how_many(sources: Path, tmp_path: Path) -> None:
     shutil.rmtree(davis(sources, "bear"))
     cases = build_reconstruction(sources, tmp_path / "out", entries=ENTRIES, partial=True)

@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,7 +17,7 @@ from motionbench.data_cards.hub.card_check import check_card
 from motionbench.data_cards.reconstruction.building3d import CARD, build_rendered, scene_cases
 from motionbench.data_cards.reconstruction.camera3d import FAR, NEAR, Camera, buffer_to_distance, quaternion_to_matrix
 from motionbench.data_cards.reconstruction.mocap import NUMBERS, read_motion, slerp
-from motionbench.data_cards.reconstruction.renderer3d import native_prints_to_stderr
+from motionbench.data_cards.reconstruction.renderer3d import Rendered, native_prints_to_stderr, render_scene
 from motionbench.data_cards.reconstruction.scenes3d import FRAMES, list_scenes
 
 from motionbench.clip import Clip
@@ -160,6 +161,39 @@ def test_rendered_clips_have_tracks_that_stay_on_what_they_show(tmp_path: Path) 
         assert visible[:, 0].mean() > 0.99
         if scene.category == "camera":  # the figure's limbs are plain: color does not say where on them a point is
             assert color_error(clip, points, visible, 0) < 0.6 * color_error(clip, points, visible, 5), scene.kind
+
+
+@pytest.mark.slow
+def test_at_full_size_tracks_agree_with_the_cameras_and_with_the_pictures() -> None:
+    pytest.importorskip("pybullet")
+    orbit = next(scene for scene in list_scenes() if scene.kind == "orbit")
+    made = render_scene(orbit, 480, 832, frames=7)
+    assert reprojection_error(made) < 0.001  # points are float32
+    gray = [frame.mean(axis=2).astype(np.uint8) for frame in made.clip.frames]
+    errors = []
+    for t in range(len(gray) - 1):
+        seen = made.visible[:, t] & made.visible[:, t + 1]
+        start = np.ascontiguousarray(made.points[seen, t])
+        end, found, _ = cv2.calcOpticalFlowPyrLK(gray[t], gray[t + 1], start, None, winSize=(21, 21), maxLevel=3)
+        errors.append(np.linalg.norm(end - made.points[seen, t + 1], axis=1)[found[:, 0] == 1])
+    assert np.median(np.concatenate(errors)) < 0.3  # pixels; 0.13 over all 81 frames
+
+
+def reprojection_error(made: Rendered) -> float:
+    """Greatest distance, pixels, of still points from where the cameras put the point that they fit best."""
+    height, width = made.clip.height, made.clip.width
+    matrices = made.projection @ made.view
+    x = (made.points[..., 0] + 0.5) * 2 / width - 1
+    y = 1 - (made.points[..., 1] + 0.5) * 2 / height
+    worst = 0.0
+    for a, b, track in zip(x, y, made.points, strict=True):
+        rows = [matrices[:, 0] - a[:, None] * matrices[:, 3], matrices[:, 1] - b[:, None] * matrices[:, 3]]
+        point = np.linalg.svd(np.concatenate(rows))[2][-1]  # the direct linear transform
+        clip = matrices @ point
+        column = (clip[:, 0] / clip[:, 3] + 1) * width / 2 - 0.5
+        row = (1 - clip[:, 1] / clip[:, 3]) * height / 2 - 0.5
+        worst = max(worst, float(np.abs(np.stack([column, row], axis=1) - track).max()))
+    return worst
 
 
 def color_error(clip: Clip, points: np.ndarray, visible: np.ndarray, shift: int) -> float:
