@@ -15,7 +15,7 @@ from ..attention_taps import TokenGrid, queries_and_keys
 from ..backbones.flow import gaussian, noised
 from ..feature_taps import check_blocks, middle_block
 from ..guidance_method import GuidanceAdapter, GuidanceMethod
-from ..latent_guidance import Guide, Step, loss_gradient
+from ..latent_guidance import Guide, Loss, Step, loss_gradient
 from .config import PRESETS
 from .config import Config as MotionCloneConfig
 from .losses import frame_maps, sparse_loss, strongest
@@ -85,6 +85,14 @@ class SparseGuide(Guide):
         self.reference = reference
         self.text = text
 
+    def loss_at(self, latents: Tensor, step: Step) -> Loss:
+        """The loss of a step, by whose gradient it is bent."""
+
+        def loss(x: Tensor) -> Tensor:
+            return sparse_loss(self.method.maps(x, step.t, self.text), self.reference, self.method.config.weight)
+
+        return loss
+
     def correct(self, following: Tensor, latents: Tensor, step: Step) -> Tensor:
         """following - ramp * t * t_next * gradient of the loss at the step's own latents.
 
@@ -96,9 +104,5 @@ class SparseGuide(Guide):
         strength = ramp(step.index, config.guided_steps, config.ramp_steps)
         if not strength:
             return following
-
-        def loss(x: Tensor) -> Tensor:
-            return sparse_loss(self.method.maps(x, step.t, self.text), self.reference, config.weight)
-
-        _, gradient = loss_gradient(loss, latents)
+        _, gradient = loss_gradient(self.loss_at(latents, step), latents)
         return following - strength * step.t * step.t_next * gradient
