@@ -13,16 +13,15 @@ from motionbench.world import Corruption
 Values = Mapping[tuple[str, str], Mapping[float, float]]  # (reference, question) -> strength -> value
 Grades = dict[tuple[str, str], tuple[float, float]]  # (reference, corruption) -> (rho, accuracy)
 
-# What a metric is there to notice, by the corruption's kind; where nothing is said: motion of things and of the camera.
-TARGETS = {
-    "camera_agreement": ("camera",),
-    "text_alignment": ("appearance",),
-    "temporal_consistency": ("appearance",),
-    "temporal_gap": ("appearance",),
-    "appearance_leak": ("appearance",),
-    "background_lpips": ("appearance",),
+# What a metric is there to notice: all motion and camera corruptions, those of a kind, or (companions, and metrics of
+# what is seen) the faults that they are about.
+_KINDS = {"camera_agreement": ("camera",)}
+_FAULTS = {
+    "speed_ratio": ("path_scaled", "partly_frozen"),
+    "motion_smoothness": ("path_noise",),
+    "dynamic_degree": ("path_scaled", "partly_frozen"),
 }
-_OWN = {  # the appearance corruptions that a metric of appearance is there to notice
+_SEEN = {
     "text_alignment": ("wrong_appearance", "leak"),
     "temporal_consistency": ("flicker",),
     "temporal_gap": ("flicker",),
@@ -58,14 +57,14 @@ def pair_accuracy(strengths: Sequence[float], goods: Sequence[float]) -> float:
 def targets(info: MetricInfo, corruptions: Iterable[Corruption]) -> list[str]:
     """The corruptions that a metric is there to notice."""
     base = _base(info.name)
-    kinds = TARGETS.get(base, ("motion", "camera"))
-    own = _OWN.get(base)
-    return [c.name for c in corruptions if c.kind in kinds and (own is None or c.name in own)]
+    faults = {**_FAULTS, **_SEEN}.get(base)
+    kinds = _KINDS.get(base, ("motion", "camera"))
+    return [c.name for c in corruptions if (c.kind in kinds if faults is None else c.name in faults)]
 
 
 def judges_motion(metric: str) -> bool:
     """Whether a metric is one of motion, by tracks; else it is one of what is seen."""
-    return _base(metric) not in _OWN
+    return _base(metric) not in _SEEN
 
 
 def _base(metric: str) -> str:

@@ -62,12 +62,13 @@ def _section(reports: Sequence[MetricReport], corruptions: Sequence[Corruption])
 def _grade_table(reports: Sequence[MetricReport]) -> str:
     rows = [
         (
-            f"`{r.metric}` v{r.version}", _interval(r.rho, bold=True), _interval(r.accuracy, bold=True),
+            f"`{r.metric}` v{r.version}", str(r.rho.n), _interval(r.rho, bold=True), _interval(r.accuracy, bold=True),
             _number(r.swap, 3), _number(r.appearance_shift, 3), f"{r.missing[0]} of {r.missing[1]}",
         )
         for r in reports
     ]  # fmt: skip
-    return _table(("metric", "rho", "pairs", "swap changes by", "appearance shifts by", "unmeasurable"), rows)
+    head = ("metric", "references", "rho", "pairs", "swap changes by", "appearance shifts by", "unmeasurable")
+    return _table(head, rows)
 
 
 def _control_table(reports: Sequence[MetricReport]) -> str:

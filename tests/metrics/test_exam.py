@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from motionbench.metrics.exam.grades import goodness, pair_accuracy, rank_agreement
+from motionbench.metrics.exam.grades import goodness, judges_motion, pair_accuracy, rank_agreement, targets
 from motionbench.metrics.exam.marks import to_marks
 from motionbench.metrics.exam.page import to_json, to_page
 from motionbench.metrics.exam.plan import Answer, ExamPlan, read_answers
@@ -126,6 +126,20 @@ def test_grades_are_what_they_are_by_hand() -> None:
     assert pair_accuracy(strengths, [3, 2, 1]) == 1
     assert pair_accuracy(strengths, [3, 1, 2]) == pytest.approx(2 / 3)
     assert pair_accuracy(strengths, [1, 1, 1]) == 0.5
+
+
+def test_each_metric_is_graded_by_what_it_is_there_to_notice() -> None:
+    kinds = {
+        "path_noise": "motion", "path_scaled": "motion", "partly_frozen": "motion", "camera_drift": "camera",
+        "flicker": "appearance", "leak": "appearance",
+    }  # fmt: skip
+    corruptions = [Corruption(name, kind, (1.0,), ("camera",), "") for name, kind in kinds.items()]
+    assert targets(info("motion_fidelity"), corruptions) == list(kinds)[:4]
+    assert targets(info("camera_agreement"), corruptions) == ["camera_drift"]
+    assert targets(info("speed_ratio"), corruptions) == ["path_scaled", "partly_frozen"]
+    assert targets(info("text_alignment_b32"), corruptions) == ["leak"]
+    assert judges_motion("motion_smoothness")
+    assert not judges_motion("text_alignment_l14")
 
 
 @pytest.mark.parametrize(
