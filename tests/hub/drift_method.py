@@ -20,7 +20,7 @@ from motionbench import plan as plan_module
 from motionbench import registry
 from motionbench.case import Case, Category, Level
 from motionbench.clip import Clip
-from motionbench.errors import MissingWeightsError, NotFiniteError
+from motionbench.errors import MissingWeightsError, NotFiniteError, VideoError
 from motionbench.method import InputContract, Setting
 from motionbench.split import write_manifest
 
@@ -37,6 +37,7 @@ ERRORS: dict[str, BaseException] = {
     "float": FloatingPointError("divide by zero"),
     "weights": MissingWeightsError("no head.safetensors"),
     "bug": IndexError("list index out of range"),
+    "unread": VideoError("expected a video, found none"),
     "interrupt": KeyboardInterrupt(),
 }
 

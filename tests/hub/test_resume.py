@@ -23,13 +23,13 @@ def start(split: Path, results: Path, seconds: float, shard: str = "1/1") -> sub
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=200)
     assert process.returncode == 0, errors.decode()
 
 
 def wait_for_records(folder: Path, least: int) -> None:
     """Returns once a run has begun in the folder and so many records are on disk."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while not (folder / "run.json").exists() or len(ResultStore(folder).records()) < least:
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -65,7 +65,8 @@ def test_killed_runs_go_on_and_end_with_the_same_bytes(
 ) -> None:
     dice = random.Random(3)
     for least in (0, 1, 4, 8):
-        process = start(split, tmp_path, 0.03)
+        # The last one is slow, so that a busy machine does not let it end before it is killed.
+        process = start(split, tmp_path, 0.15 if least == 8 else 0.03)
         wait_for_records(tmp_path, least)
         time.sleep(dice.random() * 0.08)  # then at any moment: while it fits, generates, encodes or writes
         process.kill()
