@@ -28,7 +28,8 @@ class Execution:
     joint_guidance: both sides of classifier-free guidance in one batch. compiler: backend of torch.compile for the
     blocks, None: not compiled. checkpoint_share: of the blocks that training recomputes, None: as few as fit.
     fixed_text: in training, the caption's keys and values are computed once.
-    fused: LoRAs are tuned on whole attentions instead of on one projection for each kind of head.
+    fused: LoRAs are tuned on whole attentions instead of on one projection for each kind of head. quick_attention: the
+    kernels of `fast_attention`, else those that torch prefers by itself.
     """
 
     limit_bytes: int | None = None
@@ -39,6 +40,7 @@ class Execution:
     checkpoint_share: float | None = None
     fixed_text: bool = True
     fused: bool = True
+    quick_attention: bool = True
 
 
 # Limits leave room for the CUDA context and for what the allocator cannot use. The text encoder takes 11 GB.
@@ -49,7 +51,7 @@ PRESETS: dict[str, Execution] = {
     "24": Execution(limit_bytes=21 * 10**9, stream_blocks=True, text_encoder_on_device=False, joint_guidance=False),
 }
 # Without compiling, splitting, or anything else that a plain implementation would lack: what speed is compared with.
-PLAIN = Execution(compiler=None, checkpoint_share=1.0, fixed_text=False, fused=False)
+PLAIN = Execution(compiler=None, checkpoint_share=1.0, fixed_text=False, fused=False, quick_attention=False)
 
 
 def execution_for(offload: str, device: torch.device) -> Execution:
@@ -61,9 +63,9 @@ def execution_for(offload: str, device: torch.device) -> Execution:
 
 
 @contextmanager
-def fast_attention(device: torch.device) -> Iterator[None]:
+def fast_attention(device: torch.device, wanted: bool = True) -> Iterator[None]:
     """The quickest exact attention kernels of a GPU first, for `F.scaled_dot_product_attention` inside the block."""
-    if device.type != "cuda":
+    if device.type != "cuda" or not wanted:
         yield
         return
     order = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]

@@ -75,6 +75,25 @@ def save_random_wan(folder: Path, model: WanModel, *, scale: Scale = "full", see
     return folder
 
 
+def random_part(model: WanModel, part: str, *, scale: Scale, dtype: torch.dtype, device: str, seed: int = 0) -> Any:
+    """A randomly initialized `transformer` or `vae`, made on its device without a folder; what must be float32 is."""
+    import torch
+    from diffusers import AutoencoderKLWan, WanTransformer3DModel
+
+    shapes = _shapes(model, scale, vocabulary=0)
+    index = [torch.device(device).index or 0] if device.startswith("cuda") else []
+    with torch.random.fork_rng(devices=index), torch.device(device), _default_dtype(dtype):
+        torch.manual_seed(seed)
+        made: Any = (
+            AutoencoderKLWan(**shapes["vae"]) if part == "vae" else WanTransformer3DModel(**shapes["transformer"])
+        )
+    kept = made._keep_in_fp32_modules or []
+    for name, parameter in made.named_parameters():
+        if any(part in name.split(".") for part in kept):
+            parameter.data = parameter.data.float()
+    return made.eval().requires_grad_(False)
+
+
 @contextmanager
 def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
     import torch

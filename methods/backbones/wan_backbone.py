@@ -120,7 +120,8 @@ class WanBackbone(Backbone):
     def computing(self, *, looking_inside: bool = False) -> Iterator[None]:
         """The quickest kernels inside the block, and compiled transformer blocks unless something looks inside."""
         compiler = None if looking_inside else self.execution.compiler
-        with fast_attention(self.device), compiled_blocks(self.transformer, compiler):
+        quick = self.execution.quick_attention
+        with fast_attention(self.device, quick), compiled_blocks(self.transformer, compiler):
             yield
 
     @contextmanager

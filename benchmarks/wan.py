@@ -1,0 +1,247 @@
+"""Speed and memory of Wan2.1 on one GPU, with random weights of the real shapes.
+
+    python benchmarks/wan.py measure --out results/wan
+    python benchmarks/wan.py measure --out results/wan --part job --part scaling --seconds job=200
+    python benchmarks/wan.py measure --out /tmp/toy --smoke
+    python benchmarks/wan.py render results/wan/wan.jsonl --page docs/results/speed.md
+
+Every measurement is a line of wan.jsonl as soon as it is there; what is there is not measured again, so a run that was
+cut off goes on. Parts come in order of importance, each within a budget of seconds after which nothing new is begun.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from motionbench.methods.backbones.backbone import Backbone
+from motionbench.methods.backbones.execution import Execution
+from motionbench.methods.backbones.wan_models import WAN_1_3B, WAN_14B, WanModel
+from motionbench.methods.followyourmotion.config import Config
+from motionbench.methods.followyourmotion.heads import score_heads
+from motionbench.methods.followyourmotion.method import FollowYourMotion
+from wan_flops import forward_flops
+from wan_measure import Bench, RandomBackbone, Step, describe_machine, seconds_of, synchronize, time_step
+from wan_page import write_page
+
+from motionbench.clip import Clip
+from motionbench.method import Setting
+
+app = typer.Typer(add_completion=False, help=__doc__, rich_markup_mode=None)
+# Seconds after which a part begins nothing new; together they fill two calls of less than ten minutes.
+SECONDS = {"steps": 260, "heads": 60, "large": 120, "job": 200, "scaling": 120}
+PAPER = Config()
+DENSE, SPARSE = 81, 17
+PLAIN = Execution(compiler=None, checkpoint_share=1.0, fixed_text=False, quick_attention=False)
+QUICK = replace(PLAIN, quick_attention=True, fixed_text=True)
+FAST = replace(QUICK, compiler="inductor", checkpoint_share=None)
+
+
+@app.command()
+def measure(
+    out: Annotated[Path, typer.Option("--out", help="Folder for wan.jsonl.")],
+    part: Annotated[list[str] | None, typer.Option("--part", help=f"One of {', '.join(SECONDS)}; repeatable.")] = None,
+    seconds: Annotated[list[str] | None, typer.Option("--seconds", metavar="PART=N", help="Budget of a part.")] = None,
+    spatial_batch: Annotated[int, typer.Option("--spatial-batch", help="Single frames in an optimized step.")] = 16,
+    full_job: Annotated[bool, typer.Option("--full-job", help="The whole schedule for real: about 9 minutes.")] = False,
+    smoke: Annotated[bool, typer.Option("--smoke", help="All parts at toy size on the CPU; no result.")] = False,
+) -> None:
+    """Measure what is missing in --out."""
+    if not smoke and not torch.cuda.is_available():
+        raise typer.BadParameter("no GPU: only --smoke runs here")
+    budgets = SECONDS | {name: int(n) for name, _, n in (pair.partition("=") for pair in seconds or [])}
+    unknown = sorted({*(part or []), *budgets} - set(SECONDS))
+    if unknown:
+        raise typer.BadParameter(f"unknown parts {unknown}; there are {', '.join(SECONDS)}")
+    bench = Bench(out, "cpu" if smoke else "cuda", smoke)
+    bench.done.discard(("machine", "machine"))  # its matrix rate belongs to this very call
+    bench.keep("machine", "machine", **describe_machine(bench), spatial_batch=spatial_batch)
+    work = {
+        "steps": lambda: steps(bench, spatial_batch),
+        "heads": lambda: heads(bench),
+        "large": lambda: large(bench),
+        "job": lambda: job(bench, spatial_batch, full=full_job),
+        "scaling": lambda: scaling(bench),
+    }
+    for name in part or list(work):
+        bench.deadline = time.perf_counter() + budgets[name]
+        work[name]()
+        free(bench)
+
+
+def sizes(bench: Bench) -> tuple[int, int]:
+    """Frames of the dense and of the sparse clip."""
+    return (17, 9) if bench.smoke else (DENSE, SPARSE)
+
+
+def compiler(bench: Bench) -> str | None:
+    """torch.compile's backend; at toy size on a CPU compiling would take longer than all the rest."""
+    return None if bench.smoke else "inductor"
+
+
+def steps(bench: Bench, spatial_batch: int) -> None:
+    """(a) One training step of each kind on 1.3B: what is compared first, then what each optimization brings."""
+    dense, sparse = sizes(bench)
+    fast = replace(FAST, compiler=compiler(bench))
+    wanted = [
+        Step("temporal, optimized", "temporal", sparse, fast, repeats=10),
+        Step("spatial, optimized", "spatial", 1, fast, batch=spatial_batch, repeats=10),
+        Step("dense two-stage, clip", "temporal", dense, PLAIN, all_heads=True, save_memory=True, repeats=3),
+        Step("dense two-stage, frame", "spatial", 1, PLAIN, all_heads=True, save_memory=True, repeats=10),
+        Step("temporal, plain", "temporal", sparse, PLAIN),
+        Step("temporal, plain, recomputed", "temporal", sparse, PLAIN, save_memory=True),
+        Step("temporal, + fixed text", "temporal", sparse, replace(PLAIN, fixed_text=True)),
+        Step("temporal, + quick attention", "temporal", sparse, QUICK),
+        Step("spatial, plain, batch 1", "spatial", 1, PLAIN),
+        Step("spatial, plain, batch 8", "spatial", 1, PLAIN, batch=8),
+        Step("spatial, uncompiled", "spatial", 1, QUICK, batch=spatial_batch),
+        Step("temporal, split projections", "temporal", sparse, replace(QUICK, fused=False)),
+    ]
+    measure_steps(bench, "steps", WAN_1_3B, wanted)
+
+
+def large(bench: Bench) -> None:
+    """(a) The same on 14B, as far as one GPU goes: recomputing as many blocks as memory asks for."""
+    _, sparse = sizes(bench)
+    auto = replace(QUICK, checkpoint_share=None)
+    fast = replace(FAST, compiler=compiler(bench))
+    wanted = [
+        Step("14B temporal, uncompiled", "temporal", sparse, auto, save_memory=True, repeats=3),
+        Step("14B temporal, optimized", "temporal", sparse, fast, save_memory=True, repeats=5),
+        Step("14B temporal, all recomputed", "temporal", sparse, QUICK, save_memory=True, repeats=3),
+        Step("14B spatial, uncompiled", "spatial", 1, auto, batch=4, save_memory=True, repeats=3),
+    ]
+    measure_steps(bench, "large", WAN_14B, wanted)
+
+
+def measure_steps(bench: Bench, part: str, model: WanModel, wanted: list[Step]) -> None:
+    """Times steps one after the other on one model; one that runs out of memory is written down as such."""
+    backbone = None
+    for step in wanted:
+        if not bench.missing(part, step.name):
+            continue
+        backbone = RandomBackbone(model, bench, step.execution) if backbone is None else backbone
+        try:
+            found = time_step(bench, model, step, backbone=backbone)
+        except torch.OutOfMemoryError as error:
+            found = {"error": f"out of memory: {str(error)[:200]}", "peak_bytes": torch.cuda.max_memory_allocated()}
+        bench.keep(part, step.name, model=model.name, **found)
+        free(bench)
+
+
+def free(bench: Bench) -> None:
+    """Gives memory back between measurements."""
+    gc.collect()
+    if bench.device != "cpu":
+        torch.cuda.empty_cache()
+
+
+def heads(bench: Bench) -> None:
+    """(b) Head classification of the whole 1.3B model on a dense clip, at the three times of the paper's preset."""
+    if not bench.missing("heads", "1.3B"):
+        return
+    dense, _ = sizes(bench)
+    backbone = RandomBackbone(WAN_1_3B, bench, QUICK)
+    latents = torch.randn(1, *backbone.latent_shape(dense), device=bench.device)
+    clips = [(latents, backbone.encode_text(["caption"]))]
+    before = torch.cuda.memory_allocated() if bench.device != "cpu" else 0
+
+    def work(times: tuple[float, ...] = PAPER.head_times) -> None:
+        with backbone.computing(looking_inside=True):
+            score_heads(backbone, clips, times, 1, torch.Generator().manual_seed(0))
+
+    work((0.5,))
+    found = seconds_of(bench, work, warmup=1, repeats=1)
+    extra = None if found["peak_bytes"] is None else found["peak_bytes"] - before
+    layers, tokens = len(backbone.transformer.blocks), backbone.shape(dense).tokens
+    facts = {"layers": layers, "tokens": tokens, "maps": len(PAPER.head_times), "extra_bytes": extra}
+    bench.keep("heads", "1.3B", model=WAN_1_3B.name, **facts, **found)
+
+
+def job(bench: Bench, spatial_batch: int, *, full: bool) -> None:
+    """(c) Classify, tune and generate by the method itself, and what the VAE takes of it."""
+    dense, sparse = sizes(bench)
+    shape = (17, 64, 64, 3) if bench.smoke else (dense, 480, 832, 3)
+    clip = Clip(
+        torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8).numpy(), 16.0
+    )
+    backbone = RandomBackbone(WAN_1_3B, bench, replace(FAST, compiler=compiler(bench)))
+    short = {"spatial_steps": 3, "temporal_steps": 3} if bench.smoke else {"spatial_steps": 30, "temporal_steps": 40}
+    if full:
+        short = {"spatial_steps": -(-PAPER.spatial_steps // spatial_batch), "temporal_steps": PAPER.temporal_steps}
+    config = Config(sparse_frames=sparse, spatial_batch=spatial_batch, **short)
+    if bench.smoke:
+        config = replace(config, rank=4, spatial_batch=2, sample_steps=2)
+    name = "whole schedule" if full else "short schedule"
+    if bench.missing("job", name):
+        run_job(bench, name, backbone, config, clip)
+    if bench.missing("job", "encode"):
+        encode(bench, backbone, clip, sparse)
+
+
+def run_job(bench: Bench, name: str, backbone: RandomBackbone, config: Config, clip: Clip) -> None:
+    """One fit and one generation, timed apart; a generation of one step goes first, in which sampling is compiled."""
+    method = FollowYourMotion(config, Setting(WAN_1_3B.name, bench.device), backbone)
+    start = time.perf_counter()
+    adapter = method.fit(clip, "caption", seed=0)
+    synchronize(bench)
+    fit = time.perf_counter() - start
+    method.config = replace(config, sample_steps=1)
+    first = seconds_of(bench, lambda: method.generate(adapter, "prompt", seed=1), warmup=0, repeats=0)
+    method.config = config
+    start = time.perf_counter()
+    method.generate(adapter, "prompt", seed=1)
+    found = {"fit_seconds": fit, "one_step_seconds": first["first_seconds"]}
+    found["generate_seconds"] = time.perf_counter() - start
+    found["peak_bytes"] = torch.cuda.max_memory_allocated() if bench.device != "cpu" else None
+    steps_taken = config.sample_steps or backbone.steps
+    found["sample_flops"] = 2 * steps_taken * forward_flops(backbone.shape(len(clip), rank=0))
+    schedule = {"spatial_steps": config.spatial_steps, "temporal_steps": config.temporal_steps}
+    schedule |= {"spatial_batch": config.spatial_batch, "sample_steps": steps_taken}
+    bench.keep("job", name, temporal_share=float(adapter.temporal.mean()), **schedule, **found)
+
+
+def encode(bench: Bench, backbone: RandomBackbone, clip: Clip, sparse: int) -> None:
+    """Seconds of the VAE: the dense clip, the sparse one, one frame (of which a fit encodes all), and decoding."""
+    parts = {"dense": clip, "sparse": Clip(clip.frames[:sparse], clip.fps), "frame": Clip(clip.frames[:1], clip.fps)}
+    found: dict[str, float] = {}
+    for name, frames in parts.items():
+        work = partial(Backbone.encode, backbone, frames)  # past the cache
+        found[f"{name}_seconds"] = seconds_of(bench, work, warmup=1, repeats=2)["seconds"]
+    latents = torch.randn(1, *backbone.latent_shape(len(clip)), device=bench.device)
+    found["decode_seconds"] = seconds_of(bench, lambda: backbone.decode(latents), warmup=1, repeats=2)["seconds"]
+    bench.keep("job", "encode", frames=len(clip), **found)
+
+
+def scaling(bench: Bench) -> None:
+    """(d) The temporal step over the number of frames that it sees, of a dense clip or sampled from a longer one.
+
+    A step on 17 frames sampled from 81 costs what a step on a clip of 17 frames costs, so one curve serves for both.
+    Uncompiled: compiling each size would take longer than measuring it.
+    """
+    counts = (5, 9, 17) if bench.smoke else (17, 81, 5, 33, 161, 9, 49, 65, 113)
+    auto = replace(QUICK, checkpoint_share=None)
+    wanted = [
+        Step(f"{n:03d} frames", "temporal", n, auto, save_memory=True, repeats=2 if n > 33 else 5) for n in counts
+    ]
+    measure_steps(bench, "scaling", WAN_1_3B, wanted)
+
+
+@app.command()
+def render(
+    lines: Annotated[Path, typer.Argument(help="wan.jsonl that `measure` wrote.")],
+    page: Annotated[Path, typer.Option("--page", help="Markdown page to write; plots go beside it.")],
+) -> None:
+    """Write the results page and its plots from measurements."""
+    for path in write_page(lines, page):
+        print(path)
+
+
+if __name__ == "__main__":
+    app()

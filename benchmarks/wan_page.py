@@ -1,0 +1,253 @@
+"""The page of Wan measurements: tables of what was measured, what follows from it, and plots. Nothing else is on it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from wan_plot import draw_bars, draw_curve
+
+Lines = dict[tuple[str, str], dict[str, Any]]
+# The paper's schedule, and what has to hold for it (one 80 GB GPU, 1.3B, 81 frames of 480x832).
+SPATIAL_SAMPLES, TEMPORAL_STEPS, SAMPLE_STEPS = 3000, 2000, 50
+SINGLE_FRAMES = 81  # that a fit encodes one by one
+
+
+def read_lines(path: Path) -> Lines:
+    """The last line of each measurement, by part and name."""
+    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+    return {(line["part"], line["name"]): line for line in lines}
+
+
+def write_page(source: Path, page: Path) -> list[Path]:
+    """Writes the page and its plots; returns their paths. Raises ValueError if there is no machine in the file."""
+    lines = read_lines(source)
+    if ("machine", "machine") not in lines:
+        raise ValueError(f"{source} has no line of the machine: measure with benchmarks/wan.py first")
+    page.parent.mkdir(parents=True, exist_ok=True)
+    written = [page]
+    sections = [head(lines), steps_section(lines), schedule_section(lines), heads_section(lines), large_section(lines)]
+    sections.append(scaling_section(lines))
+    for name, drawn in plots(lines).items():
+        path = page.with_name(f"{page.stem}-{name}.svg")
+        path.write_text(drawn, "utf-8")
+        sections.append(f"![{name}]({path.name})\n")
+        written.append(path)
+    page.write_text("\n".join(section for section in sections if section), "utf-8")
+    return written
+
+
+def head(lines: Lines) -> str:
+    """Machine, versions, and how it was measured."""
+    machine = lines["machine", "machine"]
+    versions = {
+        k: v for k, v in machine["versions"].items() if k in ("torch", "diffusers", "transformers", "motionbench")
+    }
+    told = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+    toy = "**Smoke run at toy size on a CPU: it shows that the measurement runs, and is no result.**\n\n"
+    size, rate = machine["matmul_size"], f"{machine['matmul_tflops']:.3g}"
+    return (
+        "# Speed and memory of Wan2.1\n\n"
+        + (toy if machine["smoke"] else "")
+        + f"Machine: {machine['device']}; Python {machine['python']}, {told}. A matrix product of {size} x {size} ran "
+        f"at {rate} TFLOP/s in the same run, which is what shares are of. Weights are random in the real shapes: speed "
+        "and memory do not depend on them.\n\n"
+        "Commands: `python benchmarks/wan.py measure --out DIR`, then `python benchmarks/wan.py render DIR/wan.jsonl "
+        "--page docs/results/speed.md`. Medians of several steps after a warm-up; the clock waits for the device. "
+        "Useful operations: the forward pass and the gradients of activations and LoRAs (rank 128 on q, k, v, o; that "
+        "of attention is 2.5 times its forward pass); frozen weights need none, and recomputation is not counted.\n"
+    )
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
+
+
+def step_rows(lines: Lines, part: str) -> list[list[str]]:
+    """One row for each step of a part, in the order of measuring."""
+    rate = lines["machine", "machine"]["matmul_tflops"]
+    rows = []
+    for (found, name), line in lines.items():
+        if found != part:
+            continue
+        if "error" in line:
+            rows.append([name, line["error"], "", "", "", gigabytes(line["peak_bytes"]), "", ""])
+            continue
+        share = f"{line['useful_tflops']:.3g} ({line['useful_tflops'] / rate:.0%})"
+        per_sample, tokens = line["seconds"] / line["batch"], line["tokens_per_second"]
+        facts = [f"{line['seconds']:.4g}", f"{per_sample:.4g}", f"{tokens:.3g}", share, gigabytes(line["peak_bytes"])]
+        rows.append([name, *facts, str(line["blocks_recomputed"]), f"{line['first_seconds']:.3g}"])
+    return rows
+
+
+STEP_COLUMNS = (
+    "step", "s", "s a sample", "tokens/s", "useful TFLOP/s (share of matmul)", "peak GB", "recomputed", "first step, s",
+)  # fmt: skip
+
+
+def gigabytes(peak: float | None) -> str:
+    """Bytes as GB; nothing on a CPU, where torch does not tell."""
+    return "" if peak is None else f"{peak / 1e9:.1f}"
+
+
+def steps_section(lines: Lines) -> str:
+    """Training steps on 1.3B."""
+    rows = step_rows(lines, "steps")
+    return "## Training steps, 1.3B\n\n" + table(STEP_COLUMNS, rows) if rows else ""
+
+
+def large_section(lines: Lines) -> str:
+    """Training steps on 14B."""
+    rows = step_rows(lines, "large")
+    return "## Training steps, 14B\n\n" + table(STEP_COLUMNS, rows) if rows else ""
+
+
+def dense_seconds(lines: Lines) -> float | None:
+    """Tuning by the dense two-stage LoRA at the paper's samples, batch 1, everything recomputed."""
+    clip, frame = (lines.get(("steps", f"dense two-stage, {kind}")) for kind in ("clip", "frame"))
+    return (
+        None if clip is None or frame is None else SPATIAL_SAMPLES * frame["seconds"] + TEMPORAL_STEPS * clip["seconds"]
+    )
+
+
+def tuning_seconds(lines: Lines) -> dict[str, float] | None:
+    """Both stages at the paper's samples by the optimized steps, and compiling them."""
+    spatial, temporal = (lines.get(("steps", f"{stage}, optimized")) for stage in ("spatial", "temporal"))
+    if spatial is None or temporal is None:
+        return None
+    return {
+        "spatial stage": SPATIAL_SAMPLES / spatial["batch"] * spatial["seconds"],
+        "temporal stage": TEMPORAL_STEPS * temporal["seconds"],
+        "compiling both": sum(line["first_seconds"] - line["seconds"] for line in (spatial, temporal)),
+    }
+
+
+def schedule_section(lines: Lines) -> str:
+    """The paper's schedule, as the measured pieces add up, and what must hold for it."""
+    tuning, dense = tuning_seconds(lines), dense_seconds(lines)
+    if tuning is None:
+        return ""
+    pieces = dict(tuning)
+    classified, short, vae = lines.get(("heads", "1.3B")), job_line(lines), lines.get(("job", "encode"))
+    if classified:
+        pieces = {"classifying heads": classified["seconds"]} | pieces
+    if vae:
+        pieces["encoding"] = vae["dense_seconds"] + vae["sparse_seconds"] + SINGLE_FRAMES * vae["frame_seconds"]
+    if short:
+        pieces["generating one clip"] = short["generate_seconds"]
+        pieces["compiling sampling"] = short["one_step_seconds"] - short["generate_seconds"] / short["sample_steps"]
+    rows = [[name, f"{seconds:.1f}"] for name, seconds in pieces.items()]
+    rows.append(["**sum**", f"**{sum(pieces.values()):.1f}**"])
+    text = (
+        f"## The paper's schedule on 1.3B\n\n{SPATIAL_SAMPLES} single frames, {TEMPORAL_STEPS} sparse clips, one clip "
+        f"of {SAMPLE_STEPS} steps with guidance: seconds that the measured pieces add up to.\n\n"
+        + table(("piece", "s"), rows)
+    )
+    whole = lines.get(("job", "whole schedule"))
+    if whole:
+        text += (
+            f"\nThe whole job, run as one: fit {whole['fit_seconds']:.0f} s, clip {whole['generate_seconds']:.0f} s.\n"
+        )
+    return text + "\n" + checks(lines, pieces, dense)
+
+
+def job_line(lines: Lines) -> dict[str, Any] | None:
+    """The run of the method itself, the whole one if there is one."""
+    return lines.get(("job", "whole schedule")) or lines.get(("job", "short schedule"))
+
+
+def checks(lines: Lines, pieces: dict[str, float], dense: float | None) -> str:
+    """What has to hold, what came, and whether it holds; only of what was measured."""
+    rate = lines["machine", "machine"]["matmul_tflops"]
+    ours = pieces["spatial stage"] + pieces["temporal stage"]
+    rows: list[tuple[str, str, bool]] = []
+    if dense:
+        rows.append(
+            (
+                "tuning at least 12 times as fast as dense two-stage LoRA",
+                f"{dense / ours:.1f} times",
+                dense >= 12 * ours,
+            )
+        )
+    if len(pieces) == 7:
+        total = sum(pieces.values())
+        rows.append(("the whole job at most 540 s", f"{total:.0f} s, compiling included", total <= 540))
+    for stage, least in (("temporal", 0.60), ("spatial", 0.45)):
+        share = lines["steps", f"{stage}, optimized"]["useful_tflops"] / rate
+        rows.append((f"{stage} stage at least {least:.0%} of the matrix rate", f"{share:.0%}", share >= least))
+    classified = lines.get(("heads", "1.3B"))
+    if classified:
+        rows.append(
+            ("classifying all heads at most 20 s", f"{classified['seconds']:.1f} s", classified["seconds"] <= 20)
+        )
+        if classified["extra_bytes"] is not None:
+            extra = classified["extra_bytes"]
+            rows.append(("... and at most 4 GB above the model", f"{extra / 1e9:.2f} GB", extra <= 4e9))
+    return table(("wanted", "measured", "holds"), [[a, b, "yes" if c else "**no**"] for a, b, c in rows])
+
+
+def heads_section(lines: Lines) -> str:
+    """Head classification."""
+    line = lines.get(("heads", "1.3B"))
+    if line is None:
+        return ""
+    extra = "" if line["extra_bytes"] is None else f", {line['extra_bytes'] / 1e9:.2f} GB above the model at its peak"
+    return (
+        f"## Head classification, 1.3B\n\n{line['tokens']} tokens, {line['layers']} layers, {line['maps']} maps "
+        f"a head: {line['seconds']:.1f} s{extra}.\n"
+    )
+
+
+def exponent(points: Sequence[tuple[float, float]]) -> float:
+    """The slope of a straight line through log y over log x."""
+    xs, ys = ([math.log(point[i]) for point in points] for i in (0, 1))
+    mean_x, mean_y = sum(xs) / len(xs), sum(ys) / len(ys)
+    spread = sum((x - mean_x) ** 2 for x in xs)
+    return sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True)) / spread
+
+
+def curve(lines: Lines) -> list[tuple[float, float]]:
+    """(frames, seconds) of the scaling part, by frames."""
+    return sorted(
+        (line["frames"], line["seconds"])
+        for (part, _), line in lines.items()
+        if part == "scaling" and "seconds" in line
+    )
+
+
+def scaling_section(lines: Lines) -> str:
+    """Seconds over frames, and how fast they grow."""
+    points = curve(lines)
+    if len(points) < 2:
+        return ""
+    rows = step_rows(lines, "scaling")
+    told = []
+    for title, low, high in (("frames of a dense clip", 17, 161), ("sampled frames", 5, 81)):
+        within = [point for point in points if low <= point[0] <= high]
+        if len(within) > 1:
+            told.append(f"{title} {within[0][0]} to {within[-1][0]}: exponent {exponent(within):.2f}")
+    return (
+        "## Growth with the number of frames\n\nThe temporal step, uncompiled; a step on frames sampled from a longer "
+        "clip costs what a step on a clip of so many frames costs. "
+        + "; ".join(told)
+        + ".\n\n"
+        + table(STEP_COLUMNS, sorted(rows))
+    )
+
+
+def plots(lines: Lines) -> dict[str, str]:
+    """Drawings by name: shares of the matrix rate, and seconds over frames."""
+    rate = lines["machine", "machine"]["matmul_tflops"]
+    bars = {
+        name: line["useful_tflops"] / rate
+        for (part, name), line in lines.items()
+        if part == "steps" and "seconds" in line
+    }
+    drawn = {"share": draw_bars(bars, "useful operations, share of the matrix rate")} if bars else {}
+    points = curve(lines)
+    return drawn | ({"frames": draw_curve(points, "frames", "seconds a step")} if len(points) > 1 else {})
