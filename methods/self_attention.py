@@ -1,4 +1,4 @@
-"""What the trained methods need of a transformer: blocks with a self-attention of Wan's parts."""
+"""What methods need of a transformer: blocks with a self-attention of Wan's parts."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def require_self_attentions(method: str, backbone: Any) -> None:
     """Raises ConfigError naming the backbones that a method can run on, unless this is one of their kind."""
     if not self_attentions(backbone.transformer):
         raise ConfigError(
-            f"{method} cannot run on backbone {backbone.name}: it tunes the self-attentions of a Wan-type transformer "
-            f"(blocks[i].attn1 with {', '.join(PARTS)}), and this is a {type(backbone.transformer).__name__}; "
-            f"it runs on {', '.join(WAN)} and other Wan-type backbones"
+            f"{method} cannot run on backbone {backbone.name}: it works on the self-attentions of a Wan-type "
+            f"transformer (blocks[i].attn1 with {', '.join(PARTS)}), and this is a "
+            f"{type(backbone.transformer).__name__}; it runs on {', '.join(WAN)} and other Wan-type backbones"
         )
 
 

@@ -11,9 +11,10 @@ from motionbench.clip import Clip
 from motionbench.method import InputContract
 
 from ..attention_flow import best_displacements, frame_pairs, score_factors, soft_displacements
+from ..attention_method import AttentionMethod
 from ..attention_taps import TokenGrid, queries_and_keys
-from ..feature_taps import check_blocks, middle_block
-from ..guidance_method import REFERENCE, GuidanceAdapter, GuidanceMethod
+from ..feature_taps import check_blocks
+from ..guidance_method import REFERENCE, GuidanceAdapter
 from ..latent_guidance import Guide, Loss, Step
 from .config import PRESETS
 from .config import Config as DitFlowConfig
@@ -23,7 +24,7 @@ from .losses import flow_loss
 FLOW = "flow"  # the name of the reference's displacements among an adapter's tensors
 
 
-class DitFlow(GuidanceMethod):
+class DitFlow(AttentionMethod):
     """DiTFlow: the latents are led so that their attention moves as that of the reference does.
 
     fit: where each token of the clean reference looks most in every other frame. generate: in the first steps, optimize
@@ -36,10 +37,15 @@ class DitFlow(GuidanceMethod):
     presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
     _switch: Injection | None = None  # there while a clip is made with injection
 
+    def chosen_blocks(self) -> list[int]:
+        """The block that is read; the one of the injection must be there too."""
+        check_blocks([self.config.injected_block], len(self.backbone.transformer.blocks))
+        return super().chosen_blocks()
+
     @torch.no_grad()
     def inspect(self, latents: Tensor, *, seed: int) -> dict[str, Tensor]:
         """The reference's flow (F * F, n, 2) int16, from clean latents at time 0 with an empty prompt."""
-        block, grid = self.block(), TokenGrid.of(self.backbone, latents)
+        (block,), grid = self.blocks, TokenGrid.of(self.backbone, latents)
         text = self.backbone.encode_text([""])
         tap = queries_and_keys(self.backbone, latents, torch.zeros(1, device=latents.device), text, [block])[block]
         # The pairs are those of this clip's own frames; the released code takes six whatever comes.
@@ -51,7 +57,6 @@ class DitFlow(GuidanceMethod):
         config = self.config
         if not config.kv_injection:
             return super().generate(adapter, prompt, seed=seed)
-        check_blocks([config.injected_block], len(self.backbone.transformer.blocks))
         reference = adapter.tensors[REFERENCE].to(self.backbone.device)
         with injection(self.backbone, config.injected_block, reference) as self._switch:
             try:
@@ -62,10 +67,6 @@ class DitFlow(GuidanceMethod):
     def guide(self, adapter: GuidanceAdapter, text: Tensor, start: Tensor, *, seed: int) -> Guide:
         """The guide of one sampling."""
         return FlowGuide(self, adapter.tensors[FLOW].to(start), text, self._switch)
-
-    def block(self) -> int:
-        """The block whose attention is read. Raises ConfigError naming those there are."""
-        return middle_block(self.backbone, self.config.block)
 
 
 class FlowGuide(Guide):
@@ -79,7 +80,7 @@ class FlowGuide(Guide):
 
     def loss_at(self, latents: Tensor, step: Step) -> Loss:
         """The loss of a guided step, which also lets the injection act until the step is done."""
-        backbone, config, block = self.method.backbone, self.method.config, self.method.block()
+        backbone, config, (block,) = self.method.backbone, self.method.config, self.method.blocks
         grid = TokenGrid.of(backbone, latents)
         pairs = frame_pairs(grid.frames)
         if self.switch is not None:

@@ -11,10 +11,10 @@ from motionbench.method import InputContract
 from motionbench.seeds import derive_seed
 
 from ..attention_flow import frame_pairs, score_factors
+from ..attention_method import AttentionMethod
 from ..attention_taps import TokenGrid, queries_and_keys
 from ..backbones.flow import gaussian, noised, shift_times
-from ..feature_taps import middle_block
-from ..guidance_method import REFERENCE, GuidanceAdapter, GuidanceMethod
+from ..guidance_method import REFERENCE, GuidanceAdapter
 from ..latent_guidance import Guide, Loss, Step
 from ..noised_reference import NoisedReference
 from .config import PRESETS
@@ -23,7 +23,7 @@ from .losses import distance_weights, tracking_loss, windowed_flow_loss
 from .windows import Windows
 
 
-class FastVmt(GuidanceMethod):
+class FastVmt(AttentionMethod):
     """FastVMT: from the noised reference, attention inside windows is led to move as the reference does.
 
     fit: encode the reference. generate: from the noised reference, optimize the latents in the first steps so that
@@ -54,10 +54,6 @@ class FastVmt(GuidanceMethod):
         """The guide of one sampling."""
         grid = TokenGrid.of(self.backbone, start)
         return WindowGuide(self, self.noised_reference(adapter, seed=seed), text, grid)
-
-    def block(self) -> int:
-        """The block whose attention is read. Raises ConfigError naming those there are."""
-        return middle_block(self.backbone, self.config.block)
 
 
 class WindowGuide(Guide):
@@ -90,6 +86,6 @@ class WindowGuide(Guide):
         return loss
 
     def _factors(self, latents: Tensor, step: Step, text: Tensor) -> tuple[Tensor, Tensor]:
-        block = self.method.block()
+        (block,) = self.method.blocks
         tap = queries_and_keys(self.method.backbone, latents, step.t, text, [block])[block]
         return score_factors(tap, self.windows.grid, self.method.config.heads)

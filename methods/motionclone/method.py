@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -11,10 +10,11 @@ from torch import Tensor
 from motionbench.method import InputContract
 from motionbench.seeds import derive_seed
 
+from ..attention_method import AttentionMethod
 from ..attention_taps import TokenGrid, queries_and_keys
 from ..backbones.flow import gaussian, noised
 from ..feature_taps import check_blocks, middle_block
-from ..guidance_method import GuidanceAdapter, GuidanceMethod
+from ..guidance_method import GuidanceAdapter
 from ..latent_guidance import Guide, Loss, Step, loss_gradient
 from .config import PRESETS
 from .config import Config as MotionCloneConfig
@@ -22,7 +22,7 @@ from .losses import frame_maps, sparse_loss, strongest
 from .schedule import ramp, uneven_times
 
 
-class MotionClone(GuidanceMethod):
+class MotionClone(AttentionMethod):
     """MotionClone-style: the strongest entries of attention along frames are cloned; an analogue, not a port.
 
     fit: the strongest entry of each row of the noised reference's attention along frames. generate: bend each of the
@@ -58,7 +58,7 @@ class MotionClone(GuidanceMethod):
     def guide(self, adapter: GuidanceAdapter, text: Tensor, start: Tensor, *, seed: int) -> Guide:
         """The guide of one sampling."""
         reference = {}
-        for block in self.blocks():
+        for block in self.blocks:
             values, indices = (adapter.tensors[f"{name}.{block}"].to(start.device) for name in ("values", "indices"))
             reference[block] = values, indices.long()
         return SparseGuide(self, reference, text)
@@ -66,11 +66,11 @@ class MotionClone(GuidanceMethod):
     def maps(self, latents: Tensor, t: Tensor, text: Tensor) -> dict[int, Tensor]:
         """Attention along frames (K, n, F, F) of each block that is read."""
         grid = TokenGrid.of(self.backbone, latents)
-        taps = queries_and_keys(self.backbone, latents, t, text, self.blocks())
+        taps = queries_and_keys(self.backbone, latents, t, text, self.blocks)
         return {block: frame_maps(tap, grid) for block, tap in taps.items()}
 
-    def blocks(self) -> Sequence[int]:
-        """The blocks whose attention is read. Raises ConfigError naming those there are."""
+    def chosen_blocks(self) -> list[int]:
+        """The blocks that are read, ascending: those of `config.blocks`, or the middle one if there are none."""
         if not self.config.blocks:
             return [middle_block(self.backbone, None)]
         check_blocks(self.config.blocks, len(self.backbone.transformer.blocks))

@@ -90,9 +90,18 @@ def test_the_reference_is_what_guides(method):
 @METHODS
 @pytest.mark.parametrize("block", [2, -1])
 def test_a_block_that_is_not_there_is_refused_and_valid_ones_named(method, block):
-    made = make(method, **{BLOCK[method]: (block,) if method is MotionClone else block})
     with pytest.raises(ConfigError, match=rf"block must be in 0 \.\.\. 1 on this backbone, got \[{block}\]"):
-        made.generate(made.fit(CLIP, "a ball", seed=1), "a star", seed=2)
+        make(method, **{BLOCK[method]: (block,) if method is MotionClone else block})
+    with pytest.raises(ConfigError, match=r"got \[5\]"):
+        make(DitFlow, injected_block=5)
+
+
+@METHODS
+def test_a_backbone_without_self_attentions_is_refused_and_fit_ones_named(method):
+    backbone = StandIn()
+    backbone.transformer = torch.nn.Linear(2, 2)
+    with pytest.raises(ConfigError, match=rf"{method.name} cannot run on backbone stand_in: .*tiny, wan2\.1-1\.3b"):
+        make(method, backbone)
 
 
 @METHODS

@@ -1,0 +1,25 @@
+"""What the methods that read attention share: they refuse a backbone or a block that they cannot read, at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from motionbench.method import Setting
+
+from .backbones.backbone import Backbone
+from .feature_taps import middle_block
+from .guidance_method import GuidanceMethod
+from .self_attention import require_self_attentions
+
+
+class AttentionMethod(GuidanceMethod):
+    """A guidance method that reads the self-attention of blocks; raises ConfigError where there are no such blocks."""
+
+    def __init__(self, config: Any, setting: Setting, backbone: Backbone) -> None:
+        require_self_attentions(self.name, backbone)
+        super().__init__(config, setting, backbone)
+        self.blocks = self.chosen_blocks()
+
+    def chosen_blocks(self) -> list[int]:
+        """The blocks that are read, ascending: the one of `config.block`, or the middle one if that is None."""
+        return [middle_block(self.backbone, self.config.block)]
