@@ -51,7 +51,7 @@ def pack(plan: Submission) -> Packed:
     """Checks a results folder and packs it. Raises StoreError if it does not hold, lacks scores, or `out` is used."""
     run = require_intact(plan.results)
     require_scores(run)
-    archive = plan.out.name.endswith((".tar.gz", ".tgz"))
+    archive = is_archive(plan.out)
     if not archive and plan.out.is_dir() and any(plan.out.iterdir()):
         raise StoreError(f"{plan.out} is not empty; choose another --out or empty it")
     files: dict[str, bytes] = {}
@@ -66,6 +66,11 @@ def pack(plan: Submission) -> Packed:
         for name, data in files.items():
             write_atomically(plan.out / name, data)
     return Packed(plan.out, len(files), sum(map(len, files.values())), _advice(plan))
+
+
+def is_archive(out: Path) -> bool:
+    """Whether a submission of this name is one file."""
+    return out.name.endswith((".tar.gz", ".tgz"))
 
 
 def require_scores(run: Run) -> None:
@@ -180,6 +185,8 @@ def _tar(files: dict[str, bytes], top: str) -> bytes:
 
 def _advice(plan: Submission) -> str:
     if plan.target == "hub":
-        return f"next: hf upload YOUR-NAME/{plan.out.name.partition('.')[0]} {plan.out} --repo-type dataset"
+        name = plan.out.name.partition(".")[0]
+        unpack, folder = (f"tar xzf {plan.out} && ", name) if is_archive(plan.out) else ("", plan.out)
+        return f"next: {unpack}hf upload YOUR-NAME/{name} {folder} --repo-type dataset"
     hint = "" if plan.videos_url else " (with --videos-url, others can check the scores against the videos)"
     return f"next: commit {plan.out} to a branch and open a pull request{hint}"

@@ -216,7 +216,7 @@ async function drawStrip(board, view) {
     });
   });
   const traces = Object.entries(points).sort().map(([category, group]) => ({ ...group, type: "scatter", mode: "markers", name: titled(category), hovertemplate: "%{text}<br>%{y:.3f}<extra></extra>",
-    marker: { size: 5, opacity: 0.65, color: CATEGORY_COLORS[category] ?? PALETTE[7], symbol: SYMBOLS[Object.keys(CATEGORY_COLORS).indexOf(category)] ?? "x" } }));
+    marker: { size: 5, opacity: isDark() ? 0.9 : 0.65, color: CATEGORY_COLORS[category] ?? PALETTE[7], symbol: SYMBOLS[Object.keys(CATEGORY_COLORS).indexOf(category)] ?? "x" } }));
   const onClick = ({ points: [point] }) => openClips(board, board.entries.find((entry) => entry.id === point.customdata[0]), point.customdata[1]);
   const ticks = { tickmode: "array", tickvals: entries.map((_, index) => index), ticktext: entries.map((entry) => plain(entry.label)), showgrid: false, zeroline: false };
   return { traces, onClick, layout: { xaxis: ticks, yaxis: { title: { text: "Motion fidelity" } }, hovermode: "closest", legend: { orientation: "h", y: 1.02, yanchor: "bottom", itemsizing: "constant" }, margin: { l: 56, r: 12, t: 44, b: 60 } } };

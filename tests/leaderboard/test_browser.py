@@ -80,7 +80,7 @@ class Witness:
         context = self.browser.new_context(**{"viewport": {"width": 1400, "height": 900}, **options})
         self.contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(90_000)  # a busy machine draws slowly
         page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
         page.on("request", lambda request: self._note(request.url))
@@ -123,7 +123,7 @@ def page(witness: Witness) -> Iterator[Any]:
     assert witness.complaints == []
 
 
-def wait_until(page: Any, expression: str, seconds: float = 15.0) -> None:
+def wait_until(page: Any, expression: str, seconds: float = 90.0) -> None:
     """Polls from here: Playwright's own waiting evaluates text in the page, which the page's policy rightly forbids."""
     end = time.monotonic() + seconds
     while not page.evaluate(expression):

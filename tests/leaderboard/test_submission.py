@@ -52,6 +52,12 @@ def test_an_archive_has_the_same_bytes_each_time(tmp_path: Path, results: Path) 
         assert "smm/records.jsonl" in tar.getnames()
 
 
+def test_advice_for_an_archive_unpacks_it_first(tmp_path: Path, results: Path) -> None:
+    archive, folder = (pack(Submission(results, tmp_path / name, "hub")) for name in ("smm.tar.gz", "smm"))
+    assert archive.advice == f"next: tar xzf {archive.out} && hf upload YOUR-NAME/smm smm --repo-type dataset"
+    assert folder.advice == f"next: hf upload YOUR-NAME/smm {folder.out} --repo-type dataset"
+
+
 def test_paths_of_this_machine_are_taken_out(tmp_path: Path, results: Path, split: Split) -> None:
     made = pack(Submission(results, tmp_path / "pr", "pr"))
     texts = [path.read_text() for path in made.out.rglob("*") if path.is_file()]
