@@ -54,8 +54,8 @@ question-answering MotionBench (arXiv:2501.02955).
 
 {camera} references of `camera` and {human} of `human`, {frames} frames of {width} x {height} pixels at {fps:g}
 frames per second, three prompts each. Beside each clip lies `NNNN.truth.npz`: `points` (N, T, 2) in pixels and
-`visible` (N, T) of a grid on the first frame, `view` and `projection` (T, 4, 4) of the camera (OpenGL, y up, meters).
-`scenes/` holds each scene as JSON.
+`visible` (N, T) of a grid on the first frame, four times as fine on the figure, `view` and `projection` (T, 4, 4) of
+the camera (OpenGL, y up, meters). `scenes/` holds each scene as JSON.
 
 ## Sources and consent
 

@@ -29,6 +29,7 @@ from .scenes3d import FPS, FRAMES, Scene
 
 Floats = NDArray[np.float64]
 GRID = 40, 24  # tracked points, across and down
+FINE_GRID = 160, 96  # on the figure, which fills a fiftieth of the picture
 LOOPS = ("walk",)  # of the motions: it goes on; the others are played once over the clip
 SAME_DEPTH = 0.03  # meters: a point is seen if what the renderer drew there is no nearer than this
 LINK_BITS = 24  # of a segmentation mask: body below, link above
@@ -196,12 +197,15 @@ def render_scene(scene: Scene, height: int, width: int, *, sharp: int = 2, frame
 
 
 def take_anchors(stage: Stage, camera: Camera, shot: Shot) -> list[tuple[int, int, Floats]]:
-    """(body, link, position in the link's frame) of points on a grid of the first frame; empty places are left out."""
+    """(body, link, position in the link's frame) of points on the first frame; empty places are left out.
+
+    They lie on a grid, and on a finer one where the figure is.
+    """
     height, width = shot.distance.shape
-    across, down = GRID
-    x = np.round((np.arange(across) + 0.5) * width / across - 0.5).astype(int)
-    y = np.round((np.arange(down) + 0.5) * height / down - 0.5).astype(int)
-    pixels = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    pixels = grid_pixels(GRID, height, width)
+    if stage.figure is not None:
+        fine = grid_pixels(FINE_GRID, height, width)
+        pixels = np.concatenate([pixels, fine[shot.body[fine[:, 1], fine[:, 0]] == stage.figure]])
     world = camera.unproject(pixels.astype(float), shot.distance[pixels[:, 1], pixels[:, 0]], height, width)
     anchors = []
     for (px, py), point in zip(pixels, world, strict=True):
@@ -210,6 +214,14 @@ def take_anchors(stage: Stage, camera: Camera, shot: Shot) -> list[tuple[int, in
             turn, at = stage.placement(body, link)
             anchors.append((body, link, turn.T @ (point - at)))
     return anchors
+
+
+def grid_pixels(grid: tuple[int, int], height: int, width: int) -> NDArray[np.int64]:
+    """Pixels (N, 2), x and y, in the middles of so many cells across and down."""
+    across, down = grid
+    x = np.round((np.arange(across) + 0.5) * width / across - 0.5).astype(np.int64)
+    y = np.round((np.arange(down) + 0.5) * height / down - 0.5).astype(np.int64)
+    return np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
 
 
 def placed(stage: Stage, anchors: list[tuple[int, int, Floats]]) -> list[tuple[tuple[Floats, Floats], Floats]]:

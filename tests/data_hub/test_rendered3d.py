@@ -164,6 +164,16 @@ def test_rendered_clips_have_tracks_that_stay_on_what_they_show(tmp_path: Path) 
 
 
 @pytest.mark.slow
+def test_enough_points_lie_on_the_figure() -> None:
+    pytest.importorskip("pybullet")
+    walk = next(scene for scene in list_scenes() if scene.kind == "walk")
+    made = render_scene(walk, HEIGHT, WIDTH, frames=9)
+    travel = np.linalg.norm(made.points[:, -1] - made.points[:, 0], axis=1)
+    assert (travel > 2).sum() > 150  # of a grid of 960 alone, about 20
+    assert (travel[:960] > 2).sum() < 40
+
+
+@pytest.mark.slow
 def test_at_full_size_tracks_agree_with_the_cameras_and_with_the_pictures() -> None:
     pytest.importorskip("pybullet")
     orbit = next(scene for scene in list_scenes() if scene.kind == "orbit")
