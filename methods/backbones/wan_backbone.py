@@ -72,6 +72,7 @@ class WanBackbone(Backbone):
         self.cache = TensorCache() if cache is None else cache
         self.device, self.dtype = torch.device(device), getattr(torch, dtype)
         self.execution = execution_for("auto", self.device) if execution is None else execution
+        self._trains = False
         self.fused, self.joint_guidance = self.execution.fused, self.execution.joint_guidance
         super().__init__(model.name, weights.spec, self.parts, device=device, dtype=dtype)
 
@@ -132,7 +133,11 @@ class WanBackbone(Backbone):
         whole = not any(is_streamed(block) for block in self.transformer.blocks)
         fixed = fixed_text(self.transformer, text) if self.execution.fixed_text and whole else nullcontext()
         with self.computing(), fixed, recomputed(self.transformer, count):
-            yield
+            self._trains = True
+            try:
+                yield
+            finally:
+                self._trains = False
 
     def _recomputed_blocks(self, latents: tuple[int, ...]) -> int:
         blocks, share = len(self.transformer.blocks), self.execution.checkpoint_share
@@ -147,7 +152,7 @@ class WanBackbone(Backbone):
 
     def velocity(self, latents: Tensor, t: Tensor, text: Tensor) -> Tensor:
         """As `Backbone.velocity`."""
-        if torch.is_grad_enabled() and not latents.requires_grad:
+        if self._trains and torch.is_grad_enabled() and not latents.requires_grad:
             # So that the first block is given what the others are, and no variant of its own is compiled for it.
             latents = latents.detach().requires_grad_()
         return super().velocity(latents, t, text)

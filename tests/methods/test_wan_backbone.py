@@ -77,6 +77,15 @@ def test_modules_that_must_stay_float32_do_in_bfloat16(tmp_path: Path) -> None:
     assert torch.isfinite(velocity).all()
 
 
+def test_outside_of_training_a_velocity_of_frozen_weights_keeps_nothing_for_a_gradient(tmp_path: Path) -> None:
+    backbone = small_backbone(tmp_path)
+    x, text = torch.randn(1, *backbone.latent_shape()), backbone.encode_text(["a ball"])
+    assert not backbone.velocity(x, torch.ones(1), text).requires_grad
+    with backbone.training(text, tuple(x.shape), save_memory=False):
+        assert backbone.velocity(x, torch.ones(1), text).requires_grad
+    assert not backbone.velocity(x, torch.ones(1), text).requires_grad
+
+
 def test_only_clips_beyond_the_given_size_are_tiled(tmp_path: Path) -> None:
     vae = small_backbone(tmp_path).vae
     pixels = torch.rand(1, 3, 5, 64, 96, generator=torch.Generator().manual_seed(0)) * 2 - 1
