@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .track_matching import Array, Motion
+from .track_matching import KEPT, Array, Motion
 
 # Root mean square distance of a frame's pixels from its center, in diagonals: the same for every aspect.
 FRAME_RADIUS = 12**-0.5
@@ -48,6 +49,7 @@ class CameraPath:
         return np.stack([u.real, u.imag], axis=-1)
 
 
+@lru_cache(maxsize=KEPT)
 def fit_camera(motion: Motion) -> CameraPath:
     """A similarity motion per step, fitted to the tracks that agree over the whole clip.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
 from .camera_motion import CameraPath, fit_camera
-from .track_matching import MOVING_RANGE, Array, Motion, motion_range
+from .track_matching import KEPT, MOVING_RANGE, Array, Motion, motion_range
 
 # Diagonals: tracks never further apart than this belong together; inf: all that moves is one thing.
 LINKS = (0.08, 0.16, np.inf)
@@ -47,7 +48,8 @@ class MotionParts:
     n_moving: int
 
 
-def motion_to_parts(motion: Motion) -> list[MotionParts]:
+@lru_cache(maxsize=KEPT)
+def motion_to_parts(motion: Motion) -> tuple[MotionParts, ...]:
     """Camera by robust fit, then what moves against the scene by how it stays together: one entry for each of `LINKS`.
 
     No one link length suits all clips: a short one tears a figure whose trunk stands still into its limbs, a long one
@@ -68,7 +70,7 @@ def motion_to_parts(motion: Motion) -> list[MotionParts]:
         rest = [m for m in members if len(m) < _MIN_GROUP]
         scatter = _group(motion, own, np.concatenate(rest)) if rest else None
         found.append(MotionParts(camera, groups, scatter, len(motion.points), n_moving))
-    return found
+    return tuple(found)
 
 
 def _link_tree(points: Array) -> Array:

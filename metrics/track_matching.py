@@ -8,6 +8,7 @@ left out, steps are weighed by visibility, and both directions are averaged.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ Array = NDArray[np.float64]
 
 MOVING_RANGE = 0.01  # of the diagonal; a range, not a path length, which jitter alone makes long
 _TINY_STEP = 1e-6  # of the diagonal
+KEPT = 16  # clips whose motion, camera and parts are kept for the next metric, and the next clip of the same reference
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,10 +45,12 @@ class Motion:
         return Motion(self.points[mask], self.weights[mask], self.size)
 
 
+@lru_cache(maxsize=KEPT)
 def tracks_to_motion(tracks: Tracks) -> Motion:
     """Tracks seen in at least half of the steps, in diagonals, in an order that does not depend on the input's.
 
     Points that are not finite count as hidden. Sorting makes every later formula independent of the tracks' order.
+    All metrics that ask for the same tracks get the same motion, made once.
     """
     diagonal = float(np.hypot(tracks.width, tracks.height))
     points = tracks.points.astype(np.float64) / diagonal
