@@ -62,7 +62,7 @@ class Trials:
         config = build_config(
             cls, backbone=self.setting.backbone, preset=trial.get("preset"), settings=[*trial.get("set", []), *settings]
         )
-        return cls(config, self.setting, self.backbone)
+        return cls.create(config, self.setting)  # with a backbone of its own, as controls and plugins may have
 
     def _score(self, clip: Clip, case: Case, reference: Clip) -> dict[str, Any]:
         fitting = reference.sample(len(clip)).resize(clip.height, clip.width)
