@@ -1,6 +1,6 @@
 """Speed and memory of Wan2.1 on one GPU, with random weights of the real shapes.
 
-    python benchmarks/wan.py measure --out results/wan
+    python benchmarks/wan.py measure --out results/wan --part steps --part heads --part large
     python benchmarks/wan.py measure --out results/wan --part job --part scaling --seconds job=200
     python benchmarks/wan.py measure --out /tmp/toy --smoke
     python benchmarks/wan.py render results/wan/wan.jsonl --page docs/results/speed.md
@@ -50,6 +50,8 @@ def measure(
     seconds: Annotated[list[str] | None, typer.Option("--seconds", metavar="PART=N", help="Budget of a part.")] = None,
     spatial_batch: Annotated[int, typer.Option("--spatial-batch", help="Single frames in an optimized step.")] = 16,
     full_job: Annotated[bool, typer.Option("--full-job", help="The whole schedule for real: about 9 minutes.")] = False,
+    quick_attention: Annotated[bool, typer.Option(help="cuDNN's attention first, on Hopper cards.")] = True,
+    compiling: Annotated[bool, typer.Option("--compile/--no-compile", help="Compile what is optimized.")] = True,
     smoke: Annotated[bool, typer.Option("--smoke", help="All parts at toy size on the CPU; no result.")] = False,
 ) -> None:
     """Measure what is missing in --out."""
@@ -59,7 +61,7 @@ def measure(
     unknown = sorted({*(part or []), *budgets} - set(SECONDS))
     if unknown:
         raise typer.BadParameter(f"unknown parts {unknown}; there are {', '.join(SECONDS)}")
-    bench = Bench(out, "cpu" if smoke else "cuda", smoke)
+    bench = Bench(out, "cpu" if smoke else "cuda", smoke, quick_attention, compiling and not smoke)
     bench.done.discard(("machine", "machine"))  # its matrix rate belongs to this very call
     bench.keep("machine", "machine", **describe_machine(bench), spatial_batch=spatial_batch)
     work = {
@@ -80,15 +82,19 @@ def sizes(bench: Bench) -> tuple[int, int]:
     return (17, 9) if bench.smoke else (DENSE, SPARSE)
 
 
-def compiler(bench: Bench) -> str | None:
-    """torch.compile's backend; at toy size on a CPU compiling would take longer than all the rest."""
-    return None if bench.smoke else "inductor"
+def allowed(bench: Bench, execution: Execution) -> Execution:
+    """The choices, less what this run does without; at toy size compiling would take longer than all the rest."""
+    return replace(
+        execution,
+        quick_attention=execution.quick_attention and bench.quick_attention,
+        compiler=execution.compiler if bench.compiles else None,
+    )
 
 
 def steps(bench: Bench, spatial_batch: int) -> None:
     """(a) One training step of each kind on 1.3B: what is compared first, then what each optimization brings."""
     dense, sparse = sizes(bench)
-    fast = replace(FAST, compiler=compiler(bench))
+    fast = FAST
     wanted = [
         Step("temporal, optimized", "temporal", sparse, fast, repeats=10),
         Step("spatial, optimized", "spatial", 1, fast, batch=spatial_batch, repeats=10),
@@ -109,8 +115,7 @@ def steps(bench: Bench, spatial_batch: int) -> None:
 def large(bench: Bench) -> None:
     """(a) The same on 14B, as far as one GPU goes: recomputing as many blocks as memory asks for."""
     _, sparse = sizes(bench)
-    auto = replace(QUICK, checkpoint_share=None)
-    fast = replace(FAST, compiler=compiler(bench))
+    auto, fast = replace(QUICK, checkpoint_share=None), FAST
     wanted = [
         Step("14B temporal, uncompiled", "temporal", sparse, auto, save_memory=True, repeats=3),
         Step("14B temporal, optimized", "temporal", sparse, fast, save_memory=True, repeats=5),
@@ -126,12 +131,14 @@ def measure_steps(bench: Bench, part: str, model: WanModel, wanted: list[Step]) 
     for step in wanted:
         if not bench.missing(part, step.name):
             continue
+        step = replace(step, execution=allowed(bench, step.execution))
         backbone = RandomBackbone(model, bench, step.execution) if backbone is None else backbone
         try:
             found = time_step(bench, model, step, backbone=backbone)
         except torch.OutOfMemoryError as error:
             found = {"error": f"out of memory: {str(error)[:200]}", "peak_bytes": torch.cuda.max_memory_allocated()}
-        bench.keep(part, step.name, model=model.name, **found)
+        choices = {"compiled": bool(step.execution.compiler), "quick_attention": step.execution.quick_attention}
+        bench.keep(part, step.name, model=model.name, **choices, **found)
         free(bench)
 
 
@@ -147,7 +154,7 @@ def heads(bench: Bench) -> None:
     if not bench.missing("heads", "1.3B"):
         return
     dense, _ = sizes(bench)
-    backbone = RandomBackbone(WAN_1_3B, bench, QUICK)
+    backbone = RandomBackbone(WAN_1_3B, bench, allowed(bench, QUICK))
     latents = torch.randn(1, *backbone.latent_shape(dense), device=bench.device)
     clips = [(latents, backbone.encode_text(["caption"]))]
     before = torch.cuda.memory_allocated() if bench.device != "cpu" else 0
@@ -171,7 +178,7 @@ def job(bench: Bench, spatial_batch: int, *, full: bool) -> None:
     clip = Clip(
         torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8).numpy(), 16.0
     )
-    backbone = RandomBackbone(WAN_1_3B, bench, replace(FAST, compiler=compiler(bench)))
+    backbone = RandomBackbone(WAN_1_3B, bench, allowed(bench, FAST))
     short = {"spatial_steps": 3, "temporal_steps": 3} if bench.smoke else {"spatial_steps": 30, "temporal_steps": 40}
     if full:
         short = {"spatial_steps": -(-PAPER.spatial_steps // spatial_batch), "temporal_steps": PAPER.temporal_steps}

@@ -29,6 +29,7 @@ from motionbench.methods.lora_training import Learner, Schedule, predict, random
 from wan_flops import Shape, training_flops
 
 from motionbench.environment import versions
+from motionbench.errors import NotFiniteError
 
 RANK = 128
 
@@ -37,12 +38,14 @@ RANK = 128
 class Bench:
     """Where and at which size everything is measured; lines go to `out` as they come.
 
-    budget_seconds: of the part under way; nothing new is begun past `deadline`.
+    Nothing new is begun past `deadline`. quick_attention, compiles: False does without, where it is at fault.
     """
 
     out: Path
     device: str
     smoke: bool
+    quick_attention: bool = True
+    compiles: bool = False
     deadline: float = math.inf
     done: set[tuple[str, str]] = field(default_factory=set)
 
@@ -197,7 +200,10 @@ def time_step(bench: Bench, model: WanModel, step: Step, *, backbone: RandomBack
         with made.training(text, tuple(latents.shape), save_memory=step.save_memory):
             found = seconds_of(bench, work, repeats=step.repeats)
             found["blocks_recomputed"] = made._recomputed_blocks(tuple(latents.shape)) if step.save_memory else 0
-    learner.check()
+    try:
+        learner.check()
+    except NotFiniteError as error:  # random weights may diverge; their times hold all the same
+        found["note"] = str(error)
     return found | rates(made.shape(step.frames, step.batch, rank), found["seconds"]) | {"frames": step.frames}
 
 
