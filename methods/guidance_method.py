@@ -20,6 +20,7 @@ from motionbench.seeds import derive_seed
 from .adapter_folder import MARK, new_adapter_folder
 from .backbones.backbone import Backbone
 from .backbones.flow import gaussian, sampling_times
+from .config_check import require
 from .latent_guidance import Guide, InnerSchedule, sample_guided
 from .lora_training import checkpointing
 from .noised_reference import NoisedReference
@@ -58,12 +59,6 @@ class GuidanceConfig:
         """The inner schedule of a sampling of so many steps."""
         facts = (self.iterations, self.lr_from, self.lr_to, self.weight_decay, self.gradient_every)
         return InnerSchedule(round(self.guided_share * steps), *facts)
-
-
-def require(ok: bool, name: str, expected: str, value: object) -> None:
-    """Raises ConfigError naming the field unless `ok`."""
-    if not ok:
-        raise ConfigError(f"{name} must be {expected}, got {value!r}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from motionbench.errors import ConfigError
-
+from .config_check import require
 from .lora_training import Schedule, TimeDensity
 
 
@@ -74,9 +73,3 @@ TINY: dict[str, Any] = {
 }
 # And of those that start from inverted latents: what leads back to the clip and is close to noise, see `inversion.py`.
 TINY_INVERSION: dict[str, Any] = {"inversion_steps": 20, "inversion_iterations": 2, "inversion_noise": 0.1}
-
-
-def require(ok: bool, name: str, expected: str, value: object) -> None:
-    """Raises ConfigError naming the field unless `ok`."""
-    if not ok:
-        raise ConfigError(f"{name} must be {expected}, got {value!r}")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..config_check import require
 from ..lora_training import Schedule
-from ..tuning_config import TINY, OptimizerConfig, require
+from ..tuning_config import TINY, OptimizerConfig
 
 
 @dataclass(frozen=True)

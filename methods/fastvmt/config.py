@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ..attention_flow import HeadMean
-from ..guidance_method import GuidanceConfig, require
+from ..config_check import require
+from ..guidance_method import GuidanceConfig
 from ..latent_guidance import InnerSchedule
 from .windows import TileQuery
 

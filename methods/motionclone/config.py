@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..guidance_method import require
+from ..config_check import require
 from ..latent_guidance import InnerSchedule
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..config_check import require
 from ..lora_method import InvertedStartConfig
-from ..tuning_config import TINY, TINY_INVERSION, require
+from ..tuning_config import TINY, TINY_INVERSION
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..tuning_config import TINY, TINY_INVERSION, InvertedStart, require
+from ..config_check import require
+from ..tuning_config import TINY, TINY_INVERSION, InvertedStart
 from .embeddings import ValueKind
 
 

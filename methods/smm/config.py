@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..guidance_method import GuidanceConfig, require
+from ..config_check import require
+from ..guidance_method import GuidanceConfig
 
 
 @dataclass(frozen=True)

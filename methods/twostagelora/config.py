@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..config_check import require
 from ..lora_method import TuningConfig
-from ..tuning_config import TINY, require
+from ..tuning_config import TINY
 
 
 @dataclass(frozen=True)
