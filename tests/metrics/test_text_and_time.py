@@ -218,7 +218,7 @@ def test_absent_weights_name_the_command(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(urllib.request, "urlopen", offline)
-    with pytest.raises(MissingWeightsError, match=r"ViT-B-32:openai.*run: python -c"):
+    with pytest.raises(MissingWeightsError, match=r"ViT-B-32:openai.*run: motionbench prefetch text_alignment_b32"):
         load_clip("ViT-B-32:openai", "cpu")
 
 
