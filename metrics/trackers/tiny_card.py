@@ -36,7 +36,7 @@ def render_card(metrics: dict[str, Any]) -> str:
     loss = ", ".join(f"{value} at step {step}" for step, value in training.get("loss", [])) or "not recorded"
     static = metrics["table"]["decoded"]["tiny"].get("static_clips", 0)
     about = {"steps": "?", "batch": "?", "points": "?", "training_seconds": "?", "device": "?", "seed": "?"} | training
-    size, seconds = f"{metrics['bytes'] / 1e6:.2f} MB", metrics["seconds_per_clip_two_threads"]
+    size, seconds = f"{metrics['bytes'] / 1e6:.2f} MB", metrics["cpu_seconds_per_clip"]
     return f"""---
 license: apache-2.0
 tags: [point-tracking]
@@ -57,7 +57,7 @@ the diagonal; *moving, called still*: the reverse.
 
 {_rows(metrics["table"])}
 
-Time: {seconds} s a clip of {metrics["queries"]} points on two CPU threads.
+Time: {seconds} CPU seconds a clip of {metrics["queries"]} points, in one thread.
 
 ## Training
 
