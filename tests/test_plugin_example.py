@@ -68,6 +68,7 @@ def test_the_main_job_runs_its_method_and_its_metric(site: Path, tmp_path: Path)
     assert [path.name for path in out.glob("adapters/*/*/*.safetensors")] == ["latents.safetensors"]
 
 
+@pytest.mark.slow  # 20 s; the main job above runs the same method
 def test_a_start_from_little_noise_keeps_the_reference_and_equal_seeds_give_equal_clips(site: Path) -> None:
     code = """
 import numpy as np
