@@ -14,7 +14,7 @@ from motionbench.errors import ShapeError
 
 from .backbones.backbone import Backbone
 from .feature_taps import StopForward, check_blocks, until_stopped
-from .followyourmotion.rope import rotate
+from .followyourmotion.rope import compared_heads
 
 
 @dataclass(frozen=True)
@@ -138,10 +138,6 @@ class _Catcher:
         attention_mask: Tensor | None = None,
         rotary_emb: tuple[Tensor, Tensor] | None = None,
     ) -> Any:
-        # Wan norms all heads together, so the split into heads comes after.
-        query = attention.norm_q(attention.to_q(hidden_states)).unflatten(2, (attention.heads, -1))
-        key = attention.norm_k(attention.to_k(hidden_states)).unflatten(2, (attention.heads, -1))
-        if rotary_emb is not None:
-            query, key = (rotate(x, *rotary_emb) for x in (query, key))
+        query, key = compared_heads(attention, hidden_states, rotary_emb)
         self.caught = QueryKey(query.transpose(1, 2), key.transpose(1, 2))
         raise StopForward

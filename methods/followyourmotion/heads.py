@@ -18,7 +18,7 @@ from motionbench.method import report_nothing
 from ..backbones.backbone import Backbone
 from ..backbones.flow import noised
 from .head_stream import BLOCK, CHUNK_ELEMENTS, Grid, stream_sums
-from .rope import rotate
+from .rope import compared_heads
 
 HeadRule = Literal["paper", "released"]
 ELEMENTS = 1 << 23  # attention maps of up to so many numbers (32 MiB in float32) are looked at whole
@@ -121,10 +121,7 @@ class _Probe:
         attention_mask: Tensor | None = None,
         rotary_emb: tuple[Tensor, Tensor] | None = None,
     ) -> Any:
-        query = attention.norm_q(attention.to_q(hidden_states)).unflatten(2, (attention.heads, -1))
-        key = attention.norm_k(attention.to_k(hidden_states)).unflatten(2, (attention.heads, -1))
-        if rotary_emb is not None:
-            query, key = (rotate(x, *rotary_emb) for x in (query, key))
+        query, key = compared_heads(attention, hidden_states, rotary_emb)
         for q, k in zip(query, key, strict=True):  # (S, K, D)
             self.scores.append(map_similarities(q.transpose(0, 1), k.transpose(0, 1), self.frames))
         return self.processor(attention, hidden_states, encoder_hidden_states, attention_mask, rotary_emb)
