@@ -54,6 +54,8 @@ class Plan:
     ema: float = 0.999
     seed: int = 0
     workers: int = 3
+    reuse: int = 1
+    shares: dict[str, float] | None = None
     compile: bool = True
 
 
@@ -176,8 +178,8 @@ class Trainer:
     def run(self) -> None:
         """Train until the planned minutes are over."""
         plan = self.plan
-        source = Source(plan.vae, plan.batch, plan.caption_dropout, self.device)
-        clips = Clips(source, run=plan.seed, rank=self.rank, ranks=self.ranks, workers=plan.workers)
+        source = Source(plan.vae, plan.batch, plan.caption_dropout, self.device, plan.shares)
+        clips = Clips(source, run=plan.seed, rank=self.rank, ranks=self.ranks, workers=plan.workers, reuse=plan.reuse)
         try:
             for batch in clips:
                 elapsed = (time.monotonic() - self.began) / 60
@@ -241,6 +243,8 @@ class Trainer:
             "muon": self.plan.muon,
             "rate": self.plan.rate,
             "muon_rate": self.plan.muon_rate,
+            "reuse": self.plan.reuse,
+            "shares": self.plan.shares,
         }
 
 
@@ -259,6 +263,8 @@ def parse() -> Plan:
     ):
         parser.add_argument(f"--{name}", type=kind, default=getattr(Plan, name.replace("-", "_")))
     parser.add_argument("--workers", type=int, default=3, help="rendering processes per GPU")
+    parser.add_argument("--reuse", type=int, default=1, help="times that a rendered batch is used, on average")
+    parser.add_argument("--shares", type=json.loads, help='category shares, such as {"camera": 0.3, ...}; sum 1')
     parser.add_argument("--seed", type=int, default=0, help="another seed for every resumed run, so that clips are new")
     parser.add_argument("--no-muon", dest="muon", action="store_false")
     parser.add_argument("--no-compile", dest="compile", action="store_false")

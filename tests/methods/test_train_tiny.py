@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from motionbench.methods.backbones.backbone import Backbone
 from motionbench.methods.backbones.card import draw_loss, gather, render_card
 from motionbench.methods.backbones.catalog import WEIGHTS, folder_revision
 from motionbench.methods.backbones.train_tiny import Plan, Trainer, rate_factor, save, stills
-from motionbench.methods.backbones.training_clips import Source, Studio
+from motionbench.methods.backbones.training_clips import HELD_BATCHES, Source, Studio, reused
 from safetensors.torch import load_file, save_file
 
 from motionbench.errors import ShapeError
@@ -168,6 +169,28 @@ def test_a_studio_drops_about_the_share_of_captions_that_it_should() -> None:
     _, mask = studio._tokens(["a red ball in the snow"] * 2000, seed=7)
     empty = int((mask.sum(1) == 1).sum())  # only </s> is left
     assert 140 < empty < 260  # 200 expected, deviation 13.4
+
+
+def test_batches_are_given_again_as_often_as_asked() -> None:
+    seen = list(reused(range(40), 3, random.Random(0)))
+    assert seen[::3] == list(range(40)), "a new one as soon as it is there"
+    assert len(seen) == 120
+    for place, number in enumerate(seen):
+        assert place // 3 - HELD_BATCHES < number <= place // 3
+    assert len(set(seen[60:63] + seen[90:93])) > 2, "not the same one three times over"
+    assert list(reused(range(5), 1, random.Random(0))) == list(range(5))
+
+
+def test_a_studio_draws_the_categories_it_was_asked_for() -> None:
+    shares = {"camera": 1.0, "human": 0.0, "single_object": 0.0, "multi_object": 0.0}
+    studio = Studio(Source(WEIGHTS / "tiny" / "vae", batch=2, caption_dropout=0.0, device="cpu", shares=shares))
+    _, ids, mask = studio.batch(5)
+    drawn = studio.world.sample(2, seed=5, device="cpu", shares=shares)
+    assert {labels["category"] for labels in drawn.labels} == {"camera"}
+    words = [
+        studio.tokenizer.decode(row[seen.bool()], skip_special_tokens=True) for row, seen in zip(ids, mask, strict=True)
+    ]
+    assert words == drawn.captions
 
 
 def small_exam() -> dict[str, Any]:
