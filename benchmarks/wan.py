@@ -232,7 +232,7 @@ def scaling(bench: Bench) -> None:
     A step on 17 frames sampled from 81 costs what a step on a clip of 17 frames costs, so one curve serves for both.
     Uncompiled: compiling each size would take longer than measuring it.
     """
-    counts = (5, 9, 17) if bench.smoke else (17, 81, 5, 33, 161, 9, 49, 65, 113)
+    counts = (5, 9, 17) if bench.smoke else (17, 81, 5, 33, 9, 49, 161, 65, 113)
     auto = replace(QUICK, checkpoint_share=None)
     wanted = [
         Step(f"{n:03d} frames", "temporal", n, auto, save_memory=True, repeats=2 if n > 33 else 5) for n in counts

@@ -46,7 +46,7 @@ class Recipe:
 RECIPES = {
     "mini": Recipe("mini", (101,), (Level.SCENE,)),
     "lite": Recipe("lite", tuple(range(1, 11)), (Level.CAPTION, Level.SUBJECT, Level.SCENE)),
-    "tuning": Recipe("tuning", (1, 2, 3, 4), (Level.SCENE,), "tuning"),
+    "tuning": Recipe("tuning", tuple(range(1, 11)), (Level.SCENE,), "tuning"),
 }
 
 

@@ -64,12 +64,11 @@ class InvertedStart(OptimizerConfig):
 
 # Common to the presets `tiny`: the optimizer that preset `tiny` of followyourmotion has, found on tuning references.
 TINY: dict[str, Any] = {
-    "lr": 2e-3,
+    "lr": 4e-3,
     "weight_decay": 0.01,
     "warmup_steps": 10,
     "lr_schedule": "cosine",
     "gradient_checkpointing": False,
-    "guidance": 3.0,
 }
 # And of those that start from inverted latents: what leads back to the clip and is close to noise, see `inversion.py`.
 TINY_INVERSION: dict[str, Any] = {"inversion_steps": 20, "inversion_iterations": 2, "inversion_noise": 0.1}

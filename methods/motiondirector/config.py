@@ -39,5 +39,5 @@ class Config(InvertedStartConfig):
 PRESETS: dict[str, dict[str, Any]] = {
     "official": {},
     # As many temporal steps as followyourmotion's preset `tiny` has.
-    "tiny": TINY | TINY_INVERSION | {"steps": 150},
+    "tiny": TINY | TINY_INVERSION | {"rank": 64, "steps": 110},
 }

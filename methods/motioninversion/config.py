@@ -40,5 +40,5 @@ PRESETS: dict[str, dict[str, Any]] = {
     "official": {},
     "unet": {"value": "frame_place"},
     # As many steps as followyourmotion's preset `tiny` has in both stages.
-    "tiny": TINY | TINY_INVERSION | {"lr": 2e-2, "steps": 180},
+    "tiny": TINY | TINY_INVERSION | {"lr": 2e-2, "steps": 135},
 }

@@ -32,5 +32,5 @@ class Config(TuningConfig):
 PRESETS: dict[str, dict[str, Any]] = {
     "official": {},
     # Steps, batch and optimizer of followyourmotion's preset `tiny`; only what that method adds is absent.
-    "tiny": TINY | {"spatial_steps": 30, "temporal_steps": 150, "spatial_batch": 8},
+    "tiny": TINY | {"rank": 64, "spatial_steps": 25, "temporal_steps": 110, "spatial_batch": 8},
 }

@@ -44,5 +44,5 @@ PRESETS: dict[str, dict[str, Any]] = {
     "official": {},
     "sma": {"sma": True, "steps": 500},
     # As many steps as followyourmotion's preset `tiny` has in both stages.
-    "tiny": TINY | TINY_INVERSION | {"steps": 180},
+    "tiny": TINY | TINY_INVERSION | {"rank": 64, "steps": 135},
 }
