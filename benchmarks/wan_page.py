@@ -1,4 +1,7 @@
-"""The page of Wan measurements: tables of what was measured, what follows from it, and plots. Nothing else is on it."""
+"""The page of Wan measurements: tables of what was measured, what follows from it, and plots.
+
+They stand between two marks; what somebody has written before or after them stays when the page is made anew.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from wan_plot import draw_bars, draw_curve
 Lines = dict[tuple[str, str], dict[str, Any]]
 # The paper's schedule, and what has to hold for it (one 80 GB GPU, 1.3B, 81 frames of 480x832).
 SPATIAL_SAMPLES, TEMPORAL_STEPS, SAMPLE_STEPS = 3000, 2000, 50
+BEGIN, END = "<!-- tables:begin -->", "<!-- tables:end -->"
+TITLE = "# Speed and memory of Wan2.1\n"
 SINGLE_FRAMES = 81  # that a fit encodes one by one
 
 
@@ -36,8 +41,18 @@ def write_page(source: Path, page: Path) -> list[Path]:
         path.write_text(drawn, "utf-8")
         sections.append(f"![{name}]({path.name})\n")
         written.append(path)
-    page.write_text("\n".join(section for section in sections if section), "utf-8")
+    body = "\n".join([BEGIN, *(section for section in sections if section), END])
+    before, after = around(page)
+    page.write_text(before + body + after, "utf-8")
     return written
+
+
+def around(page: Path) -> tuple[str, str]:
+    """What stands on the page before and after the marks; the title and nothing where there is no page yet."""
+    held = page.read_text("utf-8") if page.exists() else ""
+    if BEGIN not in held or END not in held:
+        return TITLE + "\n", "\n"
+    return held[: held.index(BEGIN)], held[held.index(END) + len(END) :]
 
 
 def head(lines: Lines) -> str:
@@ -50,8 +65,7 @@ def head(lines: Lines) -> str:
     toy = "**Smoke run at toy size on a CPU: it shows that the measurement runs, and is no result.**\n\n"
     size, rate = machine["matmul_size"], f"{machine['matmul_tflops']:.3g}"
     return (
-        "# Speed and memory of Wan2.1\n\n"
-        + (toy if machine["smoke"] else "")
+        (toy if machine["smoke"] else "")
         + f"Machine: {machine['device']}; Python {machine['python']}, {told}. A matrix product of {size} x {size} ran "
         f"at {rate} TFLOP/s in the same run, which is what shares are of. Weights are random in the real shapes: speed "
         "and memory do not depend on them.\n\n"

@@ -138,13 +138,13 @@ def _doubt(what: str, exam: dict[str, Any]) -> str:
 
 def _run_rows(training: dict[str, Any]) -> list[str]:
     rows = [
-        "| run | GPUs | clips a step | steps | clips | minutes | of them with falling rate |",
-        "|---|---|---|---|---|---|---|",
+        "| run | GPUs | clips a step | steps | clips | each rendered clip used | minutes | of them with falling rate |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for i, run in enumerate(training["runs"], 1):
         fall = run.get("decay_minutes", "–")
         rows.append(
-            f"| {i} | {run['gpus']} × {training['device']}{run.get('remark', '')} | {run['batch']} | {run['steps']:,} | {run['clips']:,} | {run['minutes']} | {fall} |"
+            f"| {i} | {run['gpus']} × {run.get('device', training['device'])}{run.get('remark', '')} | {run['batch']} | {run['steps']:,} | {run['clips']:,} | {run.get('reuse', 1)}× | {run['minutes']} | {fall} |"
         )
     return rows
 

@@ -13,9 +13,10 @@ from torch.utils.checkpoint import checkpoint
 from .streaming import is_streamed
 
 # Activations that a block keeps for its gradient, in numbers of the model's type for each token: the hidden and the
-# activated layer of the feed-forward part, and this many times the width for all the rest. A plain H100 run with 1.3B
-# kept 20 to 21 widths in all (0.48 GB a block at 7,800 tokens, 0.81 GB at 12,480), which is 2 * 5.83 + 9.
-_WIDTHS = 10.5
+# activated layer of the feed-forward part, and this many times the width for all the rest. An H100 kept at 7,800 tokens
+# 20 widths in all with compiled blocks of 1.3B (2 * 5.83 + 8.3), 23 with plain ones, and 17.5 with compiled ones of 14B
+# (2 * 2.7 + 12.1); with 10.5 here, plain blocks of 14B ran out of memory. LoRAs are in it, which weigh more on 14B.
+_WIDTHS = 14.0
 
 
 def kept_bytes(transformer: Any, tokens: int, itemsize: int) -> int:

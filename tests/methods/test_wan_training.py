@@ -194,9 +194,10 @@ class Shape:
 def test_the_policy_recomputes_as_few_blocks_as_fit() -> None:
     small, large = Shape(WAN_1_3B), Shape(WAN_14B)
     tokens = 5 * 30 * 52  # 17 frames of 480x832
-    assert kept_bytes(small, tokens, 2) == pytest.approx(0.53e9, rel=0.05)
+    assert 0.55e9 < kept_bytes(small, tokens, 2) < 0.65e9  # an H100 kept 0.55 GB a plain block, 0.48 a compiled one
+    assert 1.40e9 < kept_bytes(large, tokens, 2) < 1.60e9  # and 1.40 GB a compiled one of 14B
     assert blocks_to_recompute(small, tokens, 2, 60 * 10**9) == 0
-    counts = [blocks_to_recompute(large, tokens, 2, free * 10**9) for free in (60, 40, 20, 8, 1)]
+    counts = [blocks_to_recompute(large, tokens, 2, free * 10**9) for free in (70, 40, 20, 8, 1)]
     assert counts[0] == 0
     assert counts == sorted(counts)
     assert counts[-1] == 40
