@@ -2,16 +2,53 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 from motionbench.errors import StoreError
 from motionbench.files import store_error
 
 MARK = "adapter.json"
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class AdapterFacts:
+    """What `adapter.json` says: which method made the adapter, on which backbone, with which configuration."""
+
+    method: str
+    backbone: str
+    config: dict[str, Any]
+
+    def write(self, folder: Path) -> None:
+        """Write `adapter.json`."""
+        facts = {"schema": SCHEMA, "method": self.method, "backbone": self.backbone, "config": self.config}
+        (folder / MARK).write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
+
+    @classmethod
+    def read(cls, folder: Path, method: str) -> Self:
+        """What `write` wrote. Raises StoreError if it is of another method or schema."""
+        facts = json.loads((folder / MARK).read_text("utf-8"))
+        if facts["schema"] != SCHEMA or facts["method"] != method:
+            raise StoreError(f"{folder}: not a {method} adapter of schema {SCHEMA}")
+        return cls(method, facts["backbone"], facts["config"])
+
+
+@contextmanager
+def reading_adapter(folder: Path) -> Iterator[None]:
+    """Turns whatever a missing, cut-off or malformed adapter raises inside the block into a StoreError."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, KeyError, TypeError, json.JSONDecodeError, SafetensorError) as error:
+        raise StoreError(f"cannot read an adapter from {folder}: {error!r}") from error
 
 
 @contextmanager

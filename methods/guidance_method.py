@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -17,7 +15,7 @@ from motionbench.errors import ConfigError, StoreError
 from motionbench.method import InputContract, Setting
 from motionbench.seeds import derive_seed
 
-from .adapter_folder import MARK, new_adapter_folder
+from .adapter_folder import AdapterFacts, new_adapter_folder, reading_adapter
 from .backbones.backbone import Backbone
 from .backbones.flow import gaussian, sampling_times
 from .config_check import require
@@ -25,7 +23,6 @@ from .latent_guidance import Guide, InnerSchedule, sample_guided
 from .lora_training import checkpointing
 from .noised_reference import NoisedReference
 
-SCHEMA = 1
 REFERENCE = "reference"  # the name of the clean latents among an adapter's tensors
 
 
@@ -72,25 +69,20 @@ class GuidanceAdapter:
 
     def save(self, folder: Path) -> None:
         """Write `reference.safetensors` and `adapter.json`, in full or not at all. Raises StoreError."""
-        facts = {"schema": SCHEMA, "method": self.method, "backbone": self.backbone, "config": self.config}
         with new_adapter_folder(folder) as draft:
             kept = {name: tensor.contiguous() for name, tensor in self.tensors.items()}
             save_file(kept, draft / "reference.safetensors")
-            (draft / MARK).write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
+            AdapterFacts(self.method, self.backbone, self.config).write(draft)
 
     @classmethod
     def load(cls, folder: Path, method: str) -> Self:
         """The adapter that `save` wrote. Raises StoreError naming what is missing or of another method."""
-        try:
-            facts = json.loads((folder / MARK).read_text("utf-8"))
-            if facts["schema"] != SCHEMA or facts["method"] != method:
-                raise StoreError(f"{folder}: not a {method} adapter of schema {SCHEMA}")
+        with reading_adapter(folder):
+            facts = AdapterFacts.read(folder, method)
             tensors = load_file(folder / "reference.safetensors")
-            if REFERENCE not in tensors:
-                raise StoreError(f"{folder}: reference.safetensors holds {sorted(tensors)}, but no {REFERENCE!r}")
-            return cls(method, facts["backbone"], facts["config"], tensors)
-        except (OSError, KeyError, TypeError, json.JSONDecodeError, SafetensorError) as error:
-            raise StoreError(f"cannot read an adapter from {folder}: {error!r}") from error
+        if REFERENCE not in tensors:
+            raise StoreError(f"{folder}: reference.safetensors holds {sorted(tensors)}, but no {REFERENCE!r}")
+        return cls(method, facts.backbone, facts.config, tensors)
 
 
 class GuidanceMethod:

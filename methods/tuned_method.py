@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -11,24 +10,21 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from motionbench import registry
 from motionbench.clip import Clip
-from motionbench.errors import ConfigError, MissingInputError, StoreError
+from motionbench.errors import ConfigError, MissingInputError
 from motionbench.method import InputContract, Setting
 from motionbench.seeds import derive_seed
 
-from .adapter_folder import MARK, new_adapter_folder
+from .adapter_folder import AdapterFacts, new_adapter_folder, reading_adapter
 from .backbones.backbone import Backbone
 from .backbones.flow import gaussian
 from .inversion import invert, renormalized
 from .lora_training import checkpointing, random_times
 from .self_attention import require_self_attentions
-
-SCHEMA = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,13 +39,12 @@ class TunedAdapter:
 
     def save(self, folder: Path) -> None:
         """Write the weights with `adapter.json` beside them, in full or not at all. Raises StoreError."""
-        facts = {"schema": SCHEMA, "method": self.method, "backbone": self.backbone, "config": self.config}
         with new_adapter_folder(folder) as draft:
             self.describe(draft)
             save_file(self.weights, draft / "adapter_model.safetensors", metadata={"format": "pt"})
             if self.start is not None:
                 save_file({"start": self.start.contiguous()}, draft / "start.safetensors")
-            (draft / MARK).write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
+            AdapterFacts(self.method, self.backbone, self.config).write(draft)
 
     def describe(self, folder: Path) -> None:
         """Write what other programs want beside the weights: nothing, unless a subclass says otherwise."""
@@ -57,20 +52,12 @@ class TunedAdapter:
     @classmethod
     def load(cls, folder: Path, method: str) -> Self:
         """The adapter that `save` wrote. Raises StoreError naming what is missing or of another method."""
-        try:
-            facts = json.loads((folder / MARK).read_text("utf-8"))
-            if facts["schema"] != SCHEMA or facts["method"] != method:
-                raise StoreError(f"{folder}: not a {method} adapter of schema {SCHEMA}")
-            start = folder / "start.safetensors"
-            return cls(
-                method,
-                facts["backbone"],
-                facts["config"],
-                load_file(folder / "adapter_model.safetensors"),
-                load_file(start)["start"] if start.exists() else None,
-            )
-        except (OSError, KeyError, TypeError, json.JSONDecodeError, SafetensorError) as error:
-            raise StoreError(f"cannot read an adapter from {folder}: {error!r}") from error
+        with reading_adapter(folder):
+            facts = AdapterFacts.read(folder, method)
+            weights = load_file(folder / "adapter_model.safetensors")
+            kept = folder / "start.safetensors"
+            start = load_file(kept)["start"] if kept.exists() else None
+        return cls(method, facts.backbone, facts.config, weights, start)
 
 
 class TunedMethod:

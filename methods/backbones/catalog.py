@@ -12,7 +12,7 @@ from .backbone import Backbone, BackboneSpec
 from .random_weights import save_random_wan
 from .wan_backbone import WanBackbone
 from .wan_models import WAN_1_3B, WAN_14B, WanModel
-from .wan_weights import expected_revision, find_weights
+from .wan_weights import expected_revision, fetch_weights, find_weights
 
 WEIGHTS = Path(__file__).parent / "weights"
 _REPORTS = ("training.json", "exam.json")  # say something of the weights; change no result
@@ -53,6 +53,7 @@ def _describe(factory: Any, model: WanModel) -> None:
     """What can be asked of a Wan backbone before it is made, and without a download."""
     factory.revision = lambda: expected_revision(model)
     factory.check = lambda: find_weights(model)
+    factory.prefetch = lambda: str(fetch_weights(model).folder)
     factory.make_random = lambda folder, **options: save_random_wan(folder, model, **options)
     factory.dtype = "bfloat16"
 

@@ -39,7 +39,7 @@ def test_transformers_of_the_pinned_shapes_have_the_published_number_of_paramete
 
 @pytest.mark.parametrize(("factory", "model"), [(wan_1_3b, WAN_1_3B), (wan_14b, WAN_14B)])
 def test_without_weights_and_network_the_error_is_the_command(factory, model) -> None:
-    for ask in (factory.check, factory.revision, lambda: factory(Setting(model.name))):
+    for ask in (factory.check, factory.revision, factory.prefetch, lambda: factory(Setting(model.name))):
         with pytest.raises(MissingWeightsError, match=f"hf download {model.repository} --revision {model.revision}"):
             ask()
 
@@ -73,6 +73,7 @@ def test_a_folder_of_the_users_own_comes_first(monkeypatch: pytest.MonkeyPatch, 
     assert found.folder == tmp_path / WAN_1_3B.name
     assert found.revision == f"local-{fingerprint(found.folder)}"
     assert found.spec == WAN_1_3B.spec
+    assert wan_1_3b.prefetch() == str(found.folder), "what is here is not fetched"
 
 
 def test_random_weights_say_so_in_their_revision_and_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
