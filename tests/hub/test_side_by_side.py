@@ -1,0 +1,42 @@
+"""Many methods by many processes: what is put on record, what is packed, and what a second command adds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+from motionbench.store import ResultStore
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "side_by_side.py"
+
+
+def start(out: Path, *words: str) -> str:
+    command = [sys.executable, "-P", str(SCRIPT), "--out", str(out), "--device", "cpu", *words]
+    env = os.environ | {"PYTHONPATH": str(SCRIPT.parent)}
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=240, env=env).stdout
+
+
+def test_two_processes_share_the_references_of_methods_and_gate(tmp_path: Path) -> None:
+    out, packed = tmp_path / "many", tmp_path / "many.tar"
+    words = ("--lite", "copy", "--gate", "frozen", "--split", "mini", "--workers", "2", "--pack", str(packed))
+    told = start(out, *words)
+    assert "12 references asked for, 0 processes stopped" in told
+    stores = [out / "lite" / "copy", out / "gate" / "frozen" / "forwards", out / "gate" / "frozen" / "backwards"]
+    for folder in stores:
+        records = ResultStore(folder).records()
+        assert len(records) == 4
+        assert {record.status for record in records} == {"ok"}
+        assert len({record.case_id for record in records}) == 4
+    with tarfile.open(packed) as tar:
+        names = tar.getnames()
+    assert sum(name.endswith(".mp4") for name in names) == 16  # 12 clips and 4 references played backwards
+    assert "lite/copy/run.json" in names
+    assert not [name for name in names if name.endswith((".tmp", ".lock"))]
+
+
+def test_no_process_outlives_the_time(tmp_path: Path) -> None:
+    told = start(tmp_path, "--lite", "copy", "--split", "mini", "--workers", "1", "--seconds", "0")
+    assert "4 references asked for, 1 processes stopped" in told
