@@ -192,7 +192,7 @@ def benchmark_references(per_category: int, *, first: int = 1, seed: int = 0) ->
 def tuning_references(per_category: int, seed: int = 0) -> list[tuple[Clip, Truth]]:
     """Clips with their truth for choosing hyper-parameters: families and seeds of no split and of no training clip.
 
-    `motionbench data build tuning --out DIR` writes the first four of each category as a split.
+    `motionbench data build tuning --out DIR` writes the first ten of each category as a split.
     """
     found = []
     for category in CATEGORIES:

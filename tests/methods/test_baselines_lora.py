@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from motionbench.methods.backbones.flow import gaussian
+from motionbench.methods.followyourmotion.config import PRESETS
 from motionbench.methods.inversion import invert
 from motionbench.methods.lora import activate_lora, attention_lora, inject_lora, lora_host, lora_weights
 from motionbench.methods.lora_method import LoraAdapter
@@ -48,7 +49,8 @@ def test_each_is_a_method_with_an_honest_contract_and_presets_of_real_fields(met
     for preset in method.presets:
         build_config(method, backbone="tiny", preset=preset)
     tiny = build_config(method, backbone="tiny")
-    assert (tiny.lr, tiny.rank) == (2e-3, 32)
+    ours = PRESETS["tiny"]  # equal conditions
+    assert (tiny.lr, tiny.rank, tiny.guidance) == (ours["temporal_lr"], ours["rank"], ours.get("guidance"))
     assert (
         build_config(method, backbone="wan2.1-1.3b")
         == method.Config()
