@@ -210,7 +210,7 @@ words alone do not fix the motion. Benchmark motions are of other families and s
 
 {block(_run_rows(training))}
 
-{total:,} clips in all. {optimizer}; bfloat16; rectified flow with logit-normal times; moving average of
+{total:,} clips in all{_shares(training)}. {optimizer}; bfloat16; rectified flow with logit-normal times; moving average of
 the weights; captions dropped at random for guidance; some steps on single frames. Loss at the end of each run: {", ".join(str(e) for e in ends)}
 (first noted: {losses[0]}). **Training stopped for lack of device time while the loss was still falling**: more of it is the plain way to a better model.
 
@@ -222,7 +222,7 @@ Commands: `python -m motionbench.methods.backbones.train_vae`, `… train_tiny`.
 
 ## Measured
 
-{render_measured(exam) if exam else NOT_MEASURED}
+{render_measured(exam) if exam else NOT_MEASURED}{_former(training)}
 
 This card: `python -m motionbench.metrics.backbone_exam --out DIR`, then `python -m motionbench.methods.backbones.card write FOLDER`.
 
@@ -237,6 +237,21 @@ This card: `python -m motionbench.metrics.backbone_exam --out DIR`, then `python
 - Textures of subjects are redrawn from frame to frame rather than carried along, which makes them hard to track.
 - Short captions of random motion give smooth motion without purpose; that is what it was trained for.
 """
+
+
+def _shares(training: dict[str, Any]) -> str:
+    """Which runs drew the categories otherwise than the world does by itself."""
+    told = []
+    for i, run in enumerate(training["runs"], 1):
+        if run.get("shares"):
+            parts = ", ".join(f"{share:.0%} {name}" for name, share in sorted(run["shares"].items()))
+            told.append(f"run {i} drew {parts}")
+    return f" ({'; '.join(told)})" if told else ""
+
+
+def _former(training: dict[str, Any]) -> str:
+    """What `training.json` says of the exam that weights before these took; "" where it says nothing."""
+    return f"\n\n{training['former_exam']}" if "former_exam" in training else ""
 
 
 def _run_ends(training: dict[str, Any]) -> list[int]:
