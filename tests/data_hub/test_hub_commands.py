@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,10 @@ def test_ctrl_c_during_a_push_commits_nothing_and_the_same_command_goes_on(
 ) -> None:
     hub.put_seconds = 5.0  # a busy machine may look at the log late
     command = [sys.executable, "-c", SCRIPT, "ann/motion", "--split", str(small_folder)]
-    process = subprocess.Popen(command, env=environment(hub, tmp_path), stderr=subprocess.PIPE, text=True)
+    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore Ctrl-C
+    process = subprocess.Popen(
+        command, env=environment(hub, tmp_path), stderr=subprocess.PIPE, text=True, preexec_fn=heeding
+    )
     deadline = time.monotonic() + 120  # a busy machine takes its time to import the client
     while not any("PUT" in line for line in hub.log) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
