@@ -7,15 +7,15 @@ Example (the page is that of the file, between its marks):
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from marked_page import put_between
+
 from motionbench.gate import NOT_GATED, read_gates
 
 VERDICT = Mapping[str, Any]
-BEGIN, END = "<!-- tables:begin -->", "<!-- tables:end -->"
 
 
 def number(value: float | None, sign: str = "+") -> str:
@@ -111,11 +111,10 @@ def main() -> None:
     if args.page is None:
         print(text)
         return
-    held = args.page.read_text(encoding="utf-8")
-    if BEGIN not in held or END not in held:
-        raise SystemExit(f"{args.page}: expected the marks {BEGIN} and {END}, found none; put them where tables belong")
-    pattern = re.compile(re.escape(BEGIN) + ".*" + re.escape(END), re.DOTALL)
-    args.page.write_text(pattern.sub(lambda _: f"{BEGIN}\n{text}\n{END}", held), encoding="utf-8")
+    try:
+        put_between(args.page, text)
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
 
 
 if __name__ == "__main__":

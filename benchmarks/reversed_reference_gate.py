@@ -81,29 +81,38 @@ def reverse_split(source: Split, out: Path) -> Path:
     return out / MANIFEST
 
 
+def both_directions(split: str, out: Path) -> list[tuple[str, str]]:
+    """Each direction with its split: the given one, and the one below `out` that plays it backwards."""
+    source = read_split(split)
+    backwards = reverse_split(source, out / REFERENCES / f"{source.name}-backwards")
+    return list(zip(DIRECTIONS, (split, str(backwards)), strict=True))
+
+
+def plan_of(
+    name: str, split: str, backbone: str, *, preset: str | None = None, settings: Sequence[str] = (), **selection: Any
+) -> RunPlan:
+    """A method on a split, without keeping adapters; selection: further fields of `RunPlan`."""
+    method = registry.load("methods", name)
+    config = build_config(method, backbone=backbone, preset=preset, settings=settings)
+    return RunPlan(method.name, config, backbone, split, keep_adapters=False, **selection)
+
+
 def run_methods(args: argparse.Namespace) -> None:
     """Every method on the split forwards and backwards, each in a results folder of its own."""
-    source = read_split(args.split)
-    backwards = reverse_split(source, args.out / REFERENCES / f"{source.name}-backwards")
+    selection = {
+        "levels": to_levels(args.level),
+        "limit": args.limit,
+        "seeds": tuple(args.seed),
+        "device": args.device,
+        "retry_failed": args.retry_failed,
+    }
+    sides = both_directions(args.split, args.out)
     for name in args.method:
-        method = registry.load("methods", name)
-        config = build_config(method, backbone=args.backbone, preset=args.preset, settings=args.settings)
-        for direction, split in zip(DIRECTIONS, (args.split, str(backwards)), strict=True):
-            plan = RunPlan(
-                method.name,
-                config,
-                args.backbone,
-                split,
-                levels=to_levels(args.level),
-                limit=args.limit,
-                seeds=tuple(args.seed),
-                device=args.device,
-                retry_failed=args.retry_failed,
-                keep_adapters=False,
-            )
-            with Bars(f"{method.name} {direction}") as bars:
-                done = run(plan, ResultStore(args.out / method.name / direction), observer=bars)
-            print(f"{method.name} {direction}: {done.ok} of {done.planned} clips, {done.failed} failed", flush=True)
+        for direction, split in sides:
+            plan = plan_of(name, split, args.backbone, preset=args.preset, settings=args.settings, **selection)
+            with Bars(f"{plan.method} {direction}") as bars:
+                done = run(plan, ResultStore(args.out / plan.method / direction), observer=bars)
+            print(f"{plan.method} {direction}: {done.ok} of {done.planned} clips, {done.failed} failed", flush=True)
 
 
 class Judge:

@@ -16,19 +16,16 @@ import argparse
 import tarfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from reversed_reference_gate import DIRECTIONS, REFERENCES, reverse_split
+from reversed_reference_gate import both_directions, plan_of
 
-from motionbench import registry
 from motionbench.commands.options import to_levels
-from motionbench.config import build_config
-from motionbench.plan import RunPlan
+from motionbench.plan import RunPlan, resolve
 from motionbench.runner import run
-from motionbench.split import read_split
 from motionbench.store import ResultStore
 
 PACK_EVERY = 30.0  # seconds
@@ -36,49 +33,42 @@ PACK_EVERY = 30.0  # seconds
 
 @dataclass(frozen=True)
 class Task:
-    """One reference of a method on a split, and the results folder that it goes to."""
+    """One reference of a method, as a shard of its plan, and the results folder that it goes to."""
 
-    method: str
-    split: str
+    plan: RunPlan
     out: Path
-    shard: tuple[int, int]
-    levels: tuple[str, ...] = ()
 
 
-def split_tasks(method: str, split: str, out: Path, levels: Sequence[str] = ()) -> list[Task]:
-    """A task for each reference of a split."""
-    count = len({case.reference_id for case in read_split(split).cases})
-    return [Task(method, split, out, (i + 1, count), tuple(levels)) for i in range(count)]
+def to_tasks(plan: RunPlan, out: Path) -> list[Task]:
+    """A task for each reference of a plan."""
+    count = len(resolve(plan).units())
+    return [Task(replace(plan, shard=(i + 1, count)), out) for i in range(count)]
 
 
 def all_tasks(args: argparse.Namespace) -> list[Task]:
     """First every method on the split, then every one through the gate, in the order given."""
     tasks = []
     for method in args.lite:
-        tasks += split_tasks(method, args.split, args.out / "lite" / method, args.level)
-    if args.gate:
-        backwards = reverse_split(read_split("mini"), args.out / "gate" / REFERENCES / "mini-backwards")
-        for method in args.gate:
-            for direction, split in zip(DIRECTIONS, ("mini", str(backwards)), strict=True):
-                tasks += split_tasks(method, split, args.out / "gate" / method / direction)
+        plan = plan_of(method, args.split, args.backbone, levels=to_levels(args.level), device=args.device)
+        tasks += to_tasks(plan, args.out / "lite" / method)
+    sides = both_directions("mini", args.out / "gate") if args.gate else []
+    for method in args.gate:
+        for direction, split in sides:
+            plan = plan_of(method, split, args.backbone, device=args.device)
+            tasks += to_tasks(plan, args.out / "gate" / method / direction)
     return tasks
 
 
-def carry_out(task: Task, device: str, backbone: str) -> None:
+def carry_out(task: Task) -> None:
     """Puts one reference on record."""
-    method = registry.load("methods", task.method)
-    config = build_config(method, backbone=backbone, preset=None, settings=[])
-    plan = RunPlan(
-        method.name, config, backbone, task.split, levels=to_levels(list(task.levels)), device=device,
-        shard=task.shard, keep_adapters=False,
-    )  # fmt: skip
     start = time.monotonic()
-    done = run(plan, ResultStore(task.out))
-    told = f"{task.out.parent.name}/{task.out.name} {task.shard[0]}/{task.shard[1]}: {done.ok} ok, {done.failed} failed"
-    print(f"{told}, {time.monotonic() - start:.1f} s", flush=True)
+    done = run(task.plan, ResultStore(task.out))
+    where, (index, count) = f"{task.out.parent.name}/{task.out.name}", task.plan.shard
+    told = f"{where} {index}/{count}: {done.ok} ok, {done.failed} failed, {time.monotonic() - start:.1f} s"
+    print(told, flush=True)
 
 
-def work(tasks: Sequence[Task], taken: Any, device: str, backbone: str) -> None:
+def work(tasks: Sequence[Task], taken: Any) -> None:
     """Takes tasks until there is none left. One thread: the other cores have processes of their own."""
     import torch
 
@@ -88,7 +78,7 @@ def work(tasks: Sequence[Task], taken: Any, device: str, backbone: str) -> None:
             index, taken.value = taken.value, taken.value + 1
         if index >= len(tasks):
             return
-        carry_out(tasks[index], device, backbone)
+        carry_out(tasks[index])
 
 
 def pack(folder: Path, target: Path) -> None:
@@ -108,9 +98,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
     tasks, context = all_tasks(args), get_context("spawn")
     taken = context.Value("i", 0)
-    processes = [
-        context.Process(target=work, args=(tasks, taken, args.device, args.backbone)) for _ in range(args.workers)
-    ]
+    processes = [context.Process(target=work, args=(tasks, taken)) for _ in range(args.workers)]
     for process in processes:
         process.start()
     end, next_pack = time.monotonic() + args.seconds, time.monotonic() + PACK_EVERY

@@ -94,10 +94,9 @@ def allowed(bench: Bench, execution: Execution) -> Execution:
 def steps(bench: Bench, spatial_batch: int) -> None:
     """(a) One training step of each kind on 1.3B: what is compared first, then what each optimization brings."""
     dense, sparse = sizes(bench)
-    fast = FAST
     wanted = [
-        Step("temporal, optimized", "temporal", sparse, fast, repeats=10),
-        Step("spatial, optimized", "spatial", 1, fast, batch=spatial_batch, repeats=10),
+        Step("temporal, optimized", "temporal", sparse, FAST, repeats=10),
+        Step("spatial, optimized", "spatial", 1, FAST, batch=spatial_batch, repeats=10),
         Step("dense two-stage, clip", "temporal", dense, PLAIN, all_heads=True, save_memory=True, repeats=3),
         Step("dense two-stage, frame", "spatial", 1, PLAIN, all_heads=True, save_memory=True, repeats=10),
         Step("temporal, plain", "temporal", sparse, PLAIN),
@@ -115,10 +114,10 @@ def steps(bench: Bench, spatial_batch: int) -> None:
 def large(bench: Bench) -> None:
     """(a) The same on 14B, as far as one GPU goes: recomputing as many blocks as memory asks for."""
     _, sparse = sizes(bench)
-    auto, fast = replace(QUICK, checkpoint_share=None), FAST
+    auto = replace(QUICK, checkpoint_share=None)
     wanted = [
         Step("14B temporal, uncompiled", "temporal", sparse, auto, save_memory=True, repeats=3),
-        Step("14B temporal, optimized", "temporal", sparse, fast, save_memory=True, repeats=5),
+        Step("14B temporal, optimized", "temporal", sparse, FAST, save_memory=True, repeats=5),
         Step("14B temporal, all recomputed", "temporal", sparse, QUICK, save_memory=True, repeats=3),
         Step("14B spatial, uncompiled", "spatial", 1, auto, batch=4, save_memory=True, repeats=3),
     ]

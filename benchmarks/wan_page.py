@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from marked_page import BEGIN, END, put_between
 from wan_plot import draw_bars, draw_curve
 
 Lines = dict[tuple[str, str], dict[str, Any]]
 # The paper's schedule, and what has to hold for it (one 80 GB GPU, 1.3B, 81 frames of 480x832).
 SPATIAL_SAMPLES, TEMPORAL_STEPS, SAMPLE_STEPS = 3000, 2000, 50
-BEGIN, END = "<!-- tables:begin -->", "<!-- tables:end -->"
-TITLE = "# Speed and memory of Wan2.1\n"
+EMPTY = f"# Speed and memory of Wan2.1\n\n{BEGIN}\n{END}\n"
 SINGLE_FRAMES = 81  # that a fit encodes one by one
 
 
@@ -41,18 +41,8 @@ def write_page(source: Path, page: Path) -> list[Path]:
         path.write_text(drawn, "utf-8")
         sections.append(f"![{name}]({path.name})\n")
         written.append(path)
-    body = "\n".join([BEGIN, *(section for section in sections if section), END])
-    before, after = around(page)
-    page.write_text(before + body + after, "utf-8")
+    put_between(page, "\n".join(section for section in sections if section), empty=EMPTY)
     return written
-
-
-def around(page: Path) -> tuple[str, str]:
-    """What stands on the page before and after the marks; the title and nothing where there is no page yet."""
-    held = page.read_text("utf-8") if page.exists() else ""
-    if BEGIN not in held or END not in held:
-        return TITLE + "\n", "\n"
-    return held[: held.index(BEGIN)], held[held.index(END) + len(END) :]
 
 
 def head(lines: Lines) -> str:

@@ -7,9 +7,8 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from motionbench.errors import StoreError
 from motionbench.files import store_error
@@ -18,26 +17,18 @@ MARK = "adapter.json"
 SCHEMA = 1
 
 
-@dataclass(frozen=True)
-class AdapterFacts:
-    """What `adapter.json` says: which method made the adapter, on which backbone, with which configuration."""
+def write_facts(folder: Path, method: str, **facts: Any) -> None:
+    """Write `adapter.json`: which method made the adapter, and what else it wants to know when it reads it."""
+    values = {"schema": SCHEMA, "method": method, **facts}
+    (folder / MARK).write_text(json.dumps(values, indent=1) + "\n", "utf-8")
 
-    method: str
-    backbone: str
-    config: dict[str, Any]
 
-    def write(self, folder: Path) -> None:
-        """Write `adapter.json`."""
-        facts = {"schema": SCHEMA, "method": self.method, "backbone": self.backbone, "config": self.config}
-        (folder / MARK).write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
-
-    @classmethod
-    def read(cls, folder: Path, method: str) -> Self:
-        """What `write` wrote. Raises StoreError if it is of another method or schema."""
-        facts = json.loads((folder / MARK).read_text("utf-8"))
-        if facts["schema"] != SCHEMA or facts["method"] != method:
-            raise StoreError(f"{folder}: not a {method} adapter of schema {SCHEMA}")
-        return cls(method, facts["backbone"], facts["config"])
+def read_facts(folder: Path, method: str) -> dict[str, Any]:
+    """What `write_facts` wrote. Raises StoreError if it is of another method or schema."""
+    facts: dict[str, Any] = json.loads((folder / MARK).read_text("utf-8"))
+    if facts["schema"] != SCHEMA or facts["method"] != method:
+        raise StoreError(f"{folder}: not a {method} adapter of schema {SCHEMA}")
+    return facts
 
 
 @contextmanager

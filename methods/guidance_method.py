@@ -15,7 +15,7 @@ from motionbench.errors import ConfigError, StoreError
 from motionbench.method import InputContract, Setting
 from motionbench.seeds import derive_seed
 
-from .adapter_folder import AdapterFacts, new_adapter_folder, reading_adapter
+from .adapter_folder import new_adapter_folder, read_facts, reading_adapter, write_facts
 from .backbones.backbone import Backbone
 from .backbones.flow import gaussian, sampling_times
 from .config_check import require
@@ -72,17 +72,17 @@ class GuidanceAdapter:
         with new_adapter_folder(folder) as draft:
             kept = {name: tensor.contiguous() for name, tensor in self.tensors.items()}
             save_file(kept, draft / "reference.safetensors")
-            AdapterFacts(self.method, self.backbone, self.config).write(draft)
+            write_facts(draft, self.method, backbone=self.backbone, config=self.config)
 
     @classmethod
     def load(cls, folder: Path, method: str) -> Self:
         """The adapter that `save` wrote. Raises StoreError naming what is missing or of another method."""
         with reading_adapter(folder):
-            facts = AdapterFacts.read(folder, method)
+            facts = read_facts(folder, method)
             tensors = load_file(folder / "reference.safetensors")
-        if REFERENCE not in tensors:
-            raise StoreError(f"{folder}: reference.safetensors holds {sorted(tensors)}, but no {REFERENCE!r}")
-        return cls(method, facts.backbone, facts.config, tensors)
+            if REFERENCE not in tensors:
+                raise StoreError(f"{folder}: reference.safetensors holds {sorted(tensors)}, but no {REFERENCE!r}")
+            return cls(method, facts["backbone"], facts["config"], tensors)
 
 
 class GuidanceMethod:

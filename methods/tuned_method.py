@@ -19,7 +19,7 @@ from motionbench.errors import ConfigError, MissingInputError
 from motionbench.method import InputContract, Setting
 from motionbench.seeds import derive_seed
 
-from .adapter_folder import AdapterFacts, new_adapter_folder, reading_adapter
+from .adapter_folder import new_adapter_folder, read_facts, reading_adapter, write_facts
 from .backbones.backbone import Backbone
 from .backbones.flow import gaussian
 from .inversion import invert, renormalized
@@ -44,7 +44,7 @@ class TunedAdapter:
             save_file(self.weights, draft / "adapter_model.safetensors", metadata={"format": "pt"})
             if self.start is not None:
                 save_file({"start": self.start.contiguous()}, draft / "start.safetensors")
-            AdapterFacts(self.method, self.backbone, self.config).write(draft)
+            write_facts(draft, self.method, backbone=self.backbone, config=self.config)
 
     def describe(self, folder: Path) -> None:
         """Write what other programs want beside the weights: nothing, unless a subclass says otherwise."""
@@ -53,11 +53,11 @@ class TunedAdapter:
     def load(cls, folder: Path, method: str) -> Self:
         """The adapter that `save` wrote. Raises StoreError naming what is missing or of another method."""
         with reading_adapter(folder):
-            facts = AdapterFacts.read(folder, method)
+            facts = read_facts(folder, method)
             weights = load_file(folder / "adapter_model.safetensors")
             kept = folder / "start.safetensors"
             start = load_file(kept)["start"] if kept.exists() else None
-        return cls(method, facts.backbone, facts.config, weights, start)
+            return cls(method, facts["backbone"], facts["config"], weights, start)
 
 
 class TunedMethod:

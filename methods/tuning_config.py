@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from .config_check import require
+from .followyourmotion.config import TINY as OURS
 from .lora_training import Schedule, TimeDensity
 
 
@@ -62,13 +63,16 @@ class InvertedStart(OptimizerConfig):
             require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
 
 
-# Common to the presets `tiny`: the optimizer that preset `tiny` of followyourmotion has, found on tuning references.
+# Common to the presets `tiny`: what followyourmotion's, found on tuning references, has of each; equal conditions.
 TINY: dict[str, Any] = {
-    "lr": 4e-3,
-    "weight_decay": 0.01,
-    "warmup_steps": 10,
-    "lr_schedule": "cosine",
-    "gradient_checkpointing": False,
+    "lr": OURS["temporal_lr"],
+    "weight_decay": OURS["temporal_weight_decay"],
+    "warmup_steps": OURS["warmup_steps"],
+    "lr_schedule": OURS["lr_schedule"],
+    "gradient_checkpointing": OURS["gradient_checkpointing"],
 }
+TINY_LORA: dict[str, Any] = TINY | {"rank": OURS["rank"]}
+TINY_STAGES: dict[str, Any] = {name: OURS[name] for name in ("spatial_steps", "temporal_steps", "spatial_batch")}
+TINY_STEPS: int = OURS["spatial_steps"] + OURS["temporal_steps"]
 # And of those that start from inverted latents: what leads back to the clip and is close to noise, see `inversion.py`.
 TINY_INVERSION: dict[str, Any] = {"inversion_steps": 20, "inversion_iterations": 2, "inversion_noise": 0.1}

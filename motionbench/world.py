@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -48,10 +49,12 @@ class World(Protocol):
         """Every word that a caption can hold, sorted."""
         ...
 
-    def sample(self, batch: int, *, seed: int, device: str, points: int = 0) -> Batch:
+    def sample(
+        self, batch: int, *, seed: int, device: str, points: int = 0, shares: Mapping[str, float] | None = None
+    ) -> Batch:
         """`batch` random *training* clips (never a benchmark motion) with `points` tracked points each.
 
-        Deterministic in seed on one device type.
+        Deterministic in seed on one device type. shares: how often each category is drawn; None: the world's choice.
         """
         ...
 

@@ -35,16 +35,17 @@ class ProceduralWorld:
         return vocabulary()
 
     def sample(
-        self, batch: int, *, seed: int, device: str, points: int = 0, shares: Mapping[str, float] = CATEGORY_SHARES
+        self, batch: int, *, seed: int, device: str, points: int = 0, shares: Mapping[str, float] | None = None
     ) -> Batch:
         """`batch` random training clips, float32 on `device`, with `points` exact tracks each.
 
         Deterministic in seed on one device type. About half of the points lie on an object or figure, where one is in
-        the frame; `track` says what visible means. shares: how often each category is drawn, in the sum 1.
+        the frame; `track` says what visible means. shares: how often each category is drawn, in the sum 1; None:
+        CATEGORY_SHARES.
         """
         rng = np.random.default_rng(derive_seed(seed, "training"))
         generator = torch.Generator(device=device).manual_seed(derive_seed(seed, "textures"))
-        names = list(CATEGORY_SHARES)
+        names, shares = list(CATEGORY_SHARES), shares or CATEGORY_SHARES
         pick = rng.choice(len(names), batch, p=[shares[name] for name in names])
         made = Batch(
             frames=torch.empty(batch, FRAMES, 3, HEIGHT, WIDTH, device=device),

@@ -58,8 +58,8 @@ class Studio:
     @torch.no_grad()
     def batch(self, seed: int) -> tuple[Tensor, Tensor, Tensor]:
         """Latents (B, C, F, h, w) float16, ids and mask (B, L), all on the CPU."""
-        chosen = {} if self.source.shares is None else {"shares": self.source.shares}
-        clips = self.world.sample(self.source.batch, seed=seed, device=self.source.device, **chosen)
+        source = self.source
+        clips = self.world.sample(source.batch, seed=seed, device=source.device, shares=source.shares)
         frames = clips.frames.flatten(0, 1) * 2 - 1
         kind = self.source.device.split(":")[0]
         with torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda"):
@@ -99,7 +99,7 @@ class Clips:
 
     run, rank, ranks: no two runs or processes share a clip. reuse: how many times a batch is given on average, the
     first time as soon as it is there and then at random among the last HELD_BATCHES; noise and times are drawn anew
-    each time, so a second look costs training little and saves half of the rendering. Close it to end the processes.
+    each time, so a second look costs training little and saves rendering. Close it to end the processes.
     """
 
     def __init__(self, source: Source, *, run: int, rank: int, ranks: int, workers: int = 3, reuse: int = 1) -> None:

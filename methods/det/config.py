@@ -7,7 +7,7 @@ from typing import Any
 
 from ..config_check import require
 from ..lora_training import Schedule
-from ..tuning_config import TINY, OptimizerConfig
+from ..tuning_config import TINY, TINY_STEPS, OptimizerConfig
 
 
 @dataclass(frozen=True)
@@ -55,5 +55,5 @@ PRESETS: dict[str, dict[str, Any]] = {
     "official": {},
     "tracked": {"tracking_loss": True},
     # As many steps as followyourmotion's preset `tiny` has in both stages.
-    "tiny": TINY | {"lr": 2e-3, "steps": 135},  # its kernels are no LoRA: they learn at half the rate
+    "tiny": TINY | {"lr": TINY["lr"] / 2, "steps": TINY_STEPS},  # its kernels are no LoRA: they learn at half the rate
 }

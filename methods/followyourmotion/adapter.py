@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from motionbench.errors import StoreError
-
-from ..adapter_folder import MARK, new_adapter_folder
+from ..adapter_folder import new_adapter_folder, read_facts, reading_adapter, write_facts
 from .config import Config
 from .heads import HeadScores
 from .lora import lora_config
 from .split import BRANCHES, BranchName
 
-SCHEMA = 1
+METHOD = "followyourmotion"
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,24 +45,21 @@ class MotionAdapter:
         for branch, weights in self.loras.items():
             lora_config(branch, self.config.rank, self.config.lora_scale).save_pretrained(str(folder / branch))
             save_file(weights, folder / branch / "adapter_model.safetensors", metadata={"format": "pt"})
-        values: dict[str, Any] = {
-            "schema": SCHEMA,
-            "method": "followyourmotion",
-            "backbone": self.backbone,
-            "config": asdict(self.config),
-            "temporal": self.temporal.astype(int).tolist(),
-            "scores": None if self.scores is None else self.scores.to_json(),
-            "branches": sorted(self.loras),
-        }
-        (folder / MARK).write_text(json.dumps(values, indent=1) + "\n", "utf-8")
+        write_facts(
+            folder,
+            METHOD,
+            backbone=self.backbone,
+            config=asdict(self.config),
+            temporal=self.temporal.astype(int).tolist(),
+            scores=None if self.scores is None else self.scores.to_json(),
+            branches=sorted(self.loras),
+        )
 
 
 def load_adapter(folder: Path) -> MotionAdapter:
     """The adapter that `MotionAdapter.save` wrote. Raises StoreError naming what is missing or of another schema."""
-    try:
-        values = json.loads((folder / MARK).read_text("utf-8"))
-        if values["schema"] != SCHEMA or values["method"] != "followyourmotion":
-            raise StoreError(f"{folder}: not a followyourmotion adapter of schema {SCHEMA}")
+    with reading_adapter(folder):
+        values = read_facts(folder, METHOD)
         settings = values["config"] | {"head_times": tuple(values["config"]["head_times"])}
         return MotionAdapter(
             backbone=values["backbone"],
@@ -76,5 +68,3 @@ def load_adapter(folder: Path) -> MotionAdapter:
             scores=None if values["scores"] is None else HeadScores.from_json(values["scores"]),
             loras={b: load_file(folder / b / "adapter_model.safetensors") for b in BRANCHES if b in values["branches"]},
         )
-    except (OSError, KeyError, TypeError, json.JSONDecodeError, SafetensorError) as error:
-        raise StoreError(f"cannot read an adapter from {folder}: {error!r}") from error

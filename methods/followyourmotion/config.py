@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from motionbench.errors import ConfigError
+from ..config_check import require
 
 
 @dataclass(frozen=True)
@@ -79,30 +79,25 @@ class Config:
 
     def __post_init__(self) -> None:
         for name in ("rank", "spatial_batch", "temporal_batch", "head_draws", "frame_draws"):
-            _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+            require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         for name in ("spatial_steps", "temporal_steps", "warmup_steps", "max_grad_norm", "motion_weight"):
-            _require(getattr(self, name) >= 0, name, "not negative", getattr(self, name))
+            require(getattr(self, name) >= 0, name, "not negative", getattr(self, name))
         for name in ("spatial_lr", "temporal_lr", "lora_scale", "head_alpha", "head_ratio"):
-            _require(getattr(self, name) > 0, name, "positive", getattr(self, name))
+            require(getattr(self, name) > 0, name, "positive", getattr(self, name))
         for name in ("active_share", "temporal_time_min"):
-            _require(0 <= getattr(self, name) <= 1, name, "in [0, 1]", getattr(self, name))
-        _require(
+            require(0 <= getattr(self, name) <= 1, name, "in [0, 1]", getattr(self, name))
+        require(
             bool(self.head_times) and all(0 < t <= 1 for t in self.head_times),
             "head_times",
             "times in (0, 1]",
             self.head_times,
         )
-        _require(
+        require(
             self.sparse_frames >= 5 and self.sparse_frames % 4 == 1,
             "sparse_frames",
             "4k + 1 and at least 5, as Wan's VAE takes them",
             self.sparse_frames,
         )
-
-
-def _require(ok: bool, name: str, expected: str, value: object) -> None:
-    if not ok:
-        raise ConfigError(f"{name} must be {expected}, got {value!r}")
 
 
 # The paper names no optimizer constants; learning rate and weight decay of the defaults are the released code's.

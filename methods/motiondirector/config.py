@@ -7,7 +7,7 @@ from typing import Any
 
 from ..config_check import require
 from ..lora_method import InvertedStartConfig
-from ..tuning_config import TINY, TINY_INVERSION
+from ..tuning_config import TINY_INVERSION, TINY_LORA, TINY_STAGES
 
 
 @dataclass(frozen=True)
@@ -39,5 +39,5 @@ class Config(InvertedStartConfig):
 PRESETS: dict[str, dict[str, Any]] = {
     "official": {},
     # As many temporal steps as followyourmotion's preset `tiny` has.
-    "tiny": TINY | TINY_INVERSION | {"rank": 64, "steps": 110},
+    "tiny": TINY_LORA | TINY_INVERSION | {"steps": TINY_STAGES["temporal_steps"]},
 }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..config_check import require
-from ..tuning_config import TINY, TINY_INVERSION, InvertedStart
+from ..tuning_config import TINY, TINY_INVERSION, TINY_STEPS, InvertedStart
 from .embeddings import ValueKind
 
 
@@ -40,5 +40,5 @@ PRESETS: dict[str, dict[str, Any]] = {
     "official": {},
     "unet": {"value": "frame_place"},
     # As many steps as followyourmotion's preset `tiny` has in both stages.
-    "tiny": TINY | TINY_INVERSION | {"lr": 2e-2, "steps": 135},
+    "tiny": TINY | TINY_INVERSION | {"lr": 2e-2, "steps": TINY_STEPS},
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..config_check import require
 from ..lora_method import TuningConfig
-from ..tuning_config import TINY
+from ..tuning_config import TINY_LORA, TINY_STAGES
 
 
 @dataclass(frozen=True)
@@ -32,5 +32,5 @@ class Config(TuningConfig):
 PRESETS: dict[str, dict[str, Any]] = {
     "official": {},
     # Steps, batch and optimizer of followyourmotion's preset `tiny`; only what that method adds is absent.
-    "tiny": TINY | {"rank": 64, "spatial_steps": 25, "temporal_steps": 110, "spatial_batch": 8},
+    "tiny": TINY_LORA | TINY_STAGES,
 }

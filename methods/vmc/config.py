@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from ..config_check import require
 from ..lora_method import InvertedStartConfig
-from ..tuning_config import TINY, TINY_INVERSION
+from ..tuning_config import TINY_INVERSION, TINY_LORA, TINY_STEPS
 
 
 @dataclass(frozen=True)
@@ -44,5 +44,5 @@ PRESETS: dict[str, dict[str, Any]] = {
     "official": {},
     "sma": {"sma": True, "steps": 500},
     # As many steps as followyourmotion's preset `tiny` has in both stages.
-    "tiny": TINY | TINY_INVERSION | {"rank": 64, "steps": 135},
+    "tiny": TINY_LORA | TINY_INVERSION | {"steps": TINY_STEPS},
 }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import os
 import shutil
 import time
@@ -153,12 +152,8 @@ def test_the_table_answers_within_two_seconds(open_page: Callable[..., Any]) -> 
     times = """[
         performance.getEntriesByName('interactive')[0].startTime, performance.getEntriesByType('navigation')[0].duration
     ]"""
-    best = [math.inf, math.inf]
-    for _ in range(4):  # the best one counts: other work on the machine is not the page's
-        best = [min(pair) for pair in zip(best, open_page().evaluate(times), strict=True)]
-        if max(best) < 2000:
-            return
-    raise AssertionError(f"interactive after {best[0]:.0f} ms and loaded after {best[1]:.0f} ms at best")
+    marks = [open_page().evaluate(times) for _ in range(2)]
+    assert all(min(held) < 2000 for held in zip(*marks, strict=True))  # the better one: other work is not the page's
 
 
 def test_a_heading_sorts_and_controls_stay_pinned(page: Any) -> None:

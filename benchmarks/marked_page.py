@@ -1,0 +1,21 @@
+"""Pages whose tables are made by a script and stand between two marks; what somebody wrote around them stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+BEGIN, END = "<!-- tables:begin -->", "<!-- tables:end -->"
+
+
+def put_between(page: Path, text: str, *, empty: str | None = None) -> None:
+    """Replaces what stands between the marks of a page.
+
+    empty: the page with both marks that one begins as which has none, or is not there; without it ValueError is raised.
+    """
+    held = page.read_text(encoding="utf-8") if empty is None or page.exists() else empty
+    if BEGIN not in held or END not in held:
+        if empty is None:
+            raise ValueError(f"{page}: expected the marks {BEGIN} and {END}, found none; put them where tables belong")
+        held = empty
+    before, after = held[: held.index(BEGIN)], held[held.rindex(END) :]
+    page.write_text(f"{before}{BEGIN}\n{text}\n{after}", encoding="utf-8")
