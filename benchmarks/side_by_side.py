@@ -6,6 +6,7 @@ on one prompt a reference, and the gate; what is there after nine minutes is kep
     --workers 16 --seconds 540 --out results/many --pack many.tar
 Then `motionbench score results/many/lite/METHOD` and `reversed_reference_gate.py score results/many/gate`.
 
+METHOD may bring settings: `--lite followyourmotion:decouple=no` goes to `lite/followyourmotion:decouple=no`.
 Each process takes the next reference of the next method; what is on record is not made again, so the same command
 goes on. At the end of the time processes are killed, which costs each the reference that it was at.
 """
@@ -45,16 +46,22 @@ def to_tasks(plan: RunPlan, out: Path) -> list[Task]:
     return [Task(replace(plan, shard=(i + 1, count)), out) for i in range(count)]
 
 
+def plan_to_make(text: str, args: argparse.Namespace, split: str, **selection: Any) -> RunPlan:
+    """The plan of `METHOD[:KEY=VALUE[:...]]` on a split."""
+    name, *settings = text.split(":")
+    return plan_of(name, split, args.backbone, settings=settings, device=args.device, **selection)
+
+
 def all_tasks(args: argparse.Namespace) -> list[Task]:
     """First every method on the split, then every one through the gate, in the order given."""
     tasks = []
     for method in args.lite:
-        plan = plan_of(method, args.split, args.backbone, levels=to_levels(args.level), device=args.device)
+        plan = plan_to_make(method, args, args.split, levels=to_levels(args.level))
         tasks += to_tasks(plan, args.out / "lite" / method)
     sides = both_directions("mini", args.out / "gate") if args.gate else []
     for method in args.gate:
         for direction, split in sides:
-            plan = plan_of(method, split, args.backbone, device=args.device)
+            plan = plan_to_make(method, args, split)
             tasks += to_tasks(plan, args.out / "gate" / method / direction)
     return tasks
 
@@ -120,7 +127,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lite", action="append", default=[], metavar="METHOD", help="run it on --split; repeatable")
+    parser.add_argument(
+        "--lite", action="append", default=[], metavar="METHOD[:KEY=VALUE]", help="run it on --split; repeatable"
+    )
     parser.add_argument("--gate", action="append", default=[], metavar="METHOD", help="put it to the gate; repeatable")
     parser.add_argument("--split", default="lite")
     parser.add_argument("--level", action="append", default=[], help="only prompts of this level; repeatable")

@@ -68,7 +68,7 @@ def generate(backbone: Any, captions: Sequence[str]) -> list[Frames]:
 
 
 def read_strips(path: Path, backbone: Any, count: int) -> list[Frames]:
-    """Clips from an npz of JPEG strips (frames one below the other), keys `0`, `1`, …"""
+    """Clips from an npz of encoded strips (lossless WebP, frames one below the other), keys `0`, `1`, …"""
     import cv2
 
     shape = (backbone.frames, backbone.height, backbone.width, 3)
@@ -192,7 +192,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for exam.json and the probe")
     parser.add_argument("--backbone", default="tiny")
-    parser.add_argument("--clips", type=Path, help="npz of JPEG strips made before, instead of generating")
+    parser.add_argument("--clips", type=Path, help="npz of encoded strips made before, instead of generating")
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--ceiling", type=int, default=200, help="rendered clips that show the content judge's ceiling")
     parser.add_argument("--motion-ceiling", type=int, default=200, help="of them, how many the trackers judge")

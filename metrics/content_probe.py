@@ -1,7 +1,8 @@
 """A small dense classifier that says what a clip of the embedded world shows: judge of the backbone's exam.
 
 tiny-clip reads whole frames and is weak on shapes. The world knows which points lie on a subject, so this probe learns
-from single points, of which a thousand clips hold many thousands: minutes of one CPU core are enough.
+from single points, of which a thousand clips hold many thousands. Shapes of ten pixels that the VAE has smoothed differ
+little: it takes thousands of decoded clips (minutes of a GPU) before the probe names nearly all of the renderer's own.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from .augment import blur_decoder, disturb
 from .tiny_clip.content import ContentWords
 
 logger = logging.getLogger(__name__)
-GRID = 16  # cells a side
+GRID = 32  # cells a side
 LOOKS = 5  # frames of a clip that are looked at: 4k+1, so that a Wan VAE takes them as a clip
 POINTS = 48
-STEP_FRAMES = 32
+STEP_FRAMES = 64
+DRAW = 20  # clips drawn at once
 NO_SUBJECT = -1
 MOST_SUBJECTS = 4
 
@@ -45,27 +47,27 @@ class Verdict:
 
 
 class ContentProbe(nn.Module):
-    """Per cell of a 16 x 16 grid: which kind of subject lies there (or none) and its color; per frame: the scene."""
+    """Per cell of a 32 x 32 grid: which kind of subject lies there (or none) and its color; per frame: the scene."""
 
     def __init__(self, words: ContentWords, width: int = 48) -> None:
         super().__init__()
         self.words = words
         self.stem = nn.Sequential(
-            nn.Conv2d(3, width // 2, 5, 2, 2), nn.GroupNorm(4, width // 2), nn.SiLU(),
+            nn.Conv2d(3, width // 2, 5, 1, 2), nn.GroupNorm(4, width // 2), nn.SiLU(),
             nn.Conv2d(width // 2, width, 3, 2, 1), nn.GroupNorm(4, width), nn.SiLU(),
         )  # fmt: skip
         # Dilations widen the view to the whole subject: a star and a diamond differ at their tips only.
         self.blocks = nn.ModuleList(
             nn.Sequential(nn.Conv2d(width, width, 3, 1, d, dilation=d), nn.GroupNorm(4, width), nn.SiLU())
-            for d in (1, 2, 4, 1)
+            for d in (1, 2, 4, 8, 2, 1)
         )
         self.kind = nn.Conv2d(width, len(words.shape) + 1, 1)  # the last one: no subject
         self.color = nn.Conv2d(width, len(words.color), 1)
         self.scene = nn.Linear(width, len(words.scene))
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Log-probabilities: kind (M, K + 1, 16, 16), color (M, C, 16, 16), scene (M, S) of frames in [0, 1]."""
-        x = self.stem(F.interpolate(frames, size=(4 * GRID, 4 * GRID), mode="area") * 2 - 1)
+        """Log-probabilities: kind (M, K + 1, 32, 32), color (M, C, 32, 32), scene (M, S) of frames in [0, 1]."""
+        x = self.stem(F.interpolate(frames, size=(2 * GRID, 2 * GRID), mode="area") * 2 - 1)
         for block in self.blocks:
             x = x + block(x)
         scene = self.scene(x.mean((2, 3)))
@@ -75,7 +77,7 @@ class ContentProbe(nn.Module):
     def judge(self, frames: NDArray[np.uint8], colors: tuple[str, ...]) -> Verdict:
         """What a clip (T, H, W, 3) shows, from five of its frames."""
         kind, color, scene = self._look(frames[nearest_indices(len(frames), LOOKS)])
-        on_subject = kind[:, :-1].exp()  # (T, K, 16, 16)
+        on_subject = kind[:, :-1].exp()  # (T, K, 32, 32)
         tinted = color.exp() * on_subject.sum(1, keepdim=True)
         area = tinted.sum((0, 2, 3))
         largest = area.topk(len(colors)).indices.tolist()
@@ -127,32 +129,37 @@ def round_trip(backbone: Any, frames: Tensor) -> Tensor:
     return torch.from_numpy(decoded).permute(0, 3, 1, 2).float() / 255
 
 
-def gather(world: Any, backbone: Any, words: ContentWords, *, clips: int, decoded: bool, seed: int) -> Pool:
-    """A pool of training clips, five frames of each through the VAE, or three blurred and disturbed instead."""
+def gather(
+    world: Any, backbone: Any, words: ContentWords, *, clips: int, decoded: bool, seed: int, device: str = "cpu"
+) -> Pool:
+    """A pool of training clips, five frames of each through the VAE, or three blurred and disturbed instead.
+
+    device: where clips are rendered; the pool is on the CPU.
+    """
     parts: list[tuple[Tensor, ...]] = []
-    for start in range(0, clips, 20):
+    for start in range(0, clips, DRAW):
         draw = derive_seed(seed, "content probe", str(decoded), str(start))
-        batch = world.sample(20, seed=draw, device="cpu", points=POINTS)
+        batch = world.sample(DRAW, seed=draw, device=device, points=POINTS)
         generator = torch.Generator().manual_seed(draw)
         looks = LOOKS if decoded else 3
-        at = torch.rand(20, world.frames, generator=generator).argsort(1)[:, :looks]  # (B, looks)
-        frames = batch.frames[torch.arange(20)[:, None], at]
+        at = torch.rand(DRAW, world.frames, generator=generator).argsort(1)[:, :looks]  # (B, looks)
+        frames = batch.frames[torch.arange(DRAW)[:, None], at].cpu()
         if decoded:
             frames = torch.stack([round_trip(backbone, clip) for clip in frames])
         else:
             frames = disturb(blur_decoder(frames.flatten(0, 1), generator).view_as(frames), generator)
         parts.append(_label(batch, frames, at, words))
-        logger.info("%d of %d %s clips", start + 20, clips, "decoded" if decoded else "blurred")
+        logger.info("%d of %d %s clips", start + DRAW, clips, "decoded" if decoded else "blurred")
     return Pool(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
 
 def _label(batch: Any, frames: Tensor, at: Tensor, words: ContentWords) -> tuple[Tensor, ...]:
     b, looks, _, height, width = frames.shape
     index = at[:, None, :, None].expand(-1, POINTS, -1, 2)
-    points = batch.points.gather(2, index).transpose(1, 2)  # (B, looks, N, 2)
+    points = batch.points.cpu().gather(2, index).transpose(1, 2)  # (B, looks, N, 2)
     cells = ((points + 0.5) * GRID / torch.tensor([width, height])).long().clamp(0, GRID - 1)
-    seen = batch.visible.gather(2, index[..., 0]).transpose(1, 2)
-    owner = torch.where(seen, (~batch.background)[:, None].long(), -1)
+    seen = batch.visible.cpu().gather(2, index[..., 0]).transpose(1, 2)
+    owner = torch.where(seen, (~batch.background.cpu())[:, None].long(), -1)
     subjects = torch.full((b, MOST_SUBJECTS, 2), NO_SUBJECT)
     for row, caption in enumerate(batch.captions):
         for place, (color, kind) in enumerate(words.key(caption.split())[1]):
@@ -191,7 +198,7 @@ def train_probe(
 ) -> ContentProbe:
     """A probe trained from random weights on that many clips of each sort; deterministic on one machine's CPU."""
     parts = [
-        gather(world, backbone, words, clips=count, decoded=kind, seed=0)
+        gather(world, backbone, words, clips=count, decoded=kind, seed=0, device=device)
         for kind, count in ((True, decoded), (False, blurred))
         if count
     ]

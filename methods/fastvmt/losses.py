@@ -20,15 +20,20 @@ def windowed_flow_loss(flow: Tensor, reference: Tensor, weights: Tensor) -> Tens
     return (gaps * weights.to(gaps)).mean()
 
 
-def tracking_loss(means: Tensor, pairs: Tensor) -> Tensor:
+def successions(pairs: Tensor) -> tuple[Tensor, Tensor]:
+    """Where a pair (i, j) of `pairs` (P, 2), sorted by i, then j, follows one of the same i: (S,) its index, and (S,)
+    its weight, such that every i that has two pairs counts the same and all weights sum to 1."""
+    index = (pairs[1:, 0] == pairs[:-1, 0]).nonzero().flatten() + 1
+    of = pairs[index, 0]
+    weights = 1 / (of[:, None] == of).sum(1).double() / max(1, len(of.unique()))
+    return index, weights
+
+
+def tracking_loss(means: Tensor, index: Tensor, weights: Tensor) -> Tensor:
     """Mean change of a tile's windowed mean key from one frame j to the next, as seen from the same frame i.
 
-    means: (P, M, D) of pairs (P, 2) sorted by i, then j. A frame i with one j alone says nothing; with none that has
-    two the loss is 0. The mean runs over tiles and steps of each i, then over i.
+    means: (P, M, D) of frame pairs; index, weights: their `successions`. A frame i with one j alone says nothing; with
+    none that has two the loss is 0. The mean runs over tiles and steps of each i, then over i.
     """
-    losses = []
-    for i in pairs[:, 0].unique().tolist():
-        steps = means[(pairs[:, 0] == i).to(means.device)].diff(dim=0)
-        if len(steps):
-            losses.append(torch.linalg.vector_norm(steps, dim=-1).mean())
-    return torch.stack(losses).mean() if losses else means.sum() * 0
+    steps = torch.linalg.vector_norm(means[index] - means[index - 1], dim=-1)  # (S, M)
+    return (steps.mean(1) * weights.to(steps)).sum() if len(index) else means.sum() * 0

@@ -19,7 +19,7 @@ from ..latent_guidance import Guide, Loss, Step
 from ..noised_reference import NoisedReference
 from .config import PRESETS
 from .config import Config as FastVmtConfig
-from .losses import distance_weights, tracking_loss, windowed_flow_loss
+from .losses import distance_weights, successions, tracking_loss, windowed_flow_loss
 from .windows import Windows
 
 
@@ -64,21 +64,24 @@ class WindowGuide(Guide):
         self.method = method
         self.reference = reference
         self.text = text
-        self.pairs = frame_pairs(grid.frames, config.reach)
-        self.others = self.pairs[self.pairs[:, 0] != self.pairs[:, 1]]
-        self.weights = distance_weights(self.pairs, config.reach, config.last_weight)
+        pairs, device = frame_pairs(grid.frames, config.reach), method.backbone.device
+        same = pairs[:, 0] == pairs[:, 1]
+        own, others = pairs[same], pairs[~same]
+        weights = distance_weights(torch.cat([own, others]), config.reach, config.last_weight)
+        self.own, self.others, self.weights = own.to(device), others.to(device), weights.to(device)
+        self.successions = tuple(x.to(device) for x in successions(others))
         self.windows = Windows(grid, config.tile, config.window, config.temperature, config.tile_query)
         self._empty = method.backbone.encode_text([""])
 
     def loss_at(self, latents: Tensor, step: Step) -> Loss:
         """5 L_AMF + L_track against the reference noised to the step's time."""
         config = self.method.config
-        target = self.windows.flow(*self._factors(self.reference.at(step.t), step, self._empty), self.pairs)
+        target = self.windows.flow(*self._factors(self.reference.at(step.t), step, self._empty), self.own, self.others)
 
         def loss(x: Tensor) -> Tensor:
             query, key = self._factors(x, step, self.text)
-            flow = self.windows.flow(query, key, self.pairs)
-            tracking = tracking_loss(self.windows.key_means(query, key, self.others), self.others)
+            flow = self.windows.flow(query, key, self.own, self.others)
+            tracking = tracking_loss(self.windows.key_means(query, key, self.others), *self.successions)
             gap = windowed_flow_loss(flow, target, self.weights)
             total: Tensor = config.flow_weight * gap + config.tracking_weight * tracking
             return total

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
 import tarfile
 from pathlib import Path
+
+import pytest
 
 from motionbench.store import ResultStore
 
@@ -40,3 +43,14 @@ def test_two_processes_share_the_references_of_methods_and_gate(tmp_path: Path) 
 def test_no_process_outlives_the_time(tmp_path: Path) -> None:
     told = start(tmp_path, "--lite", "copy", "--split", "mini", "--workers", "1", "--seconds", "0")
     assert "4 references asked for, 1 processes stopped" in told
+
+
+def test_a_method_may_bring_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    side_by_side = importlib.import_module("side_by_side")
+    args = side_by_side.parse(["--lite", "backbone:guidance=2:sample_steps=3", "--split", "mini"])
+    tasks = side_by_side.all_tasks(args)
+    assert {(t.plan.method, t.plan.config.guidance, t.plan.config.sample_steps) for t in tasks} == {
+        ("backbone", 2.0, 3)
+    }
+    assert {t.out.name for t in tasks} == {"backbone:guidance=2:sample_steps=3"}

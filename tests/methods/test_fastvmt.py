@@ -11,7 +11,7 @@ import torch
 from motionbench.methods.attention_flow import frame_pairs, score_factors
 from motionbench.methods.attention_taps import TokenGrid
 from motionbench.methods.backbones.flow import gaussian, shift_times
-from motionbench.methods.fastvmt.losses import distance_weights, tracking_loss, windowed_flow_loss
+from motionbench.methods.fastvmt.losses import distance_weights, successions, tracking_loss, windowed_flow_loss
 from motionbench.methods.fastvmt.method import FastVmt
 from motionbench.methods.fastvmt.windows import Windows
 from motionbench.methods.latent_guidance import InnerSchedule, Step, optimize
@@ -66,6 +66,11 @@ def numpy_windowed(tap, i, j, windows, heads="features"):
     return flow, np.stack(means)
 
 
+def split_pairs(pairs):
+    same = pairs[:, 0] == pairs[:, 1]
+    return pairs[same], pairs[~same]
+
+
 CASES = [
     (TokenGrid(3, 4, 6), (2, 3), 3, "center"),
     (TokenGrid(3, 4, 6), (2, 2), 3, "mean"),
@@ -81,8 +86,9 @@ def test_windowed_flow_and_mean_keys_equal_plain_numpy(grid, tile, side, query, 
     tap = random_tap(grid, heads=2, width=5)
     windows = Windows(grid, tile, side, 3.0, query)
     factors = score_factors(tap, grid, "features")
-    pairs = frame_pairs(grid.frames, 4)
-    flow = windows.flow(*factors, pairs, elements=elements)
+    own, others = split_pairs(frame_pairs(grid.frames, 4))
+    pairs = torch.cat([own, others])
+    flow = windows.flow(*factors, own, others, elements=elements)
     means = windows.key_means(*factors, pairs, elements=elements)
     for p, (i, j) in enumerate(pairs.tolist()):
         expected, keys = numpy_windowed(tap, i, j, windows)
@@ -107,7 +113,7 @@ def test_a_window_counts_its_place_in_the_frame():
     grid = TokenGrid(2, 1, 12)
     codes = 100 * torch.eye(12, dtype=torch.float64)
     query, key = torch.stack([codes, codes]), torch.stack([codes, codes.roll(6, dims=0)])
-    flow = Windows(grid, (1, 2), 3).flow(query, key, torch.tensor([[0, 1]]))
+    flow = Windows(grid, (1, 2), 3).flow(query, key, torch.empty(0, 2, dtype=int), torch.tensor([[0, 1]]))
     assert torch.allclose(flow[0, 1:5], torch.tensor([[6.0, 0.0]], dtype=torch.float64).expand(4, 2), atol=1e-6)
 
 
@@ -143,21 +149,21 @@ def test_the_tracking_loss_equals_plain_numpy():
         steps = [np.linalg.norm(b[m] - a[m]) for a, b in pairwise(rows) for m in range(2)]
         if steps:
             by_frame.append(np.mean(steps))
-    assert tracking_loss(means, pairs).item() == pytest.approx(np.mean(by_frame), rel=1e-12)
+    assert tracking_loss(means, *successions(pairs)).item() == pytest.approx(np.mean(by_frame), rel=1e-12)
     assert len(by_frame) == 3  # the last frame has one partner
-    assert tracking_loss(means[:0], pairs[:0]) == 0
-    assert tracking_loss(torch.ones_like(means), pairs) == 0
+    assert tracking_loss(means[:1], *successions(pairs[:1])) == 0
+    assert tracking_loss(torch.ones_like(means), *successions(pairs)) == 0
 
 
 def test_gradients_equal_finite_differences():
     pairs, flow, reference, means = losses_of(1)
     weights = distance_weights(pairs, 3)
     assert torch.autograd.gradcheck(lambda x: windowed_flow_loss(x, reference, weights), flow.requires_grad_(True))
-    assert torch.autograd.gradcheck(lambda x: tracking_loss(x, pairs), means.requires_grad_(True))
+    assert torch.autograd.gradcheck(lambda x: tracking_loss(x, *successions(pairs)), means.requires_grad_(True))
     grid = TokenGrid(2, 2, 4)
     query, key = (x.requires_grad_(True) for x in score_factors(random_tap(grid, seed=2), grid))
     windows = Windows(grid, (1, 2), 2, 2.0)
-    assert torch.autograd.gradcheck(lambda q, k: windows.flow(q, k, frame_pairs(2)), (query, key))
+    assert torch.autograd.gradcheck(lambda q, k: windows.flow(q, k, *split_pairs(frame_pairs(2))), (query, key))
     assert torch.autograd.gradcheck(lambda k: windows.key_means(query.detach(), k, frame_pairs(2)), (key,))
 
 

@@ -246,12 +246,12 @@ def test_the_probe_learns_scenes_and_colors_within_a_few_steps(pool: Pool) -> No
 def test_the_probe_reads_each_kind_where_its_color_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """A red star on the left, a blue ball on the right, nothing elsewhere, as the network would answer it."""
     probe = ContentProbe(WORDS)
-    kind, color = torch.full((5, 11, 16, 16), -20.0), torch.full((5, 8, 16, 16), -20.0)
+    kind, color = torch.full((5, 11, 32, 32), -20.0), torch.full((5, 8, 32, 32), -20.0)
     kind[:, 10] = 0.0
-    for columns, what, tint in ((slice(1, 5), "star", "red"), (slice(10, 14), "ball", "blue")):
-        kind[:, 10, 4:8, columns] = -20.0
-        kind[:, WORDS.shape.index(what), 4:8, columns] = 0.0
-        color[:, WORDS.color.index(tint), 4:8, columns] = 0.0
+    for columns, what, tint in ((slice(2, 10), "star", "red"), (slice(20, 28), "ball", "blue")):
+        kind[:, 10, 8:16, columns] = -20.0
+        kind[:, WORDS.shape.index(what), 8:16, columns] = 0.0
+        color[:, WORDS.color.index(tint), 8:16, columns] = 0.0
     scene = torch.full((5, 8), -20.0)
     scene[:, WORDS.scene.index("snow")] = 0.0
     monkeypatch.setattr(

@@ -1,14 +1,17 @@
-"""The search for settings: trials, shards, resuming, and the table."""
+"""The search for presets: trials, their order, resuming, and the table."""
 
 from __future__ import annotations
 
 import json
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import pytest
-from motionbench.methods.followyourmotion import tune
+from motionbench.methods import preset_search
+from motionbench.methods.followyourmotion.method import FollowYourMotion
 from stand_in import StandIn, moving_square
 from typer.testing import CliRunner
 
@@ -20,6 +23,8 @@ from motionbench.split import write_manifest
 from motionbench.tracks import Tracks
 
 QUICK = {"rank": 2, "spatial_steps": 2, "temporal_steps": 2, "sparse_frames": 5, "head_times": [0.5], "head_alpha": 0.8}
+
+SAMPLES = {"both": {}, "temporal": {"branches_at_inference": "temporal"}}
 
 
 class Still:
@@ -54,7 +59,9 @@ class Brightness:
 
 @pytest.fixture
 def call(tmp_path, monkeypatch):
-    plugins = {"backbones": lambda s: StandIn(), "trackers": Still, "metrics": Brightness}
+    plugins = {
+        "backbones": lambda s: StandIn(), "trackers": Still, "metrics": Brightness, "methods": FollowYourMotion
+    }  # fmt: skip
     monkeypatch.setattr(registry, "load", lambda group, name: plugins[group])
     monkeypatch.setenv("MOTIONBENCH_CACHE", str(tmp_path / "cache"))
     cases = []
@@ -68,12 +75,22 @@ def call(tmp_path, monkeypatch):
         {"name": "hot", "set": {**QUICK, "spatial_lr": 1e30, "temporal_lr": 1e30, "max_grad_norm": 0}},
     ]
     (tmp_path / "configs.json").write_text(
-        json.dumps({"sample": {"both": {}, "temporal": {"branches_at_inference": "temporal"}}, "trials": trials})
+        json.dumps({"method": "followyourmotion", "sample": SAMPLES, "trials": trials})
     )
 
     def run(*more):
-        options = ["--split", tmp_path, "--out", tmp_path / "out.jsonl", "--device", "cpu", *more]
-        return CliRunner().invoke(tune.app, ["run", str(tmp_path / "configs.json"), *map(str, options)])
+        options = [
+            "--split",
+            tmp_path,
+            "--out",
+            tmp_path / "out.jsonl",
+            "--device",
+            "cpu",
+            "--metrics",
+            "brightness",
+            *more,
+        ]
+        return CliRunner().invoke(preset_search.app, ["run", str(tmp_path / "configs.json"), *map(str, options)])
 
     return run
 
@@ -82,10 +99,12 @@ def lines_of(tmp_path):
     return [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
 
 
-def test_shards_cover_every_trial_once_and_a_second_run_adds_nothing(call, tmp_path):
-    for shard in ("1/2", "2/2", "1/1"):
-        result = call("--shard", shard)
+def test_every_trial_is_run_once_reference_by_reference(call, tmp_path):
+    for _ in range(2):  # the second time adds nothing
+        result = call()
         assert result.exit_code == 0, result.output
+    order = list(dict.fromkeys((line["case"], line["trial"]) for line in lines_of(tmp_path)))
+    assert order == [(c, t) for c in ("camera/9001/1", "human/9001/1") for t in ("one", "hot")]
     found = [(line["trial"], line["sample"], line["case"]) for line in lines_of(tmp_path)]
     cases = ("camera/9001/1", "human/9001/1")
     assert sorted(found) == sorted(
@@ -95,14 +114,17 @@ def test_shards_cover_every_trial_once_and_a_second_run_adds_nothing(call, tmp_p
     assert all(0 < line["scores"]["brightness"] < 1 for line in good)
     hot = [line for line in lines_of(tmp_path) if line["trial"] == "hot"]
     assert all("NotFiniteError" in line["notes"]["error"] for line in hot)
-    rows = CliRunner().invoke(tune.app, ["table", str(tmp_path / "out.jsonl")]).stdout.splitlines()
+    rows = CliRunner().invoke(preset_search.app, ["table", str(tmp_path / "out.jsonl")]).stdout.splitlines()
     assert len(rows) == 2
     assert "n=2" in rows[0]
 
 
-@pytest.mark.parametrize("path", sorted((Path(tune.__file__).parent / "searches").glob("*.json")), ids=lambda p: p.stem)
+KEPT = sorted((Path(preset_search.__file__).parent / "searches").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda p: p.stem)
 def test_the_searches_that_are_kept_can_be_read(path):
-    trials = tune.read_trials(path, "tiny")
+    trials = preset_search.read_trials(path, "tiny")
     assert len({trial.name for trial in trials}) == len(trials)
     assert sum(len(trial.samples) for trial in trials) > 1, "a search compares something"
 
@@ -112,12 +134,34 @@ def test_the_table_is_a_macro_mean_best_first():
         return {"trial": trial, "sample": "s", "category": category, "scores": {"m": value}}
 
     found = [("a", "human", 0.0), ("a", "human", 0.0), ("a", "camera", 0.6), ("b", "human", 0.9), ("b", "camera", None)]
-    rows = tune.to_rows([line(*values) for values in found])
+    rows = preset_search.to_rows([line(*values) for values in found])
     assert rows[0].startswith("b/s")
     assert "+0.300 n=3 | camera +0.600  human +0.000" in rows[1]
 
 
 def test_a_trial_with_an_unknown_setting_is_named(tmp_path):
-    (tmp_path / "c.json").write_text('{"sample": {}, "trials": [{"name": "odd", "set": {"rnk": 3}}]}')
+    odd = {"name": "odd", "set": {"rnk": 3}}
+    (tmp_path / "c.json").write_text(json.dumps({"method": "followyourmotion", "sample": {}, "trials": [odd]}))
     with pytest.raises(ConfigError, match=r"odd.*rnk"):
-        tune.read_trials(tmp_path / "c.json", "tiny")
+        preset_search.read_trials(tmp_path / "c.json", "tiny")
+
+
+@dataclass
+class Sleepers:
+    """Work of which the first piece never ends."""
+
+    out: Path
+
+    def work(self, taken):
+        with taken.get_lock():
+            index, taken.value = taken.value, taken.value + 1
+        (self.out / str(index)).touch()
+        while index == 0:
+            time.sleep(1)
+
+
+def test_processes_share_the_work_and_end_with_the_time(tmp_path):
+    start = time.monotonic()
+    preset_search.work_side_by_side(Sleepers(tmp_path), 2, seconds=15)
+    assert 12 < time.monotonic() - start < 60, "the one that never ends is killed"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1"]
