@@ -76,7 +76,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "guided_share": 0.5,
         "lr_from": 0.03,
         "lr_to": 0.015,
-        "guidance": 3.0,
+        "strength": 0.92,
         "gradient_checkpointing": False,
     },
 }

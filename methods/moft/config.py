@@ -36,10 +36,10 @@ PRESETS: dict[str, dict[str, Any]] = {
     "official": {},
     # With its shift the first 20% of the steps lie above t = 0.94, where it sees nothing of the reference yet.
     "tiny": {
-        "guided_share": 0.4,
+        "guided_share": 0.6,
+        "channel_share": 0.1,
         "lr_from": 0.05,
         "lr_to": 0.025,
         "gradient_checkpointing": False,
-        "guidance": 3.0,
     },
 }

@@ -57,7 +57,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "guided_steps": 12,
         "guided_range": 0.0,
         "ramp_steps": 2,
-        "guidance": 3.0,
         "gradient_checkpointing": False,
     },
 }

@@ -38,6 +38,7 @@ class Config(InvertedStartConfig):
 
 PRESETS: dict[str, dict[str, Any]] = {
     "official": {},
-    # As many temporal steps as followyourmotion's preset `tiny` has.
-    "tiny": TINY_LORA | TINY_INVERSION | {"steps": TINY_STAGES["temporal_steps"]},
+    # As many temporal steps as followyourmotion's preset `tiny` has. More of the inverted latents ties clips to the
+    # reference's places.
+    "tiny": TINY_LORA | TINY_INVERSION | {"steps": TINY_STAGES["temporal_steps"], "noise_prior": 0.1},
 }

@@ -40,5 +40,5 @@ PRESETS: dict[str, dict[str, Any]] = {
     "official": {},
     "unet": {"value": "frame_place"},
     # As many steps as followyourmotion's preset `tiny` has in both stages.
-    "tiny": TINY | TINY_INVERSION | {"lr": 2e-2, "steps": TINY_STEPS},
+    "tiny": TINY | TINY_INVERSION | {"lr": 8e-2, "steps": TINY_STEPS, "noise_prior": 0.1},
 }
