@@ -1,30 +1,41 @@
-"""Write the tables of results folders as Markdown: no number in docs/results is typed by hand.
+"""Write the tables of results folders of one split as Markdown: no number in docs/results/lite.md is typed by hand.
 
-Example (the tables of docs/results/lite.md):
-  python benchmarks/results_page.py results/lite-followyourmotion --against results/lite-backbone > table.md
+Example (the page is that of the file, between its marks; the README's table likewise):
+  python benchmarks/results_page.py results/many/lite/* --against backbone --against followyourmotion \
+    --page docs/results/lite.md --readme README.md
+
+A row is a results folder and named like it. Folders must be scored, with the controls beside them.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from marked_page import put_between
+
+from motionbench import registry
 from motionbench.comparison import Difference, compare
+from motionbench.metric import MetricInfo
 from motionbench.scorer import metric_infos
 from motionbench.store import ResultStore
-from motionbench.summary import Attempts
+from motionbench.summary import ALL, Attempts
+
+HEADLINE, TEXT = "motion_fidelity", "text_alignment"
+STARTS = {"noise": "noise", "noised_reference": "noised reference", "inverted": "inverted", "none": "–"}
 
 
-def number(value: float | None) -> str:
-    """A number with three places, or a dash."""
-    return "–" if value is None else f"{value:.3f}"
+def number(value: float | None, sign: str = "", places: int = 3) -> str:
+    """A number, or a dash for what is missing."""
+    return "–" if value is None else f"{value:{sign}.{places}f}".replace("-", "−")
 
 
-def interval(mean: float | None, low: float | None, high: float | None) -> str:
+def interval(mean: float | None, low: float | None, high: float | None, sign: str = "") -> str:
     """`mean [low, high]`."""
-    return number(mean) if low is None or high is None else f"{number(mean)} [{number(low)}, {number(high)}]"
+    ends = "" if low is None or high is None else f" [{number(low, sign)}, {number(high, sign)}]"
+    return number(mean, sign) + ends
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -33,79 +44,198 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def summary_table(rows: list[dict[str, Any]]) -> str:
-    """Every published number of a run, with floor, ceiling, normalized score and counts."""
-    head = ["method", "metric", "category", "mean [95% interval]", "floor", "ceiling", "normalized", "n", "failed"]
-    return table(
-        head,
-        (
-            [
-                row["method"],
-                row["metric"],
-                row["category"],
-                interval(row["mean"], row["low"], row["high"]),
-                number(row["floor"]),
-                number(row["ceiling"]),
-                number(row["normalised"]),
-                str(row["n"]),
-                str(row["n_failed"]),
-            ]
-            for row in rows
-        ),
-    )
+class Run:
+    """A scored results folder: its summary and, for differences, its attempts."""
+
+    def __init__(self, folder: Path) -> None:
+        store = ResultStore(folder)
+        summary = store.read_summary()
+        if summary is None:
+            raise SystemExit(f"{folder} has no summary.json; run `motionbench score {folder}`")
+        self.name = folder.name
+        self.method = str(summary["configuration"]["method"])
+        self.summary: dict[str, Any] = summary
+        self.infos: Mapping[str, MetricInfo] = metric_infos(list(summary["metrics"]))
+        self.attempts = Attempts.read(store, self.infos)
+        self.device = store.read_run()["environment"]["device"]
+
+    def row(self, metric: str, category: str = ALL, rows: str = "rows", method: str | None = None) -> dict[str, Any]:
+        """A published number; of a control with `rows` "control_rows"."""
+        wanted = (method or self.method, metric, category)
+        return next(r for r in self.summary[rows] if (r["method"], r["metric"], r["category"]) == wanted)
+
+    def mean(self, metric: str, category: str = ALL) -> str:
+        """A mean with its interval."""
+        row = self.row(metric, category)
+        return interval(row["mean"], row["low"], row["high"])
+
+    @property
+    def categories(self) -> list[str]:
+        """The categories of its cases."""
+        return sorted({r["category"] for r in self.summary["rows"]} - {ALL})
 
 
-def difference_table(differences: list[Difference]) -> str:
-    """Paired differences with their intervals over references."""
-    head = ["metric", "category", "a", "b", "a - b [95% interval]", "references", "pairs"]
-    return table(
-        head,
-        (
-            [
-                d.metric,
-                d.category,
-                number(d.a),
-                number(d.b),
-                interval(d.difference, d.low, d.high),
-                str(d.n_references),
-                str(d.n_pairs),
-            ]
-            for d in differences
-        ),
-    )
+def best_first(runs: Iterable[Run]) -> list[Run]:
+    """By motion fidelity; what has no value comes last."""
+    return sorted(runs, key=lambda run: -(run.row(HEADLINE)["mean"] or -9))
 
 
-def page(results: Path, against: list[Path]) -> str:
-    """The tables of one run, and its paired differences to others."""
-    store = ResultStore(results)
-    summary = store.read_summary()
-    if summary is None:
-        raise SystemExit(f"{results} has no summary.json; run `motionbench score {results}`")
-    infos = metric_infos(list(summary["metrics"]))
-    parts = [
-        summary_table(summary["rows"]),
-        "Controls, on the same cases:\n\n" + summary_table(summary["control_rows"]),
+def overview(runs: Sequence[Run]) -> str:
+    """One row a folder: the headline, what it cost the prompt, seconds and memory."""
+    head = ["method", "trained", "starts from", "motion fidelity [95%]", "normalized", "text alignment [95%]",
+            "appearance leak", "temporal gap", "s per fit", "s per clip", "peak GiB", "failed", "gate"]  # fmt: skip
+    return table(head, [_overview(run) for run in best_first(runs)])
+
+
+def _overview(run: Run) -> list[str]:
+    contract, cost, gate = registry.load("methods", run.method).contract, run.summary["cost"], run.summary["gate"]
+    memory = cost["peak_memory_bytes"]
+    return [
+        f"`{run.name}`",
+        "per clip" if contract.trains else "no",
+        STARTS[contract.start_latent],
+        run.mean(HEADLINE),
+        number(run.row(HEADLINE)["normalised"], places=2),
+        run.mean(TEXT),
+        number(run.row("appearance_leak")["mean"]),
+        number(run.row("temporal_gap")["mean"]),
+        _seconds(cost["fit_seconds"]),
+        _seconds(cost["generate_seconds"]),
+        "–" if memory is None else f"{memory / 2**30:.2f}",
+        str(len(run.summary["failures"])),
+        {"exempt": "–"}.get(gate["state"], gate["state"]),
     ]
-    own = Attempts.read(store, infos)
-    for other in against:
-        theirs = Attempts.read(ResultStore(other), infos)
-        title = f"Paired difference, a = `{own.method}`, b = `{theirs.method}`:"
-        parts.append(f"{title}\n\n{difference_table(compare(own, theirs, list(infos)))}")
-    cost = summary["cost"]
-    parts.append("Cost: " + ", ".join(f"{k} {v:.1f}" if isinstance(v, float) else f"{k} {v}" for k, v in cost.items()))
-    trackers = {t for names in summary["trackers"].values() for t in names}
-    versions = ", ".join(f"{name} v{info.version}" for name, info in infos.items())
-    parts.append(f"Metrics: {versions}. Tracker: {', '.join(sorted(trackers))}.")
-    return "\n\n".join(parts)
 
 
-def main() -> None:
+def _seconds(value: float | None) -> str:
+    return number(value, places=1)
+
+
+def by_category(runs: Sequence[Run]) -> str:
+    """Motion fidelity in each category."""
+    categories = runs[0].categories
+    rows = [[f"`{run.name}`", *(run.mean(HEADLINE, c) for c in categories)] for run in best_first(runs)]
+    return table(["method", *categories], rows)
+
+
+def controls(run: Run) -> str:
+    """Floor, ceiling and copy, on the same cases."""
+    names = sorted({row["method"] for row in run.summary["control_rows"]})
+    metrics, categories = list(run.summary["metrics"]), run.categories
+    head = ["control", *(f"{HEADLINE}, {c}" for c in categories), *(f"{m}, all" for m in metrics)]
+    cells = [(HEADLINE, c) for c in categories] + [(m, ALL) for m in metrics]
+    rows = [[f"`{name}`", *(number(run.row(m, c, "control_rows", name)["mean"]) for m, c in cells)] for name in names]
+    return table(head, rows)
+
+
+def differences(runs: Sequence[Run], others: Sequence[Run]) -> str:
+    """Motion fidelity and text alignment, paired with those of other runs."""
+    head = ["method", *(f"{metric} − that of `{other.name}`" for other in others for metric in (HEADLINE, TEXT))]
+    return table(head, [[f"`{run.name}`", *_differences(run, others)] for run in best_first(runs)])
+
+
+def _differences(run: Run, others: Sequence[Run]) -> list[str]:
+    cells = []
+    for other in others:
+        found = {d.metric: d for d in compare(run.attempts, other.attempts, [HEADLINE, TEXT]) if d.category == ALL}
+        cells += ["–" if other is run else told(found[metric]) for metric in (HEADLINE, TEXT)]
+    return cells
+
+
+def told(difference: Difference) -> str:
+    """A difference with its interval, signed."""
+    return interval(difference.difference, difference.low, difference.high, "+")
+
+
+def contrast(a: Run, b: Run) -> str:
+    """Every paired difference of two runs, by metric and category."""
+    found = compare(a.attempts, b.attempts, list(a.infos))
+    categories = [*a.categories, ALL]
+    cells = {(d.metric, d.category): told(d) for d in found}
+    return table(["metric", *categories], [[m, *(cells[m, c] for c in categories)] for m in a.infos])
+
+
+def facts(runs: Sequence[Run]) -> str:
+    """Versions, backbone, split and devices, each as often as there are different ones."""
+    configurations = [run.summary["configuration"] for run in runs]
+    held = {
+        "Metrics": {f"{name} v{info.version}" for run in runs for name, info in run.infos.items()},
+        "Tracker": {t for run in runs for names in run.summary["trackers"].values() for t in names},
+        "Split": {f"{c['split']} {c['split_revision']}" for c in configurations},
+        "Backbone": {f"{c['backbone']} {c['backbone_revision']}" for c in configurations if c["backbone_revision"]},
+        "Device": {run.device for run in runs},
+    }
+    return " · ".join(f"{name}: {', '.join(sorted(values))}" for name, values in held.items())
+
+
+def page(runs: Sequence[Run], against: Sequence[Run], contrasts: Sequence[tuple[Run, Run]]) -> str:
+    """All tables."""
+    parts = [
+        overview(runs),
+        facts(runs),
+        "Motion fidelity by category:",
+        by_category(runs),
+        "Paired differences over references, with 95% intervals:",
+        differences(runs, against),
+    ]
+    for a, b in contrasts:
+        parts += [f"`{a.name}` − `{b.name}`, paired:", contrast(a, b)]
+    return "\n\n".join([*parts, "Controls, means on the same cases:", controls(runs[0])])
+
+
+def short_table(runs: Sequence[Run]) -> str:
+    """The README's: fewer columns, with the ceiling and the floor as rows."""
+    head = ["method", "trained", "starts from", "motion fidelity [95%]", "normalized", "text alignment",
+            "s per fit / clip", "follows the direction"]  # fmt: skip
+    first = runs[0]
+    marks = [_control_row(first, "oracle", "ceiling"), _control_row(first, "frozen", "floor")]
+    rows = [_short_row(run) for run in best_first(runs)]
+    return table(head, [marks[0], *rows, marks[1]])
+
+
+def _short_row(run: Run) -> list[str]:
+    _, trained, start, fidelity, normalized, _, *_ = _overview(run)
+    cost, gate = run.summary["cost"], run.summary["gate"]
+    seconds = f"{_seconds(cost['fit_seconds'])} / {_seconds(cost['generate_seconds'])}"
+    said = {"exempt": "(no transfer)", "passed": "yes"}.get(gate["state"], "**unvalidated**")
+    if gate.get("difference") is not None:
+        ends = (f"{gate[key]:+.2f}" for key in ("difference", "low", "high"))
+        said = "{}: {} [{}, {}]".format(said, *ends).replace("-", "−")
+    text = number(run.row(TEXT)["mean"])
+    return [f"`{run.name}`", trained, start, fidelity, normalized, text, seconds, said]
+
+
+def _control_row(run: Run, name: str, role: str) -> list[str]:
+    row = run.row(HEADLINE, ALL, "control_rows", name)
+    fidelity, normalized = interval(row["mean"], row["low"], row["high"]), number(row["normalised"], places=2)
+    text = number(run.row(TEXT, ALL, "control_rows", name)["mean"])
+    return [f"`{name}` ({role})", "", "", fidelity, normalized, text, "", ""]
+
+
+def pairs_of(names: Sequence[Sequence[str]], by_name: Mapping[str, Run]) -> list[tuple[Run, Run]]:
+    """The runs of each pair of names."""
+    return [(by_name[a], by_name[b]) for a, b in names]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("results", type=Path)
-    parser.add_argument("--against", type=Path, action="append", default=[])
-    args = parser.parse_args()
-    print(page(args.results, args.against))
+    parser.add_argument("results", type=Path, nargs="+")
+    parser.add_argument("--against", action="append", default=[], metavar="NAME", help="differences to this folder")
+    parser.add_argument("--contrast", nargs=2, action="append", default=[], metavar="NAME", help="a pair, in full")
+    parser.add_argument("--page", type=Path, help="the file whose tables are replaced; else they are printed")
+    parser.add_argument("--readme", type=Path, help="the file whose short table is replaced")
+    args = parser.parse_args(argv)
+    runs = [Run(folder) for folder in args.results]
+    by_name = {run.name: run for run in runs}
+    text = page(runs, [by_name[name] for name in args.against], pairs_of(args.contrast, by_name))
+    if args.page is None:
+        print(text)
+    else:
+        put_between(args.page, text)
+    if args.readme is not None:
+        plain = [run for run in runs if run.name == run.method]  # the presets; other settings are told by the page
+        put_between(args.readme, short_table(plain))
 
 
 if __name__ == "__main__":
