@@ -28,7 +28,7 @@ GRID = 32  # cells a side
 LOOKS = 5  # frames of a clip that are looked at: 4k+1, so that a Wan VAE takes them as a clip
 POINTS = 48
 STEP_FRAMES = 64
-DRAW = 20  # clips drawn at once
+DRAW = 100  # clips rendered at once: on a GPU a batch costs about what one clip does
 NO_SUBJECT = -1
 MOST_SUBJECTS = 4
 
@@ -138,18 +138,19 @@ def gather(
     """
     parts: list[tuple[Tensor, ...]] = []
     for start in range(0, clips, DRAW):
+        count = min(DRAW, clips - start)
         draw = derive_seed(seed, "content probe", str(decoded), str(start))
-        batch = world.sample(DRAW, seed=draw, device=device, points=POINTS)
+        batch = world.sample(count, seed=draw, device=device, points=POINTS)
         generator = torch.Generator().manual_seed(draw)
         looks = LOOKS if decoded else 3
-        at = torch.rand(DRAW, world.frames, generator=generator).argsort(1)[:, :looks]  # (B, looks)
-        frames = batch.frames[torch.arange(DRAW)[:, None], at].cpu()
+        at = torch.rand(count, world.frames, generator=generator).argsort(1)[:, :looks]  # (B, looks)
+        frames = batch.frames[torch.arange(count)[:, None], at].cpu()
         if decoded:
             frames = torch.stack([round_trip(backbone, clip) for clip in frames])
         else:
             frames = disturb(blur_decoder(frames.flatten(0, 1), generator).view_as(frames), generator)
         parts.append(_label(batch, frames, at, words))
-        logger.info("%d of %d %s clips", start + DRAW, clips, "decoded" if decoded else "blurred")
+        logger.info("%d of %d %s clips", start + count, clips, "decoded" if decoded else "blurred")
     return Pool(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
 
