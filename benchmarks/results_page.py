@@ -88,7 +88,7 @@ def overview(runs: Sequence[Run]) -> str:
 
 
 def _overview(run: Run) -> list[str]:
-    contract, cost, gate = registry.load("methods", run.method).contract, run.summary["cost"], run.summary["gate"]
+    contract, cost = registry.load("methods", run.method).contract, run.summary["cost"]
     memory = cost["peak_memory_bytes"]
     return [
         f"`{run.name}`",
@@ -103,8 +103,16 @@ def _overview(run: Run) -> list[str]:
         _seconds(cost["generate_seconds"]),
         "–" if memory is None else f"{memory / 2**30:.2f}",
         str(len(run.summary["failures"])),
-        {"exempt": "–"}.get(gate["state"], gate["state"]),
+        _gate(run),
     ]
+
+
+def _gate(run: Run) -> str:
+    """Where the method stands; a verdict is of one configuration."""
+    gate, own = run.summary["gate"], run.summary["configuration"]["config_hash"]
+    if gate["state"] == "exempt":
+        return "–"
+    return str(gate["state"]) + ("" if gate.get("config_hash", own) == own else ", with its preset")
 
 
 def _seconds(value: float | None) -> str:
