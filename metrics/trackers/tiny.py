@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -18,12 +20,15 @@ from motionbench.clip import Clip
 from motionbench.errors import MissingWeightsError, ShapeError
 from motionbench.tracks import Tracks, grid_queries
 
-from ..threads import one_thread
-from .tiny_model import TinyTrackerConfig, TinyTrackerNet, read_at, square_offsets
-from .tiny_scene import AGREE, fit_scene, inside_frame, put_on_scene
+from ..threads import Workers, workers
+from .tiny_model import Prediction, Said, TinyTrackerConfig, TinyTrackerNet
+from .tiny_reading import read_features
+from .tiny_scene import AGREE, ScenePath, fit_scene, inside_frame, put_on_scene
 
 FOLDER = Path(__file__).resolve().parent.parent / "weights" / "tiny_tracker"
-CHUNK = 1024  # queries followed at once: bounds memory at about 0.3 GB for 17 frames
+CHUNK = 80  # queries followed at once, whatever the number of cores: same digits everywhere, and fit for the cache
+ACCELERATOR_CHUNK = 1024  # the same elsewhere than on the CPU: bounds memory at about 0.3 GB for 17 frames
+FRAMES = 3  # described at once
 MATCH_RADIUS = 2  # px, half side of the patch that tells whether the scene is seen at a place
 
 
@@ -59,6 +64,36 @@ def frames_to_square(frames: NDArray[np.uint8], size: int) -> torch.Tensor:
     return F.interpolate(x, size=(size, size), mode="bilinear", antialias=True, align_corners=False).clamp(0, 1)
 
 
+class Board:
+    """What the support points say in each round: their own portion of work writes it, all others wait and read."""
+
+    def __init__(self, rounds: int) -> None:
+        self._said: list[Future[Said]] = [Future() for _ in range(rounds)]
+
+    def write(self, number: int, said: Said) -> Said:
+        self._said[number].set_result(said)
+        return said
+
+    def read(self, number: int, _: torch.Tensor) -> Said:
+        return self._said[number].result()
+
+    def give_up(self, error: BaseException) -> None:
+        """Fail whoever waits for what will not be written."""
+        for said in self._said:
+            if not said.done():
+                said.set_exception(error)
+
+
+@dataclass(frozen=True, eq=False)
+class Surroundings:
+    """What every query's track rests on, once per clip: features of the frames, the support points' words, the scene's
+    motion."""
+
+    levels: list[torch.Tensor]
+    board: Board
+    scene: Future[ScenePath]
+
+
 class TinyTracker:
     """Small learned point tracker for the embedded world (64x64, any number of frames), with occlusion.
 
@@ -90,40 +125,56 @@ class TinyTracker:
         another shape."""
         if queries.ndim != 2 or queries.shape[1] != 2:
             raise ShapeError(f"queries must be (N, 2), got {queries.shape}")
-        with one_thread(self.device):
-            return self._track(clip, queries)
+        with workers(self.device) as team:
+            return self._track(clip, queries, team)
 
-    def _track(self, clip: Clip, queries: NDArray[np.float32]) -> Tracks:
+    def _track(self, clip: Clip, queries: NDArray[np.float32], team: Workers) -> Tracks:
+        if not len(queries):
+            shape = (0, len(clip))
+            return Tracks(np.zeros((*shape, 2), np.float32), np.zeros(shape, np.bool_), clip.height, clip.width)
         size = self.model.config.size
         scale = np.array([size / clip.width, size / clip.height], dtype=np.float32)
         small = torch.from_numpy((queries.astype(np.float32) + 0.5) * scale - 0.5)
-        frames = frames_to_square(clip.frames, size)[None].to(self.device)
-        levels = self.model.describe(frames)
-        parts = [self._follow(frames, levels, q.to(self.device)) for q in small.split(CHUNK)] if len(small) else []
-        if not parts:
-            shape = (0, len(clip))
-            return Tracks(np.zeros((*shape, 2), np.float32), np.zeros(shape, np.bool_), clip.height, clip.width)
+        around = self._survey(frames_to_square(clip.frames, size), team)
+        chunk = CHUNK if self.device == "cpu" else ACCELERATOR_CHUNK
+        parts = team.map(partial(self._follow, around), small.split(chunk))
         points = (np.concatenate([p for p, _ in parts]) + 0.5) / scale - 0.5
         points[:, 0] = queries  # the query is where it was asked, to the last bit
         return Tracks(points.astype(np.float32), np.concatenate([v for _, v in parts]), clip.height, clip.width)
 
-    def _follow(
-        self, frames: torch.Tensor, levels: list[torch.Tensor], queries: torch.Tensor
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def _survey(self, frames: torch.Tensor, team: Workers) -> Surroundings:
+        """What is the same for all queries, from frames (T, 3, size, size); the support points may still be on their
+        way when it returns."""
+        parts = team.map(lambda part: self.model.describe(part[None].to(self.device)), frames.split(FRAMES))
+        levels = [torch.cat(level, dim=1) for level in zip(*parts, strict=True)]
+        board = Board(self.model.config.rounds)
+        return Surroundings(levels, board, team.start(self._follow_support, levels, board))
+
+    def _follow_support(self, levels: list[torch.Tensor], board: Board) -> ScenePath:
+        """The scene's motion; what the support points say on the way is written on the board."""
+        config = self.model.config
+        support = torch.from_numpy(grid_queries(config.size, config.size, config.support_per_side)).to(self.device)
+
+        def tell(number: int, tokens: torch.Tensor) -> Said:
+            return board.write(number, self.model.support.say(tokens))
+
+        try:
+            found = self.model.follow(levels, support[None], tell)
+        except BaseException as error:
+            board.give_up(error)
+            raise
+        return fit_scene(*_last_answer(found, support), config.size)
+
+    def _follow(self, around: Surroundings, queries: torch.Tensor) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Points (N, T, 2) and visible (N, T) of queries (N, 2), all at the network's size."""
         config = self.model.config
-        support = torch.from_numpy(grid_queries(config.size, config.size, config.support_per_side)).to(queries)
-        starts = torch.cat([support, queries])
-        found = self.model(frames, starts[None], len(support), levels)
-        sure = (torch.sigmoid(found.visible[-1, 0]) * torch.sigmoid(-found.uncertain[-1, 0])).cpu().numpy()
-        points = found.points[-1, 0].cpu().numpy()
-        points[:, 0] = starts.cpu().numpy()
-        scene = fit_scene(points[: len(support)], sure[: len(support)], config.size)
-        points, sure = points[len(support) :], sure[len(support) :]
+        queries = queries.to(self.device)
+        points, sure = _last_answer(self.model.follow(around.levels, queries[None], around.board.read), queries)
+        scene = around.scene.result()
         if scene.agree >= AGREE:
 
             def match(where: NDArray[np.floating], chosen: NDArray[np.bool_]) -> NDArray[np.float32]:
-                return self._match(levels[0][0], where[chosen])
+                return self._match(around.levels[0], where[chosen])
 
             points, sure = put_on_scene(points, sure, scene.places(points[:, 0]), match, config.size)
         visible = (sure > config.visible_threshold) & inside_frame(points, config.size)
@@ -132,7 +183,14 @@ class TinyTracker:
 
     def _match(self, features: torch.Tensor, places: NDArray[np.floating]) -> NDArray[np.float32]:
         """Mean correlation (N, T) of the 5x5 pixels around places (N, T, 2) with those around the first of them."""
-        around = square_offsets(MATCH_RADIUS, features.device)
-        grid = torch.from_numpy(places).to(around).transpose(0, 1)[:, :, None] + around  # (T, N, 25, 2)
-        there = read_at(features, grid, self.model.config.size)  # (T, C, N, 25)
-        return (there * there[:1]).sum(dim=1).mean(dim=-1).T.cpu().numpy()
+        where = torch.from_numpy(places).to(features)
+        there = read_features(features, where[None], MATCH_RADIUS)[0]  # (N, T, 25, C)
+        return torch.einsum("ntqc,nqc->nt", there, there[:, 0]).div(there.shape[2]).cpu().numpy()
+
+
+def _last_answer(found: Prediction, starts: torch.Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Points (N, T, 2) after the last round and P(visible and right) (N, T), of one clip, as they start at (N, 2)."""
+    sure = torch.sigmoid(found.visible[-1, 0]) * torch.sigmoid(-found.uncertain[-1, 0])
+    points = found.points[-1, 0].cpu().numpy()
+    points[:, 0] = starts.cpu().numpy()
+    return points, sure.cpu().numpy()

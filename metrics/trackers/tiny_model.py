@@ -8,13 +8,21 @@ is our own.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeAlias, cast
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
+
+from .tiny_reading import at_stride, read_features, read_maps
+
+_GELU_SLOPE = 2 * math.sqrt(2 / math.pi)
+GUESS_RADIUS = 3  # cells around the best one that the first guess averages
+WIDE_STRIDES = (2, 4)  # of the levels that a whole cost volume is made of
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,10 @@ class TinyTrackerConfig:
     support_per_side: int = 8
     uncertain_px: float = 2.0
     visible_threshold: float = 0.5
+
+
+Said: TypeAlias = tuple[Tensor, Tensor]  # keys and values of S support points in a round: 2 of (B*T, K, S, D/K)
+Hear: TypeAlias = Callable[[int, Tensor], Said]  # of a round's number and the tracks' tokens (B, N, T, D) in it
 
 
 class Prediction(NamedTuple):
@@ -72,7 +84,7 @@ class Residual(nn.Module):
 
 
 class FeatureNet(nn.Module):
-    """Unit-length features (M, channels, h, w) of frames (M, 3, H, W) in [0, 1], at strides 1, 2 and 4, joined
+    """Unit-length features (M, h, w, channels) of frames (M, 3, H, W) in [0, 1], at strides 1, 2 and 4, joined
     top-down."""
 
     def __init__(self, config: TinyTrackerConfig) -> None:
@@ -85,6 +97,7 @@ class FeatureNet(nn.Module):
         self.outs = nn.ModuleList([nn.Conv2d(config.channels, config.channels, 3, padding=1) for _ in range(3)])
 
     def forward(self, frames: Tensor) -> list[Tensor]:
+        frames = frames.contiguous(memory_format=torch.channels_last)  # a third faster, and as the features are read
         fine = self.fine(frames * 2 - 1)
         middle = self.middle(fine)
         coarse = self.coarse(middle)
@@ -93,7 +106,16 @@ class FeatureNet(nn.Module):
         for lateral, stage in ((self.laterals[1], middle), (self.laterals[0], fine)):
             joined = lateral(stage) + F.interpolate(joined, scale_factor=2.0, mode="bilinear")
             levels.insert(0, joined)
-        return [F.normalize(out(F.relu(level)).float(), dim=1) for out, level in zip(self.outs, levels, strict=True)]
+        found = [out(F.relu(level)).float() for out, level in zip(self.outs, levels, strict=True)]
+        return [F.normalize(level.permute(0, 2, 3, 1), dim=-1) for level in found]
+
+
+def gelu(x: Tensor) -> Tensor:
+    """GELU in its tanh form; on the CPU as x * sigmoid(2u), the same in half the time of torch's tanh."""
+    if x.device.type != "cpu":
+        return F.gelu(x, approximate="tanh")
+    slope = torch.addcmul(x.new_tensor(_GELU_SLOPE), x, x, value=0.044715 * _GELU_SLOPE)
+    return x * torch.sigmoid(x * slope)
 
 
 class TimeBlock(nn.Module):
@@ -106,8 +128,15 @@ class TimeBlock(nn.Module):
         self.widen, self.narrow = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.time(self.norm_time(x).transpose(1, 2)).transpose(1, 2)
-        return cast(Tensor, x + self.narrow(F.gelu(self.widen(self.norm_channel(x)), approximate="tanh")))
+        x = x + self._over_time(self.norm_time(x))
+        return cast(Tensor, x + self.narrow(gelu(self.widen(self.norm_channel(x)))))
+
+    def _over_time(self, x: Tensor) -> Tensor:
+        """`self.time` of tokens (M, T, D), as a convolution of images one pixel high: with channels last, as they lie
+        here, torch copies nothing."""
+        images, weight = x.transpose(1, 2).unsqueeze(2), self.time.weight.unsqueeze(2)
+        mixed = F.conv2d(images, weight, self.time.bias, padding=(0, 2), groups=self.time.groups)
+        return mixed.squeeze(2).transpose(1, 2)
 
 
 class SupportAttention(nn.Module):
@@ -124,30 +153,17 @@ class SupportAttention(nn.Module):
             nn.Linear(width, width),
         )
 
-    def forward(self, x: Tensor, support: int) -> Tensor:
-        y = self.norm(x)  # (B, N, T, D)
-        split = "b n t (k d) -> (b t) k n d"
-        key, value = self.key_value(y[:, :support]).chunk(2, dim=-1)
-        read = F.scaled_dot_product_attention(
-            rearrange(self.query(y), split, k=self.heads),
-            rearrange(key, split, k=self.heads),
-            rearrange(value, split, k=self.heads),
-        )
+    def say(self, support: Tensor) -> Said:
+        """What the support tracks' tokens (B, S, T, D) offer to be read. It depends on no other point."""
+        key, value = self.key_value(self.norm(support)).chunk(2, dim=-1)
+        return self._by_frame(key), self._by_frame(value)
+
+    def forward(self, x: Tensor, said: Said) -> Tensor:
+        read = F.scaled_dot_product_attention(self._by_frame(self.query(self.norm(x))), *said)
         return cast(Tensor, x + self.out(rearrange(read, "(b t) k n d -> b n t (k d)", b=x.shape[0])))
 
-
-def square_offsets(radius: int, device: torch.device) -> Tensor:
-    """Integer offsets (x, y) of a square patch: ((2 radius + 1)**2, 2), row by row."""
-    r = torch.arange(-radius, radius + 1, device=device, dtype=torch.float32)
-    y, x = torch.meshgrid(r, r, indexing="ij")
-    return torch.stack([x, y], dim=-1).reshape(-1, 2)
-
-
-def read_at(maps: Tensor, pixels: Tensor, size: int) -> Tensor:
-    """Bilinear reading of maps (M, C, h, w) at pixels (M, P, Q, 2) of the full-size frame: (M, C, P, Q). Outside, the
-    border is repeated."""
-    grid = (pixels + 0.5) * (2.0 / size) - 1.0  # pixel centres at integers <-> align_corners=False
-    return F.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    def _by_frame(self, tokens: Tensor) -> Tensor:
+        return rearrange(tokens, "b n t (k d) -> (b t) k n d", k=self.heads)
 
 
 def waves(x: Tensor, octaves: int = 6) -> Tensor:
@@ -177,53 +193,61 @@ class TinyTrackerNet(nn.Module):
         nn.init.zeros_(self.move.bias)
 
     def describe(self, frames: Tensor) -> list[Tensor]:
-        """Features (B, T, channels, h, w) at strides 1, 2 and 4 of frames (B, T, 3, size, size) in [0, 1]."""
-        return [rearrange(f, "(b t) c h w -> b t c h w", b=len(frames)) for f in self.features(frames.flatten(0, 1))]
+        """Features (B, T, h, w, channels) at strides 1, 2 and 4 of frames (B, T, 3, size, size) in [0, 1]."""
+        return [rearrange(f, "(b t) h w c -> b t h w c", b=len(frames)) for f in self.features(frames.flatten(0, 1))]
 
-    def forward(self, frames: Tensor, queries: Tensor, support: int, levels: list[Tensor] | None = None) -> Prediction:
+    def forward(self, frames: Tensor, queries: Tensor, support: int) -> Prediction:
         """frames (B, T, 3, size, size) in [0, 1]; queries (B, N, 2) x, y in the first frame, of which the first
-        `support` are read by all; levels: what `describe` says of the frames, if that is known already."""
-        levels = self.describe(frames) if levels is None else levels
-        with torch.autocast(frames.device.type, enabled=False):  # sub-pixel positions need float32
+        `support` are read by all."""
+
+        def hear(_: int, tokens: Tensor) -> Said:
+            return self.support.say(tokens[:, :support])
+
+        return self.follow(self.describe(frames), queries, hear)
+
+    def follow(self, levels: list[Tensor], queries: Tensor, hear: Hear) -> Prediction:
+        """levels: what `describe` says of the frames; queries as in `forward`; hear tells what the support points, be
+        they among the queries or followed elsewhere, say in each round."""
+        device = queries.device.type
+        with torch.autocast(device, enabled=False):  # sub-pixel positions need float32
             start = self._start(levels, queries.float())
         hidden = self.begin(torch.cat([start.own, start.still, start.peak], dim=-1)).float()  # sums stay in float32
         points, judged = start.guess, torch.zeros_like(start.guess)
         answers: list[tuple[Tensor, Tensor]] = []
-        for _ in range(self.config.rounds):
+        for number in range(self.config.rounds):
             points = points.detach()
-            with torch.autocast(frames.device.type, enabled=False):
-                seen = torch.cat(
-                    [self._patches(levels, start, points), self._places(start, points, judged.detach())], dim=-1
-                )
-            hidden = hidden + self.read(seen)
-            for i, block in enumerate(self.blocks):
-                hidden = block(hidden.flatten(0, 1)).view_as(hidden)
-                if i == 0:
-                    hidden = self.support(hidden, support)
-            with torch.autocast(frames.device.type, enabled=False):
+            with torch.autocast(device, enabled=False):
+                seen = self._patches(levels, start, points) + self._places(start, points, judged.detach())
+            hidden = self._mix(self.blocks[0], hidden + self.read(torch.cat(seen, dim=-1)))
+            hidden = self.support(hidden, hear(number, hidden))
+            for block in self.blocks[1:]:
+                hidden = self._mix(block, hidden)
+            with torch.autocast(device, enabled=False):
                 state = self.norm(hidden.float())
                 points, judged = points + self.move(state), self.judge(state)
             answers.append((points, judged))
         all_judged = torch.stack([j for _, j in answers])
-        return Prediction(torch.stack([p for p, _ in answers]), all_judged[..., 0], all_judged[..., 1], start.volume)
+        return Prediction(torch.stack([p for p, _ in answers]), all_judged[..., 0], all_judged[..., 1], start.logits)
+
+    def _mix(self, block: nn.Module, hidden: Tensor) -> Tensor:
+        return cast(Tensor, block(hidden.flatten(0, 1)).view_as(hidden))
 
     def _start(self, levels: list[Tensor], queries: Tensor) -> Start:
-        size, steps = self.config.size, levels[0].shape[1]
-        around = queries[:, :, None] + square_offsets(1, queries.device)  # (B, N, 9, 2)
-        fine = rearrange(read_at(levels[0][:, 0], around, size), "b c n q -> b n q c")
-        wide = [read_at(f[:, 0], queries[:, :, None], size)[..., 0].transpose(1, 2) for f in levels[1:]]  # (B, N, C)
+        steps = levels[0].shape[1]
+        there = read_features(levels[0], queries[:, :, None].expand(-1, -1, steps, -1), 1)  # (B, N, T, 9, C)
+        fine = there[:, :, 0]
+        still = (fine[:, :, None] * there).sum(dim=-1)  # match of each neighbour with its own place: nothing moved
+        wide = [
+            read_features(f[:, :1], at_stride(queries[:, :, None], stride), 0).flatten(2)  # (B, N, C)
+            for f, stride in zip(levels[1:], WIDE_STRIDES, strict=True)
+        ]
         scales = self.sharpness.exp()
         volumes = [
-            torch.einsum("bnc,btchw->bnthw", q * s, f) for q, f, s in zip(wide, levels[1:], scales[1:], strict=True)
+            torch.einsum("bnc,bthwc->bnthw", q * s, f) for q, f, s in zip(wide, levels[1:], scales[1:], strict=True)
         ]
-        grid = around[:, None].expand(-1, steps, -1, -1, -1).flatten(0, 1)
-        there = rearrange(read_at(levels[0].flatten(0, 1), grid, size), "(b t) c n q -> b n t q c", t=steps)
-        still = torch.einsum(
-            "bnqc,bntqc->bntq", fine, there
-        )  # match of each neighbour with its own place: nothing moved
         logits, guess, peak = self._first_guess(volumes[0], queries)
         own = torch.cat([fine[:, :, 4], *wide], dim=-1)[:, :, None].expand(-1, -1, steps, -1)
-        return Start(queries, fine, volumes, own, still, logits, guess, peak)
+        return Start(queries, fine * scales[0], volumes, own, still, logits, guess, peak)
 
     def _first_guess(self, volume: Tensor, queries: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits of all cells, and their mean position within 3 cells of the best one, with that cell's probability."""
@@ -237,41 +261,37 @@ class TinyTrackerNet(nn.Module):
         logits = volume.flatten(-2) - F.softplus(self.pull) * away[:, :, None]
         with torch.no_grad():  # trained through the logits' own loss
             best = logits.argmax(dim=-1, keepdim=True)
-            spot = torch.cat([best % w, best // w], dim=-1)[..., None, :] + square_offsets(3, volume.device).long()
-            inside = (spot >= 0).all(dim=-1) & (spot[..., 0] < w) & (spot[..., 1] < h)
-            index = spot[..., 1].clamp(0, h - 1) * w + spot[..., 0].clamp(0, w - 1)  # (B, N, T, 49)
-            weights = logits.gather(-1, index).masked_fill(~inside, float("-inf")).softmax(dim=-1)
-            guess = (weights.unsqueeze(-1) * cells[index]).sum(dim=-2)
+            near = torch.arange(-GUESS_RADIUS, GUESS_RADIUS + 1, device=volume.device)
+            column, line = best % w + near, best // w + near  # (B, N, T, K)
+            index = line.clamp(0, h - 1).unsqueeze(-1) * w + column.clamp(0, w - 1).unsqueeze(-2)
+            outside = ((line < 0) | (line >= h)).unsqueeze(-1) | ((column < 0) | (column >= w)).unsqueeze(-2)
+            found = logits.gather(-1, index.flatten(-2)).masked_fill(outside.flatten(-2), float("-inf"))
+            weights = found.softmax(dim=-1).view_as(index)
+            x, y = (weights.sum(dim=-2) * column).sum(dim=-1), (weights.sum(dim=-1) * line).sum(dim=-1)
+            guess = (torch.stack([x, y], dim=-1) + 0.5) * stride - 0.5
             peak = (logits.gather(-1, best) - logits.logsumexp(dim=-1, keepdim=True)).exp()
         return logits, guess, peak
 
-    def _patches(self, levels: list[Tensor], start: Start, points: Tensor) -> Tensor:
-        """Correlations around the present positions (B, N, T, 2): 3x3 query features x fine patch, one query feature
-        x wide patches."""
-        size, steps = self.config.size, points.shape[2]
-        spots = points[..., None, :] + square_offsets(self.config.fine_radius, points.device)
-        grid = rearrange(spots, "b n t q xy -> (b t) n q xy")
-        there = rearrange(read_at(levels[0].flatten(0, 1), grid, size), "(b t) c n q -> b n t q c", t=steps)
-        fine = torch.einsum("bnkc,bntqc->bntkq", start.fine, there) * self.sharpness[0].exp()
-        out = [fine.flatten(-2), there[..., there.shape[-2] // 2, :]]
-        for volume, stride in zip(start.volumes, (2, 4), strict=True):
-            spots = points[..., None, :] + square_offsets(self.config.wide_radius, points.device) * stride
-            read = read_at(volume.flatten(0, 2).unsqueeze(1), spots.flatten(0, 2).unsqueeze(1), size)
-            out.append(read.view(*points.shape[:3], -1))
-        return torch.cat(out, dim=-1)
+    def _patches(self, levels: list[Tensor], start: Start, points: Tensor) -> list[Tensor]:
+        """Correlations around the present positions (B, N, T, 2): 3x3 query features x fine patch, the features
+        there, one query feature x wide patches; each (B, N, T, ...)."""
+        there = read_features(levels[0], points, self.config.fine_radius)  # (B, N, T, Q, C)
+        fine = torch.einsum("bnkc,bntqc->bntkq", start.fine, there)
+        wide = [
+            read_maps(volume, at_stride(points, stride), self.config.wide_radius)
+            for volume, stride in zip(start.volumes, WIDE_STRIDES, strict=True)
+        ]
+        return [fine.flatten(-2), there[..., there.shape[-2] // 2, :], *wide]
 
-    def _places(self, start: Start, points: Tensor, judged: Tensor) -> Tensor:
-        """Where the track is, came from and goes to, in frames of one unit and smoothed steps of pixels: (B, N, T,
-        65)."""
+    def _places(self, start: Start, points: Tensor, judged: Tensor) -> list[Tensor]:
+        """Where the track is, came from and goes to, in frames of one unit and smoothed steps of pixels: (B, N, T, 65)
+        in pieces."""
         size = self.config.size
         moved = (points - start.queries[:, :, None]) / size
         step = points[:, :, 1:] - points[:, :, :-1]
         steps = torch.cat([F.pad(step, (0, 0, 1, 0)), F.pad(step, (0, 0, 0, 1))], dim=-1)  # into and out of each frame
         guessed = (start.guess - points) / size
-        return torch.cat(
-            [waves(moved), waves(guessed), steps / 4, torch.tanh(steps * 2), points / size, judged / 4, start.peak],
-            dim=-1,
-        )
+        return [waves(moved), waves(guessed), steps / 4, torch.tanh(steps * 2), points / size, judged / 4, start.peak]
 
 
 class Start(NamedTuple):
@@ -283,6 +303,6 @@ class Start(NamedTuple):
     volumes: list[Tensor]
     own: Tensor
     still: Tensor
-    volume: Tensor
+    logits: Tensor
     guess: Tensor
     peak: Tensor

@@ -8,14 +8,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from motionbench.metrics.trackers.tiny import TinyTracker
 
 from motionbench.plan import RunPlan
 from motionbench.runner import run
 from motionbench.scorer import ScorePlan, score
 from motionbench.split import read_split
 from motionbench.store import ResultStore, comparable_score
+from motionbench.tracks import grid_queries
 
 MOTION = (
     "motion_fidelity", "motion_fidelity_smm", "motion_fidelity_released", "motion_fidelity_det", "camera_agreement",
@@ -104,6 +107,20 @@ def test_one_cpu_thread_and_two_score_alike(made: Path, tmp_path: Path, monkeypa
         torch.set_num_threads(before)
     assert len(found[0]) == len(MOTION) + len(SEEN)
     assert found[0] == found[1]
+
+
+def test_one_worker_thread_and_more_find_the_same_tracks() -> None:
+    split, tracker, before, found = read_split("mini"), TinyTracker.create("cpu"), torch.get_num_threads(), []
+    clip = split.read_reference(split.cases[0])
+    try:
+        for threads in (1, 2, 4):
+            torch.set_num_threads(threads)
+            found.append(tracker.track(clip, grid_queries(clip.height, clip.width, 20)))
+    finally:
+        torch.set_num_threads(before)
+    for other in found[1:]:
+        assert np.array_equal(other.points, found[0].points)
+        assert np.array_equal(other.visible, found[0].visible)
 
 
 @pytest.mark.slow

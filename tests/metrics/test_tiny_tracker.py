@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +15,7 @@ import pytest
 import torch
 from motionbench.metrics import training
 from motionbench.metrics.augment import blur_decoder, decode_some, disturb
+from motionbench.metrics.threads import workers
 from motionbench.metrics.trackers import evaluate_tiny, train_tiny
 from motionbench.metrics.trackers.tiny import FOLDER, TinyTracker, load_tracker, save_tracker
 from motionbench.metrics.trackers.tiny_card import render_card
@@ -20,9 +23,9 @@ from motionbench.metrics.trackers.tiny_model import (
     Prediction,
     TinyTrackerConfig,
     TinyTrackerNet,
-    read_at,
-    square_offsets,
+    gelu,
 )
+from motionbench.metrics.trackers.tiny_reading import at_stride, read_features, read_maps
 from motionbench.metrics.training import add_arguments, step_generator
 from tiny_fakes import DiscWorld, shifted_clip
 
@@ -49,18 +52,41 @@ def _arguments(out: Path, **changes: object) -> argparse.Namespace:
     return arguments
 
 
-def test_reading_maps_is_exact_at_pixel_centers_of_every_stride():
+def test_reading_features_is_exact_at_pixel_centers_of_every_stride():
     y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
     fine = torch.stack([x, y])[None]
+    where = torch.tensor([[10.0, 20.0], [31.5, 7.25], [40.3, 50.9]])
     for stride in (1, 2, 4):
         maps = torch.nn.functional.avg_pool2d(fine, stride)  # a cell holds the mean position of its pixels
-        where = torch.tensor([[10.0, 20.0], [31.5, 7.25], [40.3, 50.9]])
-        read = read_at(maps, where[None, :, None], 64)[0, :, :, 0].T
-        assert torch.allclose(read, where, atol=1e-4)
+        read = read_features(maps.permute(0, 2, 3, 1)[None], at_stride(where[None, :, None], stride), 0)
+        assert torch.allclose(read[0, :, 0, 0], where, atol=1e-4)
 
 
-def test_patch_offsets_are_x_then_y_row_by_row():
-    assert square_offsets(1, torch.device("cpu"))[:4].tolist() == [[-1, -1], [0, -1], [1, -1], [-1, 0]]
+def _sampled(maps: torch.Tensor, places: torch.Tensor, radius: int) -> torch.Tensor:
+    """Maps (M, C, h, w) around places (M, P, 2) by torch's own sampling of every offset, row by row: (M, C, P, Q)."""
+    reach = [float(i) for i in range(-radius, radius + 1)]
+    offsets = torch.tensor([[x, y] for y in reach for x in reach])
+    size = torch.tensor([maps.shape[3], maps.shape[2]])
+    grid = (places[:, :, None] + offsets + 0.5) * 2 / size - 1
+    return torch.nn.functional.grid_sample(maps, grid, padding_mode="border", align_corners=False)
+
+
+@pytest.mark.parametrize("radius", [0, 1, 3])
+def test_patches_are_bilinear_samples_also_beyond_the_border(radius):
+    generator = torch.Generator().manual_seed(radius)
+    features = torch.rand(2, 3, 9, 12, 5, generator=generator)  # (B, T, h, w, C)
+    places = torch.rand(2, 4, 3, 2, generator=generator) * 30 - 9  # (B, N, T, 2)
+    sampled = _sampled(features.permute(0, 1, 4, 2, 3).flatten(0, 1), places.transpose(1, 2).flatten(0, 1), radius)
+    read = read_features(features, places, radius)
+    assert torch.allclose(read, sampled.view(2, 3, 5, 4, -1).permute(0, 3, 1, 4, 2), atol=1e-4)
+    volume = torch.rand(2, 4, 3, 9, 12, generator=generator)  # a map for each place
+    sampled = _sampled(volume.flatten(0, 2).unsqueeze(1), places.flatten(0, 2).unsqueeze(1), radius)
+    assert torch.allclose(read_maps(volume, places, radius), sampled.view(2, 4, 3, -1), atol=1e-4)
+
+
+def test_gelu_is_that_of_torch():
+    x = torch.linspace(-12, 12, 1001)
+    assert torch.allclose(gelu(x), torch.nn.functional.gelu(x, approximate="tanh"), atol=1e-6)
 
 
 def test_tracker_keeps_the_protocol_and_the_queries(untrained):
@@ -84,12 +110,12 @@ def test_a_track_does_not_depend_on_the_other_queries(untrained):
 
 
 def test_a_larger_clip_gives_the_scaled_tracks_of_the_small_one(untrained, monkeypatch):
-    def drift(frames: torch.Tensor, queries: torch.Tensor, support: int, levels: object) -> Prediction:
-        step = torch.tensor([1.0, 2.0])[None, None, None] * torch.arange(frames.shape[1])[:, None]
+    def drift(levels: list[torch.Tensor], queries: torch.Tensor, hear: object) -> Prediction:
+        step = torch.tensor([1.0, 2.0])[None, None, None] * torch.arange(levels[0].shape[1])[:, None]
         points = (queries[:, :, None] + step)[None]
         return Prediction(points, torch.full(points.shape[:-1], 9.0), torch.full(points.shape[:-1], -9.0), points)
 
-    monkeypatch.setattr(untrained.model, "forward", drift)
+    monkeypatch.setattr(untrained.model, "follow", drift)
     clip = Clip(np.zeros((3, 128, 192, 3), np.uint8), 8.0)
     tracks = untrained.track(clip, np.array([[30.0, 40.0], [188.0, 124.0]], np.float32))
     assert (tracks.width, tracks.height) == (192, 128)
@@ -110,6 +136,51 @@ def test_queries_in_portions_give_the_same_tracks(untrained, monkeypatch):
     whole = untrained.track(clip, queries)
     monkeypatch.setattr("motionbench.metrics.trackers.tiny.CHUNK", 7)
     assert np.allclose(untrained.track(clip, queries).points, whole.points, atol=1e-3)
+
+
+@pytest.fixture
+def threads() -> Iterator[Callable[[int], None]]:
+    """Sets the number of threads that torch may use, until the test ends."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def test_one_worker_and_several_find_the_same_bits(untrained, monkeypatch, threads):
+    monkeypatch.setattr("motionbench.metrics.trackers.tiny.CHUNK", 7)
+    clip, queries, found = shifted_clip(7, 1.0), grid_queries(64, 64, 6), []
+    for count in (1, 2, 4):
+        threads(count)
+        found.append(untrained.track(clip, queries))
+        assert torch.get_num_threads() == count
+    for other in found[1:]:
+        assert np.array_equal(other.points, found[0].points)
+        assert np.array_equal(other.visible, found[0].visible)
+
+
+def test_every_worker_runs_one_thread_and_keeps_the_inference_mode(threads):
+    threads(3)
+    with torch.inference_mode(), workers("cpu") as team:
+        together = threading.Barrier(3)  # so that no worker does two portions
+
+        def look(_: int) -> tuple[int, bool, int]:
+            together.wait(timeout=30)
+            return torch.get_num_threads(), torch.is_inference_mode_enabled(), threading.get_ident()
+
+        seen = team.map(look, range(3))
+    assert [s[:2] for s in seen] == [(1, True)] * 3
+    assert len({s[2] for s in seen}) == 3
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_failure_of_the_support_points_reaches_all_who_wait_for_them(untrained, monkeypatch, threads, count):
+    def say(_: torch.Tensor) -> None:
+        raise ArithmeticError("lost")
+
+    monkeypatch.setattr(untrained.model.support, "say", say)
+    threads(count)
+    with pytest.raises(ArithmeticError, match="lost"):
+        untrained.track(shifted_clip(3, 1.0), grid_queries(64, 64, 4))
 
 
 def test_weights_survive_saving_in_half_precision(untrained, tmp_path):
@@ -336,3 +407,6 @@ def test_held_out_clips_are_the_same_each_time_and_evaluation_writes_a_card(tmp_
     assert "4321 steps" in card  # kept from the training run
     assert f"{100 * metrics['table']['decoded']['tiny']['within_4']:.1f}%" in card
     assert card == render_card(json.loads((tmp_path / "metrics.json").read_text()))
+    timed = evaluate_tiny.retime_folder(tmp_path, DiscWorld())
+    assert timed["table"] == again["table"]
+    assert f"{timed['seconds_per_clip_on_two_cores']} s by the clock" in (tmp_path / "README.md").read_text()
