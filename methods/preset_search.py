@@ -175,6 +175,7 @@ def work_side_by_side(task: Task, workers: int, seconds: float) -> None:
     for process in processes:
         process.join(max(0.0, end - time.monotonic()))
         process.kill()
+        process.join()
 
 
 @app.command()
