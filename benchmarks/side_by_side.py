@@ -16,9 +16,9 @@ from __future__ import annotations
 import argparse
 import tarfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from reversed_reference_gate import both_directions, plan_of
 
 from motionbench.commands.options import to_levels
 from motionbench.plan import RunPlan, resolve
+from motionbench.processes import work_side_by_side
 from motionbench.runner import run
 from motionbench.store import ResultStore
 
@@ -75,17 +76,10 @@ def carry_out(task: Task) -> None:
     print(told, flush=True)
 
 
-def work(tasks: Sequence[Task], taken: Any) -> None:
-    """Takes tasks until there is none left. One thread: the other cores have processes of their own."""
-    import torch
-
-    torch.set_num_threads(1)
-    while True:
-        with taken.get_lock():
-            index, taken.value = taken.value, taken.value + 1
-        if index >= len(tasks):
-            return
-        carry_out(tasks[index])
+def work(tasks: Sequence[Task], numbers: Iterable[int]) -> None:
+    """Carries out the tasks of these numbers."""
+    for number in numbers:
+        carry_out(tasks[number])
 
 
 def pack(folder: Path, target: Path) -> None:
@@ -100,28 +94,30 @@ def pack(folder: Path, target: Path) -> None:
     draft.replace(target)
 
 
+class Packing:
+    """Packs the results now and then."""
+
+    def __init__(self, folder: Path, target: Path | None) -> None:
+        self.folder, self.target, self.next = folder, target, time.monotonic() + PACK_EVERY
+
+    def __call__(self) -> None:
+        if time.monotonic() > self.next:
+            self.now()
+            self.next = time.monotonic() + PACK_EVERY
+
+    def now(self) -> None:
+        """Packs, if a target was given."""
+        if self.target is not None:
+            pack(self.folder, self.target)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line."""
     args = parse(argv)
-    tasks, context = all_tasks(args), get_context("spawn")
-    taken = context.Value("i", 0)
-    processes = [context.Process(target=work, args=(tasks, taken)) for _ in range(args.workers)]
-    for process in processes:
-        process.start()
-    end, next_pack = time.monotonic() + args.seconds, time.monotonic() + PACK_EVERY
-    while time.monotonic() < end and any(process.is_alive() for process in processes):
-        time.sleep(0.2)
-        if args.pack and time.monotonic() > next_pack:
-            pack(args.out, args.pack)
-            next_pack = time.monotonic() + PACK_EVERY
-    late = [process for process in processes if process.is_alive()]
-    for process in late:
-        process.kill()
-    for process in processes:
-        process.join()
-    if args.pack:
-        pack(args.out, args.pack)
-    print(f"{len(tasks)} references asked for, {len(late)} processes stopped at the end of the time", flush=True)
+    tasks, packing = all_tasks(args), Packing(args.out, args.pack)
+    late = work_side_by_side(partial(work, tasks), len(tasks), args.workers, seconds=args.seconds, meanwhile=packing)
+    packing.now()
+    print(f"{len(tasks)} references asked for, {late} processes stopped at the end of the time", flush=True)
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:

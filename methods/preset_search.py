@@ -16,10 +16,9 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, zip_longest
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean
 from typing import Annotated, Any
@@ -35,6 +34,7 @@ from motionbench.errors import ConfigError, MotionBenchError
 from motionbench.files import append_line, canonical_json, read_lines
 from motionbench.method import Setting
 from motionbench.metric import MetricSetting, Sample
+from motionbench.processes import work_side_by_side
 from motionbench.seeds import derive_seed
 from motionbench.split import Split, read_split
 from motionbench.track_cache import TrackCache
@@ -137,15 +137,11 @@ class Task:
     seed: int
     out: Path
 
-    def work(self, taken: Any) -> None:
-        """Takes jobs until there is none left."""
+    def work(self, numbers: Iterable[int]) -> None:
+        """Does the jobs of these numbers."""
         held, search = read_split(self.split), Search(self.setting, self.metrics, self.tracker)
-        while True:
-            with taken.get_lock():
-                index, taken.value = taken.value, taken.value + 1
-            if index >= len(self.jobs):
-                return
-            trial, case = self.jobs[index]
+        for number in numbers:
+            trial, case = self.jobs[number]
             try:
                 lines = list(search.run(trial, case, held.read_reference(case), self.seed))
             except MotionBenchError as error:  # a learning rate that destroys the model is a result too
@@ -154,28 +150,6 @@ class Task:
             for line in lines:
                 append_line(self.out, canonical_json(line))
                 typer.echo(f"{line['trial']}/{line['sample']} {line['case']} {line['scores']} {line['notes']}")
-
-
-def work_alone(task: Task, taken: Any) -> None:
-    """One of several processes: the other cores have processes of their own."""
-    import torch
-
-    torch.set_num_threads(1)
-    task.work(taken)
-
-
-def work_side_by_side(task: Task, workers: int, seconds: float) -> None:
-    """Many processes, killed when the time is over: small models leave a GPU idle that one process feeds."""
-    context = get_context("spawn")
-    taken = context.Value("i", 0)
-    processes = [context.Process(target=work_alone, args=(task, taken)) for _ in range(workers)]
-    for process in processes:
-        process.start()
-    end = time.monotonic() + seconds
-    for process in processes:
-        process.join(max(0.0, end - time.monotonic()))
-        process.kill()
-        process.join()
 
 
 @app.command()
@@ -199,9 +173,9 @@ def run(
     setting = Setting(backbone, resolve_device(device))
     task = Task(missing, split, setting, tuple(metrics.split(",")), tracker, seed, out)
     if workers == 1:
-        task.work(get_context("spawn").Value("i", 0))
+        task.work(range(len(missing)))
     else:
-        work_side_by_side(task, workers, seconds)
+        work_side_by_side(task.work, len(missing), workers, seconds=seconds)
 
 
 @app.command()

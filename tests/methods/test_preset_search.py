@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -145,27 +142,3 @@ def test_a_trial_with_an_unknown_setting_is_named(tmp_path):
     (tmp_path / "c.json").write_text(json.dumps({"method": "followyourmotion", "sample": {}, "trials": [odd]}))
     with pytest.raises(ConfigError, match=r"odd.*rnk"):
         preset_search.read_trials(tmp_path / "c.json", "tiny")
-
-
-@dataclass
-class Waiting:
-    """Work of which each piece waits until the other has begun."""
-
-    out: Path
-
-    def work(self, taken):
-        with taken.get_lock():
-            index, taken.value = taken.value, taken.value + 1
-        (self.out / str(index)).touch()
-        while len(list(self.out.iterdir())) < 2:
-            time.sleep(0.1)
-
-
-def test_processes_work_side_by_side(tmp_path):
-    preset_search.work_side_by_side(Waiting(tmp_path), 2, seconds=240)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1"]
-
-
-def test_no_process_outlives_the_time(tmp_path):
-    preset_search.work_side_by_side(Waiting(tmp_path), 1, seconds=0.5)  # alone, it would wait forever
-    assert not multiprocessing.active_children()

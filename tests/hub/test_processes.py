@@ -1,0 +1,46 @@
+"""Processes side by side: every job is taken once, none outlives the time."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from motionbench.processes import work_side_by_side
+
+
+def meet(folder: Path, numbers: Iterator[int]) -> None:
+    """Two jobs of which each waits until the other has begun."""
+    for number in numbers:
+        (folder / str(number)).touch()
+        while len(list(folder.iterdir())) < 2:
+            time.sleep(0.1)
+
+
+def note(folder: Path, numbers: Iterator[int]) -> None:
+    for number in numbers:
+        with (folder / str(number)).open("x"):  # fails where a job is done twice
+            pass
+
+
+def names(folder: Path) -> list[int]:
+    return sorted(int(path.name) for path in folder.iterdir())
+
+
+def test_processes_work_at_the_same_time(tmp_path: Path) -> None:
+    looks: list[int] = []
+    assert work_side_by_side(partial(meet, tmp_path), 2, 2, meanwhile=lambda: looks.append(1)) == 0
+    assert names(tmp_path) == [0, 1]
+    assert looks
+
+
+def test_every_job_is_taken_once(tmp_path: Path) -> None:
+    assert work_side_by_side(partial(note, tmp_path), 40, 2) == 0
+    assert names(tmp_path) == list(range(40))
+
+
+def test_no_process_outlives_the_time(tmp_path: Path) -> None:
+    assert work_side_by_side(partial(meet, tmp_path), 1, 1, seconds=0.5) == 1  # alone, it would wait forever
+    assert not multiprocessing.active_children()
