@@ -7,11 +7,11 @@ Example (the page is that of the file, between its marks):
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from marked_page import put_between
+from marked_page import put_between, table
 
 from motionbench.gate import NOT_GATED, read_gates
 
@@ -21,11 +21,6 @@ VERDICT = Mapping[str, Any]
 def number(value: float | None, sign: str = "+") -> str:
     """Two places, or a dash for what is missing."""
     return "–" if value is None else f"{value:{sign}.2f}"
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    return "\n".join("| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *rows))
 
 
 def verdicts(gates: Mapping[str, VERDICT]) -> str:

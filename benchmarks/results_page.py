@@ -10,11 +10,11 @@ A row is a results folder and named like it. Folders must be scored, with the co
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from marked_page import put_between
+from marked_page import put_between, table
 
 from motionbench import registry
 from motionbench.comparison import Difference, compare
@@ -32,16 +32,10 @@ def number(value: float | None, sign: str = "", places: int = 3) -> str:
     return "–" if value is None else f"{value:{sign}.{places}f}".replace("-", "−")
 
 
-def interval(mean: float | None, low: float | None, high: float | None, sign: str = "") -> str:
+def interval(mean: float | None, low: float | None, high: float | None, sign: str = "", places: int = 3) -> str:
     """`mean [low, high]`."""
-    ends = "" if low is None or high is None else f" [{number(low, sign)}, {number(high, sign)}]"
-    return number(mean, sign) + ends
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    middle, *ends = (number(value, sign, places) for value in (mean, low, high))
+    return middle if low is None or high is None else f"{middle} [{', '.join(ends)}]"
 
 
 class Run:
@@ -75,27 +69,24 @@ class Run:
         return sorted({r["category"] for r in self.summary["rows"]} - {ALL})
 
 
-def best_first(runs: Iterable[Run]) -> list[Run]:
+def best_first(runs: Sequence[Run]) -> list[Run]:
     """By motion fidelity; what has no value comes last."""
-    return sorted(runs, key=lambda run: -(run.row(HEADLINE)["mean"] or -9))
+    means = {run.name: run.row(HEADLINE)["mean"] for run in runs}
+    return sorted(runs, key=lambda run: (means[run.name] is None, -(means[run.name] or 0.0)))
 
 
 def overview(runs: Sequence[Run]) -> str:
     """One row a folder: the headline, what it cost the prompt, seconds and memory."""
     head = ["method", "trained", "starts from", "motion fidelity [95%]", "normalized", "text alignment [95%]",
             "appearance leak", "temporal gap", "s per fit", "s per clip", "peak GiB", "failed", "gate"]  # fmt: skip
-    return table(head, [_overview(run) for run in best_first(runs)])
+    return table(head, [_overview(run) for run in runs])
 
 
 def _overview(run: Run) -> list[str]:
-    contract, cost = registry.load("methods", run.method).contract, run.summary["cost"]
+    cost = run.summary["cost"]
     memory = cost["peak_memory_bytes"]
     return [
-        f"`{run.name}`",
-        "per clip" if contract.trains else "no",
-        STARTS[contract.start_latent],
-        run.mean(HEADLINE),
-        number(run.row(HEADLINE)["normalised"], places=2),
+        *_begin(run),
         run.mean(TEXT),
         number(run.row("appearance_leak")["mean"]),
         number(run.row("temporal_gap")["mean"]),
@@ -105,6 +96,13 @@ def _overview(run: Run) -> list[str]:
         str(len(run.summary["failures"])),
         _gate(run),
     ]
+
+
+def _begin(run: Run) -> list[str]:
+    """What every table of methods begins with: name, kind, and motion fidelity as it is and normalized."""
+    contract = registry.load("methods", run.method).contract
+    trained, start = "per clip" if contract.trains else "no", STARTS[contract.start_latent]
+    return [f"`{run.name}`", trained, start, run.mean(HEADLINE), number(run.row(HEADLINE)["normalised"], places=2)]
 
 
 def _gate(run: Run) -> str:
@@ -122,7 +120,7 @@ def _seconds(value: float | None) -> str:
 def by_category(runs: Sequence[Run]) -> str:
     """Motion fidelity in each category."""
     categories = runs[0].categories
-    rows = [[f"`{run.name}`", *(run.mean(HEADLINE, c) for c in categories)] for run in best_first(runs)]
+    rows = [[f"`{run.name}`", *(run.mean(HEADLINE, c) for c in categories)] for run in runs]
     return table(["method", *categories], rows)
 
 
@@ -139,14 +137,17 @@ def controls(run: Run) -> str:
 def differences(runs: Sequence[Run], others: Sequence[Run]) -> str:
     """Motion fidelity and text alignment, paired with those of other runs."""
     head = ["method", *(f"{metric} − that of `{other.name}`" for other in others for metric in (HEADLINE, TEXT))]
-    return table(head, [[f"`{run.name}`", *_differences(run, others)] for run in best_first(runs)])
+    return table(head, [[f"`{run.name}`", *_differences(run, others)] for run in runs])
 
 
 def _differences(run: Run, others: Sequence[Run]) -> list[str]:
     cells = []
     for other in others:
+        if other is run:
+            cells += ["–", "–"]
+            continue
         found = {d.metric: d for d in compare(run.attempts, other.attempts, [HEADLINE, TEXT]) if d.category == ALL}
-        cells += ["–" if other is run else told(found[metric]) for metric in (HEADLINE, TEXT)]
+        cells += [told(found[metric]) for metric in (HEADLINE, TEXT)]
     return cells
 
 
@@ -197,20 +198,17 @@ def short_table(runs: Sequence[Run]) -> str:
             "s per fit / clip", "follows the direction"]  # fmt: skip
     first = runs[0]
     marks = [_control_row(first, "oracle", "ceiling"), _control_row(first, "frozen", "floor")]
-    rows = [_short_row(run) for run in best_first(runs)]
+    rows = [_short_row(run) for run in runs]
     return table(head, [marks[0], *rows, marks[1]])
 
 
 def _short_row(run: Run) -> list[str]:
-    _, trained, start, fidelity, normalized, _, *_ = _overview(run)
     cost, gate = run.summary["cost"], run.summary["gate"]
     seconds = f"{_seconds(cost['fit_seconds'])} / {_seconds(cost['generate_seconds'])}"
     said = {"exempt": "(no transfer)", "passed": "yes"}.get(gate["state"], "**unvalidated**")
     if gate.get("difference") is not None:
-        ends = (f"{gate[key]:+.2f}" for key in ("difference", "low", "high"))
-        said = "{}: {} [{}, {}]".format(said, *ends).replace("-", "−")
-    text = number(run.row(TEXT)["mean"])
-    return [f"`{run.name}`", trained, start, fidelity, normalized, text, seconds, said]
+        said += f": {interval(gate['difference'], gate['low'], gate['high'], '+', places=2)}"
+    return [*_begin(run), number(run.row(TEXT)["mean"]), seconds, said]
 
 
 def _control_row(run: Run, name: str, role: str) -> list[str]:
@@ -218,11 +216,6 @@ def _control_row(run: Run, name: str, role: str) -> list[str]:
     fidelity, normalized = interval(row["mean"], row["low"], row["high"]), number(row["normalised"], places=2)
     text = number(run.row(TEXT, ALL, "control_rows", name)["mean"])
     return [f"`{name}` ({role})", "", "", fidelity, normalized, text, "", ""]
-
-
-def pairs_of(names: Sequence[Sequence[str]], by_name: Mapping[str, Run]) -> list[tuple[Run, Run]]:
-    """The runs of each pair of names."""
-    return [(by_name[a], by_name[b]) for a, b in names]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -234,9 +227,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--page", type=Path, help="the file whose tables are replaced; else they are printed")
     parser.add_argument("--readme", type=Path, help="the file whose short table is replaced")
     args = parser.parse_args(argv)
-    runs = [Run(folder) for folder in args.results]
+    runs = best_first([Run(folder) for folder in args.results])
     by_name = {run.name: run for run in runs}
-    text = page(runs, [by_name[name] for name in args.against], pairs_of(args.contrast, by_name))
+    contrasts = [(by_name[a], by_name[b]) for a, b in args.contrast]
+    text = page(runs, [by_name[name] for name in args.against], contrasts)
     if args.page is None:
         print(text)
     else:

@@ -35,12 +35,12 @@ from motionbench.files import append_line, canonical_json, read_lines
 from motionbench.method import Setting
 from motionbench.metric import MetricSetting, Sample
 from motionbench.processes import work_side_by_side
+from motionbench.scorer import SHAPE
 from motionbench.seeds import derive_seed
 from motionbench.split import Split, read_split
 from motionbench.track_cache import TrackCache
 
 app = typer.Typer(add_completion=False, help=__doc__, rich_markup_mode=None)
-GRID = 20  # tracked points per side, as the scorer has it
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Search:
         self.setting = setting
         self.backbone = registry.load("backbones", setting.backbone)(setting)
         self.metrics = [registry.load("metrics", name).create(MetricSetting(setting.device)) for name in metrics]
-        self.tracks = TrackCache(tracker, device=setting.device, grid=GRID)
+        self.tracks = TrackCache(tracker, device=setting.device, grid=SHAPE.grid)
 
     def run(self, trial: Trial, case: Case, reference: Clip, seed: int) -> Iterator[dict[str, Any]]:
         """One line for each sampling configuration: settings, seconds, and every metric's value (None: see notes)."""

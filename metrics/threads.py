@@ -14,18 +14,24 @@ Result = TypeVar("Result")
 
 
 @contextmanager
+def threads(count: int) -> Iterator[None]:
+    """So many threads for torch, and as many as before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
 def one_thread(device: str) -> Iterator[None]:
     """On the CPU one thread: sums in one order, hence the same bits whatever the machine's number of cores.
 
     More cores are used by `workers`, or by more processes (`--shard`), each on clips of its own.
     """
-    threads = torch.get_num_threads()
-    if device == "cpu":
-        torch.set_num_threads(1)
-    try:
+    with threads(1 if device == "cpu" else torch.get_num_threads()):
         yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class Workers:

@@ -222,7 +222,7 @@ Commands: `python -m motionbench.methods.backbones.train_vae`, `… train_tiny`.
 
 ## Measured
 
-{render_measured(exam) if exam else NOT_MEASURED}{_former(training)}
+{render_measured(exam) if exam else NOT_MEASURED}
 
 This card: `python -m motionbench.metrics.backbone_exam --out DIR`, then `python -m motionbench.methods.backbones.card write FOLDER`.
 
@@ -247,11 +247,6 @@ def _shares(training: dict[str, Any]) -> str:
             parts = ", ".join(f"{share:.0%} {name}" for name, share in sorted(run["shares"].items()))
             told.append(f"run {i} drew {parts}")
     return f" ({'; '.join(told)})" if told else ""
-
-
-def _former(training: dict[str, Any]) -> str:
-    """What `training.json` says of the exam that weights before these took; "" where it says nothing."""
-    return f"\n\n{training['former_exam']}" if "former_exam" in training else ""
 
 
 def _run_ends(training: dict[str, Any]) -> list[int]:

@@ -26,6 +26,7 @@ from motionbench.tracks import Tracker, Tracks, grid_queries
 from motionbench.world import World
 
 from ..augment import decode_clips, load_decoder
+from ..threads import threads
 from .tiny import FOLDER, TinyTracker, load_tracker
 from .tiny_card import render_card
 
@@ -134,14 +135,10 @@ def seconds_per_clip(folder: Path, clip: Clip) -> dict[str, float]:
     cpu_seconds_per_clip: median CPU time in one thread, where what else runs does not count.
     seconds_per_clip_on_two_cores: least time by the clock with two threads; only an idle machine tells it truly.
     """
-    tracker, before, found = TinyTracker.from_folder(folder, "cpu"), torch.get_num_threads(), {}
-    queries = grid_queries(clip.height, clip.width, GRID)
-    try:
-        for threads in (1, 2):
-            torch.set_num_threads(threads)
-            found[threads] = np.array([_seconds(tracker, clip, queries) for _ in range(7)][1:])
-    finally:
-        torch.set_num_threads(before)
+    tracker, queries, found = TinyTracker.from_folder(folder, "cpu"), grid_queries(clip.height, clip.width, GRID), {}
+    for count in (1, 2):
+        with threads(count):
+            found[count] = np.array([_seconds(tracker, clip, queries) for _ in range(7)][1:])
     return {
         "cpu_seconds_per_clip": round(float(np.median(found[1][:, 1])), 3),
         "seconds_per_clip_on_two_cores": round(float(found[2][:, 0].min()), 3),

@@ -77,18 +77,9 @@ def call(tmp_path, monkeypatch):
     )
 
     def run(*more):
-        options = [
-            "--split",
-            tmp_path,
-            "--out",
-            tmp_path / "out.jsonl",
-            "--device",
-            "cpu",
-            "--metrics",
-            "brightness",
-            *more,
-        ]
-        return CliRunner().invoke(preset_search.app, ["run", str(tmp_path / "configs.json"), *map(str, options)])
+        files = ["--split", str(tmp_path), "--out", str(tmp_path / "out.jsonl")]
+        words = ["run", str(tmp_path / "configs.json"), *files, "--device", "cpu", "--metrics", "brightness", *more]
+        return CliRunner().invoke(preset_search.app, words)
 
     return run
 
