@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -58,3 +59,38 @@ def agreement(
             f"{one.first + ' / ' + one.second:24s} {one.n:5d}  {one.within:13.1%}  {one.median_distance:8.2f}  "
             f"{one.visibility:10.1%}  {one.moving:12.1%}  {rest:>19s}"
         )
+
+
+@app.command()
+def tap(
+    path: Annotated[Path, typer.Argument(help="A .pkl or .npz of TAP-Vid, or a folder of them.")],
+    tracker: Annotated[list[str] | None, typer.Option("--tracker", help="Tracker; repeatable; default: tiny.")] = None,
+    query_mode: Annotated[
+        str, typer.Option("--query-mode", metavar="first|strided", help="Where points are asked for.")
+    ] = "first",
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most N videos.")] = None,
+    device: options.Device = "auto",
+    as_json: options.Json = False,
+) -> None:
+    """Measure trackers on TAP-Vid annotations, as published tables do: AJ, delta_avg and OA at 256x256.
+
+    Reads tapvid_davis.pkl, tapvid_rgb_stacking.pkl, the shards of Kinetics, or npz files with points (N, T, 2) in
+    [0, 1], occluded (N, T) and video. Nothing in a pickle is run: one that holds more than arrays is refused.
+
+    Example:
+    motionbench metrics tap tapvid_davis.pkl --tracker tiny --tracker lk
+    motionbench metrics tap tapvid_davis.pkl --query-mode strided --json
+    """
+    from .tapvid.command import measure_files, print_figures
+
+    mode = options.to_choice("--query-mode", query_mode, ("first", "strided"))
+    names = [registry.resolve("trackers", name) for name in tracker or ["tiny"]]
+    found: list[dict[str, Any]] = []
+    for name in names:
+        with Bars(name) as bars:
+            found.append(measure_files(path, name, mode, resolve_device(device), limit=limit, report=bars.counted))
+    if as_json:
+        print_json(found)
+    else:
+        for one in found:
+            print_figures(one)
