@@ -29,6 +29,7 @@ from motionbench.commands.options import to_levels
 from motionbench.config import build_config, preset_name
 from motionbench.errors import VideoError
 from motionbench.files import write_json
+from motionbench.footage import AUTO, tracker_for
 from motionbench.gate import GATE_SCHEMA, read_gates, verdict_to_gate
 from motionbench.metric import MetricSetting, Sample
 from motionbench.plan import NO_BACKBONE, RunPlan, config_to_json
@@ -122,29 +123,38 @@ class Judge:
         metric = registry.load("metrics", METRIC)
         self.info = metric.info
         self.metric = metric.create(MetricSetting(device))
-        self.tracks = TrackCache(tracker, device=device, grid=SHAPE.grid)
+        self.tracker, self.device = tracker, device
+        self._caches: dict[str, TrackCache] = {}
 
     def judge(self, folder: Path) -> list[Judged]:
         """Every attempt of a method, forwards and backwards."""
         stores = {direction: ResultStore(folder / direction) for direction in DIRECTIONS}
         splits = {d: read_split(store.read_run()["selection"]["split"]) for d, store in stores.items()}
+        tracks = self.tracks_of(splits[DIRECTIONS[0]])
         found = []
         for (direction, store), other in zip(stores.items(), reversed(DIRECTIONS), strict=True):
             for record in store.records():
                 values: list[float | None] = [None, None]
                 if record.status == "ok":
                     clip = store.read_video(record)
-                    values = [self.value(clip, splits[d], record.case_id) for d in (direction, other)]
+                    values = [self.value(clip, splits[d], record.case_id, tracks) for d in (direction, other)]
                 found.append(Judged(record.case_id, direction, *values))
         return found
 
-    def value(self, clip: Clip, split: Split, case_id: str) -> float | None:
+    def tracks_of(self, split: Split) -> TrackCache:
+        """Tracks by the judge's tracker; `auto` is the one for the references forwards. Raises UnknownNameError."""
+        name = tracker_for(self.tracker, split)
+        if name not in self._caches:
+            self._caches[name] = TrackCache(name, device=self.device, grid=SHAPE.grid)
+        return self._caches[name]
+
+    def value(self, clip: Clip, split: Split, case_id: str, tracks: TrackCache) -> float | None:
         """Motion fidelity at the reference's number of frames and size, as the scorer measures it."""
         case = split.by_id()[case_id]
         frames, height, width = SHAPE.of(reference := split.read_reference(case))
         pair = [c.sample(frames).cover(height, width) for c in (clip, reference)]
         value = self.metric.measure(
-            Sample(pair[0], pair[1], case.prompt, case.caption, case.id, case.category.value, self.tracks)
+            Sample(pair[0], pair[1], case.prompt, case.caption, case.id, case.category.value, tracks)
         ).value
         return None if value is None else float(value)
 
@@ -204,13 +214,14 @@ def circumstances(folder: Path, judge: Judge) -> dict[str, Any]:
     """What a verdict rests on: versions, configuration, cost, and the command that repeats it."""
     stores = [ResultStore(folder / direction) for direction in DIRECTIONS]
     held = stores[0].read_run()
+    split = read_split(held["selection"]["split"])
     configuration, selection = held["configuration"], held["selection"]
     records = [record for store in stores for record in store.records()]
     gits = [store.read_run()["environment"].get("git") or {} for store in stores]
     return {
         "metric": METRIC,
         "metric_version": judge.info.version,
-        "tracker": judge.tracks.label,
+        "tracker": judge.tracks_of(split).label,
         "backbone": configuration["backbone"],
         "backbone_revision": configuration["backbone_revision"],
         "split": f"{configuration['split']} {configuration['split_revision']}",
@@ -278,7 +289,7 @@ def main() -> None:
     make.add_argument("--out", type=Path, default=Path("results/gate"))
     judge = verbs.add_parser("score", help="measure what is there, and say who passes")
     judge.add_argument("results", type=Path)
-    judge.add_argument("--tracker", default="tiny")
+    judge.add_argument("--tracker", default=AUTO)
     judge.add_argument("--write", type=Path, help="the gate file to bring up to date")
     args = parser.parse_args()
     run_methods(args) if args.verb == "run" else score(args)

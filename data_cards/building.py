@@ -19,13 +19,13 @@ from motionbench.split import MANIFEST, parse_manifest, write_manifest
 from motionbench.video import encode_clip, read_clip
 
 from .split_card import write_card
+from .world.procedural import SOURCE
 from .world.references import CATEGORIES, draw_reference, other_subjects, write_content_caption
 from .world.rendering import FRAMES
 from .world.scenes import SCENE_NAMES
 from .world.truth import Truth, read_truth, render_truth, truth_path, write_truth
 
 LICENCE = "CC0-1.0"
-SOURCE = "rendered by motionbench.data_cards.world"
 CRF = 10
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from motionbench.errors import MotionBenchError, StoreError
 from motionbench.files import file_sha256, write_json
+from motionbench.footage import AUTO
 from motionbench.metric import MetricInfo
 from motionbench.record import Record, Score
 from motionbench.scorer import ScorePlan, metric_infos, score
@@ -150,7 +151,7 @@ def _score_again(
 ) -> list[Score]:
     """Fresh scores of these records, made in a temporary results folder that holds nothing but them."""
     wanted = tuple(sorted({s.metric for s in run.scores} & _installed(run.infos, skipped)))
-    tracker = (run_tracker(run) or "tiny").partition(" ")[0]
+    tracker = (run_tracker(run) or AUTO).partition(" ")[0]
     with tempfile.TemporaryDirectory(prefix="motionbench-verify-") as place:
         copy = ResultStore(place)
         write_json(copy.folder / "run.json", run.manifest)

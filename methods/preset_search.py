@@ -32,6 +32,7 @@ from motionbench.config import build_config
 from motionbench.device import resolve_device
 from motionbench.errors import ConfigError, MotionBenchError
 from motionbench.files import append_line, canonical_json, read_lines
+from motionbench.footage import AUTO, tracker_for
 from motionbench.method import Setting
 from motionbench.metric import MetricSetting, Sample
 from motionbench.processes import work_side_by_side
@@ -159,7 +160,7 @@ def run(
     out: Annotated[Path, typer.Option("--out", help="JSONL to append to.")],
     backbone: Annotated[str, typer.Option("--backbone")] = "tiny",
     metrics: Annotated[str, typer.Option("--metrics", help="Names with commas.")] = "motion_fidelity,text_alignment",
-    tracker: Annotated[str, typer.Option("--tracker")] = "tiny",
+    tracker: Annotated[str, typer.Option("--tracker", help="Name, or auto: by the split.")] = AUTO,
     level: Annotated[str, typer.Option("--level", help="Which prompts: subject or scene.")] = "scene",
     seed: Annotated[int, typer.Option("--seed")] = 0,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Processes.")] = 1,
@@ -168,10 +169,11 @@ def run(
 ) -> None:
     """Run the trials that are missing in --out."""
     there = {(line["trial"], line["case"], line["seed"]) for _, line in read_lines(out)}
-    jobs = jobs_of(read_trials(search, backbone), read_split(split), level)
+    held = read_split(split)
+    jobs = jobs_of(read_trials(search, backbone), held, level)
     missing = [(trial, case) for trial, case in jobs if (trial.name, case.id, seed) not in there]
     setting = Setting(backbone, resolve_device(device))
-    task = Task(missing, split, setting, tuple(metrics.split(",")), tracker, seed, out)
+    task = Task(missing, split, setting, tuple(metrics.split(",")), tracker_for(tracker, held), seed, out)
     if workers == 1:
         task.work(range(len(missing)))
     else:

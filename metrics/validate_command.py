@@ -17,6 +17,7 @@ from motionbench.commands.output import print_json
 from motionbench.commands.scoring import to_metrics
 from motionbench.device import resolve_device
 from motionbench.files import write_atomically
+from motionbench.footage import tracker_for
 from motionbench.plan import parse_shard
 from motionbench.progress import Bars
 from motionbench.scorer import metric_infos
@@ -36,7 +37,7 @@ def validate(
     split: options.Split = "lite",
     tracker: Annotated[
         list[str] | None,
-        typer.Option("--tracker", help="`truth` (default: exact tracks) or a tracker; repeatable."),
+        typer.Option("--tracker", help="`truth` (default: exact tracks), a tracker, or `auto`; repeatable."),
     ] = None,
     metrics: options.Metrics = None,
     category: options.Categories = None,
@@ -77,7 +78,7 @@ def validate(
     read = read_split(split)
     plan = ExamPlan(
         metrics=to_metrics(metrics or [METRICS]),
-        trackers=tuple(registry.resolve("trackers", name) for name in tracker or ["truth"]),
+        trackers=tuple(dict.fromkeys(tracker_for(name, read) for name in tracker or ["truth"])),
         device=resolve_device(device),
         decoded=decoded,
         half=cast(Any, options.to_choice("--half", half, ("report", "tune", "all"))),

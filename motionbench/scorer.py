@@ -13,6 +13,7 @@ from motionbench import registry
 from motionbench.case import Case
 from motionbench.clip import Clip
 from motionbench.errors import ManifestError, MotionBenchError, StoreError
+from motionbench.footage import AUTO, tracker_for
 from motionbench.metric import Measurement, Metric, MetricInfo, MetricSetting, Sample
 from motionbench.record import Record, Score
 from motionbench.split import Split
@@ -51,10 +52,13 @@ SHAPE = ScoringShape()
 
 @dataclass(frozen=True)
 class ScorePlan:
-    """Which metrics, by which tracker, on which device (resolved); shard: the part of the work of several processes."""
+    """Which metrics, by which tracker, on which device (resolved); shard: the part of the work of several processes.
+
+    tracker: a plugin's name, or `auto`: the one for the footage of the split (`motionbench.footage`).
+    """
 
     metrics: tuple[str, ...] = DEFAULT_METRICS
-    tracker: str = "tiny"
+    tracker: str = AUTO
     device: str = "cpu"
     shard: tuple[int, int] = (1, 1)
 
@@ -93,7 +97,7 @@ def score(
     Raises StoreError, UnknownNameError, PluginError, ManifestError.
     """
     infos = metric_infos(plan.metrics)
-    tracks = TrackCache(plan.tracker, device=plan.device, grid=SHAPE.grid)
+    tracks = TrackCache(tracker_for(plan.tracker, split), device=plan.device, grid=SHAPE.grid)
     result = ScoreResult()
     with store.locked("scores", plan.shard):
         records = [r for r in store.records() if r.status == "ok" and (keys is None or r.key in keys)]

@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from motionbench.case import Case
 from motionbench.clip import Clip
 from motionbench.tracks import Tracks
 
@@ -63,6 +64,20 @@ class World(Protocol):
 
         Both come from the ground truth that lies beside the clip.
         """
+        ...
+
+
+@runtime_checkable
+class JudgedWorld(Protocol):
+    """A world whose clips are judged by a tracker and an image-text model that were learned on it."""
+
+    height: int
+    width: int
+    tracker: str  # a plugin's name
+    image_model: str  # as the metrics spell it
+
+    def made(self, case: Case) -> bool:
+        """Whether this world made the reference of a case, by what the manifest says; reads no file."""
         ...
 
 

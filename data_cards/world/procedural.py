@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from motionbench.case import Case
 from motionbench.clip import Clip
 from motionbench.seeds import derive_seed
 from motionbench.tracks import Tracks
@@ -21,6 +22,8 @@ from .staging import Staging, clip_labels
 from .training import CATEGORY_SHARES, draw_training
 from .truth import exact_tracks, read_truth, render_prompt, stage_truth, truth_path
 
+SOURCE = "rendered by motionbench.data_cards.world"  # what manifests say of its clips
+
 
 class ProceduralWorld:
     """Textured scenes, objects, articulated figures and cameras, 17 frames of 64x64, with exact tracks."""
@@ -29,6 +32,12 @@ class ProceduralWorld:
     height = HEIGHT
     width = WIDTH
     fps = FPS
+    tracker = "tiny"
+    image_model = "tiny-clip"
+
+    def made(self, case: Case) -> bool:
+        """Whether this world made the reference of a case: manifests name it as the source."""
+        return case.source == SOURCE
 
     def vocabulary(self) -> tuple[str, ...]:
         """Every word that a caption can hold, sorted."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import typer
 
-from motionbench import registry
 from motionbench.commands import options
 from motionbench.commands.planning import default_folder, generate, make_plan
-from motionbench.commands.scoring import publish, score_all, to_metrics
+from motionbench.commands.scoring import publish, score_all, to_metrics, to_tracker
 from motionbench.controls import run_controls
 from motionbench.device import resolve_device
 from motionbench.progress import Bars
 from motionbench.scorer import ScorePlan, metric_infos
+from motionbench.split import read_split
 from motionbench.store import ResultStore
 
 
@@ -23,7 +23,7 @@ def evaluate(
     limit: options.Limit = None,
     seed: options.Seeds = [0],  # noqa: B006  typer copies it
     backbone: options.Backbone = "tiny",
-    tracker: options.Tracker = "tiny",
+    tracker: options.Tracker = "auto",
     metrics: options.Metrics = None,
     settings: options.Settings = None,
     preset: options.Preset = None,
@@ -66,7 +66,7 @@ def evaluate(
     )
     # Metrics and tracker are looked up first: a misspelled name must not cost the minutes of a run.
     score_plan = ScorePlan(
-        to_metrics(metrics), registry.resolve("trackers", tracker), resolve_device(device), plan.shard
+        to_metrics(metrics), to_tracker(tracker, read_split(split)), resolve_device(device), plan.shard
     )
     infos = metric_infos(score_plan.metrics)
     store = ResultStore(out or default_folder(plan))

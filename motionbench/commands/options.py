@@ -21,7 +21,13 @@ Levels = Annotated[
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most N references per category.")]
 Seeds = Annotated[list[int], typer.Option("--seed", min=0, help="Seed of the samples; repeatable.")]
 Backbone = Annotated[str, typer.Option("--backbone", help="Text-to-video model (`motionbench list backbones`).")]
-Tracker = Annotated[str, typer.Option("--tracker", help="Point tracker for motion (`motionbench list trackers`).")]
+Tracker = Annotated[
+    str,
+    typer.Option(
+        "--tracker",
+        help="Point tracker (`motionbench list trackers`); auto: `tiny` for the embedded world, else `real`.",
+    ),
+]
 Metrics = Annotated[
     list[str] | None,
     typer.Option("--metrics", help="Metric names with commas between, or `all`; default: the headline ones."),

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from motionbench import registry
 from motionbench.commands import options
-from motionbench.commands.scoring import open_results, publish, score_all, to_metrics
+from motionbench.commands.scoring import open_results, publish, results_split, score_all, to_metrics, to_tracker
 from motionbench.device import resolve_device
 from motionbench.scorer import ScorePlan
 
@@ -17,7 +16,7 @@ from motionbench.scorer import ScorePlan
 def score(
     results: Annotated[Path, typer.Argument(help="Results folder of `run` or `eval`.")],
     metrics: options.Metrics = None,
-    tracker: options.Tracker = "tiny",
+    tracker: options.Tracker = "auto",
     device: options.Device = "auto",
     as_json: options.Json = False,
 ) -> None:
@@ -30,5 +29,5 @@ def score(
     motionbench score results/a --metrics motion_fidelity,text_alignment --tracker lk
     """
     store = open_results(results)  # first, since the device needs torch
-    plan = ScorePlan(to_metrics(metrics), registry.resolve("trackers", tracker), resolve_device(device))
+    plan = ScorePlan(to_metrics(metrics), to_tracker(tracker, results_split(store)), resolve_device(device))
     raise typer.Exit(publish(store, plan, score_all(store, plan), as_json=as_json))

@@ -12,11 +12,12 @@ from motionbench import registry
 from motionbench.commands.output import print_json
 from motionbench.controls import control_stores
 from motionbench.errors import StoreError
+from motionbench.footage import AUTO, told_footage, tracker_for
 from motionbench.metric import MetricInfo
 from motionbench.progress import Bars
 from motionbench.record import Record
 from motionbench.scorer import DEFAULT_METRICS, ScorePlan, ScoreResult, metric_infos, score
-from motionbench.split import read_split
+from motionbench.split import Split, read_split
 from motionbench.store import ResultStore
 from motionbench.summary import Attempts, failure, summary_to_json
 from motionbench.table import print_summary
@@ -28,6 +29,19 @@ def to_metrics(names: Sequence[str] | None) -> tuple[str, ...]:
     if words == ["all"]:
         return tuple(registry.names("metrics"))
     return tuple(dict.fromkeys(registry.resolve("metrics", word) for word in words)) or DEFAULT_METRICS
+
+
+def to_tracker(name: str, split: Split) -> str:
+    """The tracker that `--tracker` names. Says on stderr what `auto` is on this split. Raises UnknownNameError."""
+    tracker = tracker_for(name, split)
+    if registry.canonical(name) == AUTO:
+        typer.echo(f"tracker: {tracker} (the references of {split.name} are {told_footage(split)})", err=True)
+    return tracker
+
+
+def results_split(store: ResultStore) -> Split:
+    """The split that a run was made for. Raises ManifestError, UnknownNameError, StoreError."""
+    return read_split(store.read_run()["selection"]["split"])
 
 
 def open_results(folder: Path) -> ResultStore:
@@ -44,7 +58,7 @@ def score_all(store: ResultStore, plan: ScorePlan, keys: Collection[str] | None 
 
     What a control lacks shows as a missing floor or ceiling.
     """
-    split = read_split(store.read_run()["selection"]["split"])
+    split = results_split(store)
     stores = {"scoring": store, **{f"scoring {name}": control for name, control in control_stores(store).items()}}
     results = []
     for title, member in stores.items():
