@@ -45,6 +45,27 @@ def top_speeds(motion: Motion) -> list[float]:
     return found
 
 
+def speed_ratio(generated: Motion, reference: Motion) -> float | None:
+    """log2 of the median path lengths, generated over reference; None if nothing moves in the reference.
+
+    Where nothing moves in the generated clip its length is taken as MOVING_RANGE, the least that counts as motion.
+    """
+    length = median_path_length(reference)
+    return float(np.log2(max(median_path_length(generated), MOVING_RANGE) / length)) if length else None
+
+
+def motion_smoothness(generated: Motion, reference: Motion) -> float | None:
+    """log2 of the jerks, generated over reference, each above trackers' own noise; None if either has none."""
+    made, true = jerk(generated), jerk(reference)
+    return None if made is None or true is None else float(np.log2((made + _JERK_NOISE) / (true + _JERK_NOISE)))
+
+
+def dynamic_degree(motion: Motion) -> float | None:
+    """Mean over steps of `top_speeds`, in percent of the diagonal per frame; None if no step is seen."""
+    speeds = top_speeds(motion)
+    return 100 * float(np.mean(speeds)) if speeds else None
+
+
 class _TrackMetric:
     """What these metrics share: the motions of both clips."""
 
@@ -74,11 +95,12 @@ class SpeedRatio(_TrackMetric):
     )
 
     def measure(self, sample: Sample) -> Measurement:
-        generated, reference = (median_path_length(m) for m in self.motions(sample))
-        if reference == 0:
+        motions = self.motions(sample)
+        value = speed_ratio(*motions)
+        if value is None:
             return Measurement(None, "static reference")
+        generated, reference = map(median_path_length, motions)
         note = "" if generated else f"nothing moves: taken as {MOVING_RANGE} of the diagonal, the least that counts"
-        value = float(np.log2(max(generated, MOVING_RANGE) / reference))
         return Measurement(value, note, {"path_lengths": [round(generated, 5), round(reference, 5)]})
 
 
@@ -96,11 +118,11 @@ class MotionSmoothness(_TrackMetric):
     )
 
     def measure(self, sample: Sample) -> Measurement:
-        generated, reference = (jerk(m) for m in self.motions(sample))
-        if generated is None or reference is None:
+        motions = self.motions(sample)
+        value = motion_smoothness(*motions)
+        if value is None:
             return Measurement(None, "no track is seen for four frames on end")
-        value = float(np.log2((generated + _JERK_NOISE) / (reference + _JERK_NOISE)))
-        return Measurement(value, "", {"jerk": [round(generated, 6), round(reference, 6)]})
+        return Measurement(value, "", {"jerk": [round(found, 6) for m in motions if (found := jerk(m)) is not None]})
 
 
 class DynamicDegree(_TrackMetric):
@@ -119,14 +141,14 @@ class DynamicDegree(_TrackMetric):
 
     def measure(self, sample: Sample) -> Measurement:
         generated, reference = self.motions(sample)
-        speeds = top_speeds(generated)
-        if not speeds:
+        value, speeds = dynamic_degree(generated), top_speeds(generated)
+        if value is None:
             return Measurement(None, "no track is seen for two frames on end")
         threshold = _VBENCH_PIXELS * min(generated.size) * 8 / sample.generated.fps
         fast = sum(speed > threshold for speed in speeds)
-        own = top_speeds(reference)
+        own = dynamic_degree(reference)
         details = {
-            "reference": round(100 * float(np.mean(own)), 4) if own else None,
+            "reference": None if own is None else round(own, 4),
             "vbench_dynamic": fast >= max(1, round(4 * len(speeds) / 16)),
         }
-        return Measurement(100 * float(np.mean(speeds)), "", details)
+        return Measurement(value, "", details)
