@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from results_factory import RunRecipe, write_run, write_split
 
 from motionbench.split import Split
+
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +40,19 @@ def gallery(tmp_path_factory: pytest.TempPathFactory, split: Split) -> Path:
     ):
         write_run(folder / recipe.method, split, recipe)
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Debian's Chromium, driven by Playwright."""
+    reason = "needs playwright: pip install 'motionbench-transfer[dev]'"
+    sync_api = pytest.importorskip("playwright.sync_api", reason=reason)
+    path = os.environ.get("MOTIONBENCH_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail("no Chromium: the test set-up must install it (apt-get install -y chromium)")
+        pytest.skip("no Chromium here: apt-get install -y chromium, or set MOTIONBENCH_CHROMIUM")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield chromium
+        chromium.close()

@@ -5,15 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from motionbench.leaderboard.page import PagePlan, make_page
+from page_witness import Witness, wait_until
 from results_factory import HOSTILE, RunRecipe, write_run
 
 from motionbench.scorer import SHAPE
@@ -21,31 +19,9 @@ from motionbench.split import Split
 from motionbench.store import ResultStore
 from motionbench.track_cache import TrackCache
 
-sync_api = pytest.importorskip(
-    "playwright.sync_api", reason="needs playwright: pip install 'motionbench-transfer[dev]'"
-)
-
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 METHODS = "section[data-board] >> nth=0 >> tbody.methods >> tr"
 FRAME = 1 / 8  # seconds
 VIDEOS = "[...document.querySelectorAll('#clips video')]"
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    path = os.environ.get("MOTIONBENCH_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
-    if path is None:
-        if os.environ.get("CI"):
-            pytest.fail("no Chromium: the test set-up must install it (apt-get install -y chromium)")
-        pytest.skip("no Chromium here: apt-get install -y chromium, or set MOTIONBENCH_CHROMIUM")
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="session")
@@ -65,35 +41,6 @@ def page_data(page_file: Path) -> dict[str, Any]:
     text = page_file.read_text(encoding="utf-8")
     data: dict[str, Any] = json.loads(text.partition('id="page-data">')[2].partition("</script>")[0])
     return data
-
-
-class Witness:
-    """What pages said and fetched: nothing may go to the console or over a network."""
-
-    def __init__(self, browser: Any, path: Path) -> None:
-        self.browser, self.path = browser, path
-        self.complaints: list[str] = []
-        self.contexts: list[Any] = []
-
-    def open(self, path: Path | None = None, address: str = "", **options: Any) -> Any:
-        """A page, opened from disk."""
-        context = self.browser.new_context(**{"viewport": {"width": 1400, "height": 900}, **options})
-        self.contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(90_000)  # a busy machine draws slowly
-        page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
-        page.on("request", lambda request: self._note(request.url))
-        page.goto(f"file://{path or self.path}{address}")
-        return page
-
-    def _note(self, url: str) -> None:
-        if not url.startswith(("file:", "data:", "blob:")):
-            self.complaints.append(f"request: {url}")
-
-    def close(self) -> None:
-        for context in self.contexts:
-            context.close()
 
 
 @pytest.fixture
@@ -121,14 +68,6 @@ def page(witness: Witness) -> Iterator[Any]:
     shared.evaluate("() => { closeClips(); resetFilters(); scrollTo(0, 0); }")
     yield shared
     assert witness.complaints == []
-
-
-def wait_until(page: Any, expression: str, seconds: float = 90.0) -> None:
-    """Polls from here: Playwright's own waiting evaluates text in the page, which the page's policy rightly forbids."""
-    end = time.monotonic() + seconds
-    while not page.evaluate(expression):
-        assert time.monotonic() < end, expression
-        time.sleep(0.03)
 
 
 def column(page: Any, name: str, rows: str = METHODS) -> list[str]:
