@@ -73,7 +73,7 @@ def _cache(label: str, device: str, notes: list[str]) -> TrackCache | None:
 
 def _track(path: Path, reference: Path, cache: TrackCache, mode: Mode) -> Tracks | None:
     try:
-        clip = at_scoring_shape(Clip.read(path), reference)
+        clip = at_scoring_shape(Clip.read(path).steady(), reference)
         return cache(clip) if mode == "all" else cache.cached(clip)
     except MotionBenchError as error:
         logger.warning("no tracks of %s: %s", path, error)

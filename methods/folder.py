@@ -64,13 +64,13 @@ class Folder:
         return KeptClip(None)
 
     def generate(self, adapter: KeptClip, prompt: str, *, seed: int, case: Case | None = None) -> Clip:
-        """The case's clip, at its own length, size and rate; prompt and seed are not used.
+        """The case's clip, at its own length, size and (mean) rate; prompt and seed are not used.
 
         Raises VideoError naming where it was looked for, MissingInputError without a case.
         """
         if case is None:
             raise MissingInputError("folder needs the case, and so a split: use motionbench eval or run")
-        clip = Clip.read(self.find(case.id))
+        clip = Clip.read(self.find(case.id)).steady()
         return Clip(clip.frames, clip.fps)
 
     def load_adapter(self, folder: Path) -> KeptClip:

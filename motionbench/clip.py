@@ -25,17 +25,28 @@ def nearest_indices(length: int, frames: int) -> NDArray[np.int64]:
     return (2 * np.arange(frames, dtype=np.int64) * (length - 1) + steps) // (2 * steps)
 
 
+def nearest_in_time(times: NDArray[np.float64], frames: int) -> NDArray[np.int64]:
+    """Indices (frames,) of the frames nearest to `frames` even steps of time from the first to the last of `times`.
+
+    times: (T,), rising. Halves go up; with frames = 1 it is the first.
+    """
+    steps = np.linspace(times[0], times[-1], frames)
+    return np.searchsorted((times[1:] + times[:-1]) / 2, steps, side="right").astype(np.int64)
+
+
 @dataclass(frozen=True, eq=False)
 class Clip:
     """A video in memory: frames (T, H, W, 3) uint8 sRGB, T >= 1, and fps > 0 (frames per second).
 
-    `path` is the file it was read from, if any: ground truth lies beside it.
-    Raises ShapeError if frames are of another shape or type.
+    `path` is the file it was read from, if any: ground truth lies beside it. `times`: seconds (T,), rising, at which
+    the frames of a file of variable rate are shown; fps is their mean rate then. None: at a constant rate.
+    Raises ShapeError if frames or times are of another shape or type.
     """
 
     frames: NDArray[np.uint8]
     fps: float
     path: Path | None = field(default=None)
+    times: NDArray[np.float64] | None = field(default=None)
 
     def __post_init__(self) -> None:
         f = self.frames
@@ -44,6 +55,8 @@ class Clip:
             raise ShapeError(f"frames must be (T, H, W, 3) uint8 and not empty, got {f.shape} {f.dtype}{hint}")
         if not self.fps > 0:
             raise ShapeError(f"fps must be positive, got {self.fps}")
+        if self.times is not None and (self.times.shape != f.shape[:1] or len(f) < 2 or np.diff(self.times).min() <= 0):
+            raise ShapeError(f"times must rise, one for each of {len(f)} frames, got {self.times.shape}")
 
     def __len__(self) -> int:
         return int(self.frames.shape[0])
@@ -101,26 +114,37 @@ class Clip:
         return self.with_frames(self.frames[:, :height, :width])
 
     def sample(self, frames: int) -> Clip:
-        """The clip with so many of its frames, evenly spread from first to last: the nearest ones, never blends.
+        """The clip with so many of its frames, evenly spread in time, first to last: the nearest ones, never blends.
 
-        The time from first to last frame stays, so the rate changes. `nearest_indices(len(clip), frames)` tells which.
+        The time from first to last frame stays, so the rate changes; it is constant. `indices(frames)` tells which.
         """
-        if frames == len(self):
+        if frames == len(self) and self.times is None:
             return self
-        taken = self.frames[nearest_indices(len(self), frames)]
-        return Clip(taken, self.resampled_fps(len(self), frames), self.path)
+        return Clip(self.frames[self.indices(frames)], self.resampled_fps(len(self), frames), self.path)
+
+    def indices(self, frames: int) -> NDArray[np.int64]:
+        """Which frames `sample(frames)` takes: (frames,), never falling; some repeat where there are too few."""
+        if self.times is None:
+            return nearest_indices(len(self), frames)
+        return nearest_in_time(self.times, frames)
+
+    def steady(self) -> Clip:
+        """The clip at a constant rate, of as many frames: at a variable one, some are left out and others repeat."""
+        return self.sample(len(self))
 
     def resampled_fps(self, length: int, frames: int) -> float:
         """The rate at which `frames` frames last, first to last, as long as `length` frames at this clip's rate."""
         return self.fps if frames == 1 or length == 1 else self.fps * (frames - 1) / (length - 1)
 
     def with_frames(self, frames: NDArray[np.uint8]) -> Clip:
-        """A clip of other frames with this one's rate and path."""
-        return Clip(frames, self.fps, self.path)
+        """A clip of other frames with this one's rate and path, and its times if there are as many."""
+        return Clip(frames, self.fps, self.path, self.times if len(frames) == len(self) else None)
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of the pixels, their shape and the rate: the key under which features of this clip are cached."""
+        """Hash of the pixels, their shape, rate and times: the key under which features of this clip are cached."""
         digest = hashlib.sha256(repr((self.frames.shape, float(self.fps))).encode())
-        digest.update(np.ascontiguousarray(self.frames).tobytes())
+        digest.update(np.ascontiguousarray(self.frames).data)
+        if self.times is not None:
+            digest.update(self.times.tobytes())
         return digest.hexdigest()

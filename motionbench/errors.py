@@ -19,6 +19,12 @@ class VideoError(MotionBenchError):
     reason = "bad_video"
 
 
+class ReaderError(VideoError):
+    """A video could not be read by a fault that is not the file's: the message names the error and the libraries."""
+
+    reason = "error"
+
+
 class ManifestError(MotionBenchError, ValueError):
     """A split's manifest is malformed; the message names file and line."""
 

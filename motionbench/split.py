@@ -62,7 +62,10 @@ class Split:
         return self.root / case.reference
 
     def read_reference(self, case: Case) -> Clip:
-        """The reference clip of a case, checked against its checksum; at least two frames. Raises VideoError."""
+        """The reference clip of a case, checked against its checksum; at least two frames, at a constant rate.
+
+        Raises VideoError.
+        """
         from motionbench.video import check_file, read_clip
 
         path = self.reference_path(case)
@@ -72,7 +75,7 @@ class Split:
             raise VideoError(
                 f"{path}: expected sha256 {case.sha256}, got {actual}; fetch it again, or mend the sum in {MANIFEST}"
             )
-        return read_clip(path, least_frames=2)
+        return read_clip(path, least_frames=2).steady()
 
 
 def read_split(name_or_path: str | Path) -> Split:

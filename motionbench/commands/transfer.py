@@ -19,7 +19,7 @@ from motionbench.method import Setting
 from motionbench.offload import CHOICES
 from motionbench.plan import config_to_json, resolve_dtype
 from motionbench.progress import Bars
-from motionbench.video import check_file, read_clip, write_clip
+from motionbench.video import Sampled, check_file, read_clip, sample_file, write_clip
 
 
 def transfer(
@@ -77,19 +77,36 @@ def read_reference(path: Path, native: Any) -> Clip:
     """The user's clip at the native frames, height and width of a backbone; a method without one gets it as it is.
 
     There, a last row or column that would make a side odd is cut off: an mp4 with half as many color samples a side
-    cannot hold it. For a backbone, frames are picked evenly over the whole clip, never blended; the frame is cropped to
+    cannot hold it. For a backbone, frames are picked at even times over the whole clip, never blended; it is cropped to
     the center of the native aspect and resized, since stretching would bend the motion. Says on stderr what it did.
     Raises VideoError.
     """
     if native is None:
-        return to_even(read_clip(path, least_frames=2))
-    clip = read_clip(path, least_frames=2, frames=native.frames)
+        return to_even(to_steady(read_clip(path, least_frames=2)))
+    taken = sample_file(path, native.frames, least_frames=2)
+    clip = taken.clip
     shape = (native.height, native.width)
     if (clip.height, clip.width) != shape:
         typer.echo(f"resized: {clip.width}x{clip.height} to {native.width}x{native.height} (center crop)", err=True)
-    seconds = (len(clip) - 1) / clip.fps  # from the first frame to the last
-    typer.echo(f"sampled: {len(clip)} frames, evenly over {seconds:.2f} s ({clip.fps:.2f} fps)", err=True)
+    typer.echo(say_sampled(taken), err=True)
     return clip.cover(*shape)
+
+
+def say_sampled(taken: Sampled) -> str:
+    """How a clip's frames were picked, in a line."""
+    clip = taken.clip
+    seconds = (len(clip) - 1) / clip.fps  # from the first frame to the last
+    line = f"sampled: {len(clip)} frames of {taken.total}, evenly over {seconds:.2f} s ({clip.fps:.2f} fps)"
+    return line + (f"; {taken.repeated} of them repeat the one before" if taken.repeated else "")
+
+
+def to_steady(clip: Clip) -> Clip:
+    """The clip at a constant rate. Says on stderr what was sampled."""
+    if clip.times is not None:
+        repeated = len(clip) - len(set(clip.indices(len(clip))))
+        clip, total = clip.steady(), len(clip)
+        typer.echo(say_sampled(Sampled(clip, total, repeated)), err=True)
+    return clip
 
 
 def to_even(clip: Clip) -> Clip:

@@ -11,8 +11,9 @@ from footage import cut_without_encoding, encode, moving_frames, reference_frame
 
 from motionbench import video, video_worker
 from motionbench.clip import Clip
+from motionbench.decoder import Decoder
 from motionbench.errors import VideoError
-from motionbench.video import Decoder, encode_clip, read_clip, write_clip
+from motionbench.video import encode_clip, read_clip, write_clip
 
 FRAMES = moving_frames()
 GOP8 = "keyint=8:min-keyint=8:scenecut=0:bframes=2"
@@ -181,9 +182,9 @@ def trap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_crash_of_decord_is_answered_by_pyav(plain: Path, trap: Any) -> None:
     decoder = trap("os.abort()", ("auto",))
-    frames, fps, total = decoder.decode(plain)
-    np.testing.assert_array_equal(frames, reference_frames(plain))
-    assert (fps, total) == (8.0, 24)
+    decoded = decoder.decode(plain)
+    np.testing.assert_array_equal(decoded.pixels, reference_frames(plain))
+    assert (decoded.fps, decoded.total) == (8.0, 24)
     decoder.stop()
 
 
@@ -192,7 +193,7 @@ def test_crash_of_every_reader_is_a_video_error_and_the_next_file_is_read(plain:
     with pytest.raises(VideoError, match="ended by signal 6"):
         decoder.decode(plain)
     other = encode(plain.with_name("other.mp4"), FRAMES)
-    assert len(decoder.decode(other)[0]) == 24
+    assert len(decoder.decode(other).pixels) == 24
     decoder.stop()
 
 
@@ -213,7 +214,7 @@ def test_killed_worker_is_started_again(plain: Path) -> None:
     first = decoder._process.pid
     decoder._process.kill()
     decoder._process.wait()
-    assert len(decoder.decode(plain)[0]) == 24
+    assert len(decoder.decode(plain).pixels) == 24
     assert decoder._process.pid != first
     decoder.stop()
 
