@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from motionbench import registry
+from motionbench.basis import Basis
 from motionbench.case import Case, Level
 from motionbench.errors import MotionBenchError
 from motionbench.files import hash_json
@@ -42,7 +43,10 @@ class RememberedAttempts(Attempts):
 
 @dataclass(frozen=True)
 class Board:
-    """One table. infos: metrics at the version shown, headline first. cases: {} where the split is not here."""
+    """One table. infos: metrics at the version shown, headline first. cases: {} where the split is not here.
+
+    bases: the tracker and model that a metric's column shows; values on others are left out, with a note.
+    """
 
     id: str
     key: Key
@@ -50,6 +54,7 @@ class Board:
     entries: tuple[Entry, ...]
     labels: dict[str, str]
     infos: dict[str, MetricInfo]
+    bases: dict[str, Basis]
     cases: dict[str, Case]
     notes: tuple[str, ...]
 
@@ -66,9 +71,10 @@ class Board:
         return [ALL, *[level.value for level in Level if level in found]] if len(found) > 1 else [ALL]
 
     def attempts(self, entry: Entry, level: str = ALL) -> Attempts:
-        """What an entry attempted at a prompt level, with the scores of the versions that this board shows."""
+        """What an entry attempted at a prompt level, with the scores of the versions and bases that are shown here."""
         kept = tuple(r for r in entry.records if self.holds(r.case_id, level, ALL))
-        return RememberedAttempts(entry.method, kept, latest_scores(entry.scores, self.infos))
+        shown = [s for s in entry.scores if s.metric in self.bases and not self.bases[s.metric].differs(Basis.of([s]))]
+        return RememberedAttempts(entry.method, kept, latest_scores(shown, self.infos))
 
     def holds(self, case_id: str, level: str, category: str) -> bool:
         """True if a case belongs to the view of a prompt level and a category."""
@@ -124,6 +130,7 @@ def _ordered(entries: Iterable[Entry]) -> list[Entry]:
 
 def _board(key: Key, tracker: str | None, entries: list[Entry]) -> Board:
     infos, notes = _infos(entries)
+    bases = {name: _basis(entries, info, notes) for name, info in infos.items()}
     known = next((entry.split for entry in entries if entry.split is not None), None)
     return Board(
         id=hash_json([*key, tracker])[:8],
@@ -132,6 +139,7 @@ def _board(key: Key, tracker: str | None, entries: list[Entry]) -> Board:
         entries=tuple(entries),
         labels=entry_labels(entries),
         infos=infos,
+        bases=bases,
         cases={} if known is None else known.by_id(),
         notes=(*(note for entry in entries for note in entry.notes), *notes),
     )
@@ -162,6 +170,21 @@ def _infos(entries: Sequence[Entry]) -> tuple[dict[str, MetricInfo], list[str]]:
                 "another number and is left out: run `motionbench score` on them."
             )
     return infos, notes
+
+
+def _basis(entries: Sequence[Entry], info: MetricInfo, notes: list[str]) -> Basis:
+    """What most entries' values of a metric rest on (of equals the first by name), with a note on the other entries."""
+    found: dict[Basis, set[str]] = defaultdict(set)
+    for entry in entries:
+        for basis in {Basis.of([s]) for s in entry.scores if (s.metric, s.metric_version) == (info.name, info.version)}:
+            found[basis].add(entry.method)
+    chosen = min(found, key=lambda basis: (basis == Basis(), -len(found[basis]), str(basis)), default=Basis())
+    notes += [
+        f"{info.name} is shown by {chosen}; the scores of {', '.join(sorted(found[other]))} by {other} are other "
+        "numbers and are left out: run `motionbench score` on them."
+        for other in sorted((basis for basis in found if basis.differs(chosen)), key=str)
+    ]
+    return chosen
 
 
 def _info(metric: str, version: int, entries: Iterable[Entry]) -> MetricInfo | None:

@@ -61,7 +61,11 @@ def board_to_json(board: Board) -> dict[str, Any]:
         "cases": len({r.case_id for e in board.entries for r in e.records}),
         "licences": sorted({case.licence for case in board.cases.values()}),
         "metrics": {
-            name: {**asdict(info), "title": COLUMN_TITLES.get(name, name.replace("_", " ").capitalize())}
+            name: {
+                **asdict(info),
+                "title": COLUMN_TITLES.get(name, name.replace("_", " ").capitalize()),
+                "models": sorted(board.bases[name].models),
+            }
             for name, info in board.infos.items()
         },
         "entries": [entry_to_json(board, entry) for entry in board.entries],

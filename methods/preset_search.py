@@ -32,7 +32,7 @@ from motionbench.config import build_config
 from motionbench.device import resolve_device
 from motionbench.errors import ConfigError, MotionBenchError
 from motionbench.files import append_line, canonical_json, read_lines
-from motionbench.footage import AUTO, tracker_for
+from motionbench.footage import AUTO, tracker_for, world_of
 from motionbench.method import Setting
 from motionbench.metric import MetricSetting, Sample
 from motionbench.processes import work_side_by_side
@@ -78,10 +78,11 @@ def _typed(values: dict[str, Any]) -> dict[str, Any]:
 class Search:
     """Runs trials on one backbone and scores what they generate."""
 
-    def __init__(self, setting: Setting, metrics: Sequence[str], tracker: str) -> None:
+    def __init__(self, setting: Setting, metrics: Sequence[str], tracker: str, world: str | None) -> None:
         self.setting = setting
         self.backbone = registry.load("backbones", setting.backbone)(setting)
-        self.metrics = [registry.load("metrics", name).create(MetricSetting(setting.device)) for name in metrics]
+        seen = MetricSetting(setting.device, world)
+        self.metrics = [registry.load("metrics", name).create(seen) for name in metrics]
         self.tracks = TrackCache(tracker, device=setting.device, grid=SHAPE.grid)
 
     def run(self, trial: Trial, case: Case, reference: Clip, seed: int) -> Iterator[dict[str, Any]]:
@@ -140,7 +141,8 @@ class Task:
 
     def work(self, numbers: Iterable[int]) -> None:
         """Does the jobs of these numbers."""
-        held, search = read_split(self.split), Search(self.setting, self.metrics, self.tracker)
+        held = read_split(self.split)
+        search = Search(self.setting, self.metrics, self.tracker, world_of(held))
         for number in numbers:
             trial, case = self.jobs[number]
             try:

@@ -18,7 +18,7 @@ from motionbench.metric import Measurement, MetricInfo, MetricSetting, Sample
 
 from . import track_matching as tm
 from .camera_motion import fit_camera
-from .embed import TINY, ClipEmbedder, shared_embedder
+from .embed import SeenByModel
 from .motion_parts import motion_to_parts
 from .threads import one_thread
 
@@ -54,10 +54,9 @@ def residual_cosine(generated: Array, reference: Array, prompt: Array, caption: 
     return float(((g * r).sum(1) / np.maximum(norms, 1e-12)).mean())
 
 
-class AppearanceLeak:
+class AppearanceLeak(SeenByModel):
     """How far the clip shows the reference's content instead of the prompt's: 0 not at all, 1 as the reference does."""
 
-    model: ClassVar[str] = TINY
     info: ClassVar[MetricInfo] = MetricInfo(
         name="appearance_leak",
         version=1,
@@ -69,14 +68,6 @@ class AppearanceLeak:
         floor="copy",
         ceiling=("oracle", "backbone"),
     )
-
-    def __init__(self, embedder: ClipEmbedder) -> None:
-        self.embedder = embedder
-
-    @classmethod
-    def create(cls, setting: MetricSetting) -> Self:
-        """Raises MissingWeightsError with the command that gets the weights."""
-        return cls(shared_embedder(cls.model, setting.device))
 
     def measure(self, sample: Sample) -> Measurement:
         if not sample.prompt.strip() or not sample.caption.strip():

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from motionbench.clip import Clip
 from motionbench.errors import MissingWeightsError, StoreError, UnknownNameError
 from motionbench.files import file_sha256, write_atomically
+from motionbench.footage import judged_world
+from motionbench.metric import MetricSetting
 from motionbench.track_cache import cache_folder
 
 from .threads import one_thread
@@ -28,10 +30,11 @@ logger = logging.getLogger(__name__)
 
 Array = NDArray[np.float32]
 TINY = "tiny-clip"
+REAL = "ViT-B-32:openai"  # for footage of no installed world
 # Commits of the Hub repositories that named weights are taken from; OpenAI's own files are named by their hash instead.
 REVISIONS = {("ViT-B-32", "laion2b_s34b_b79k"): "1a25a446712ba5ee05982a381eed697ef9b435cf"}
 # Named weights that a metric of ours uses: how a user fetches them once.
-PREFETCH = {"ViT-B-32:openai": "text_alignment_b32", "ViT-L-14:openai": "text_alignment_l14"}
+PREFETCH = {REAL: "text_alignment", "ViT-L-14:openai": "text_alignment_l14"}
 _BATCH = 32  # frames
 _IN_MEMORY = 64  # clips
 
@@ -52,9 +55,16 @@ class ClipModel:
     device: str
 
 
-def load_clip(name: str, device: str) -> ClipModel:
+def model_for(world: str | None) -> str:
+    """The model that knows a world's pictures: the world's own, and for all other footage one that saw photographs."""
+    judged = None if world is None else judged_world(world)
+    return REAL if judged is None else judged.image_model
+
+
+def load_clip(name: str, device: str, *, fetch: bool = False) -> ClipModel:
     """The model of a name: `tiny-clip` (embedded), `ARCHITECTURE:TAG` or `ARCHITECTURE:/path/to/checkpoint`.
 
+    fetch: get weights that are not here; else nothing is downloaded, since nobody asked for it while scoring.
     Raises MissingWeightsError with the command that gets them, or UnknownNameError for what open_clip does not know.
     """
     if name == TINY:
@@ -66,7 +76,7 @@ def load_clip(name: str, device: str) -> ClipModel:
         raise UnknownNameError(
             f"open_clip knows no architecture {architecture!r}; `open_clip.list_models()` names them"
         )
-    path, recipe = (Path(tag), {}) if Path(tag).is_file() else _fetch(architecture, tag)
+    path, recipe = (Path(tag), {}) if Path(tag).is_file() else _weights(architecture, tag, fetch)
     model = open_clip.create_model(
         architecture, pretrained=str(path), device=device, force_quick_gelu=bool(recipe.get("quick_gelu"))
     )
@@ -75,7 +85,7 @@ def load_clip(name: str, device: str) -> ClipModel:
     return _assemble(name, model, open_clip.get_tokenizer(architecture), path, device, (mean, std))
 
 
-def _fetch(architecture: str, tag: str) -> tuple[Path, dict[str, Any]]:
+def _weights(architecture: str, tag: str, fetch: bool) -> tuple[Path, dict[str, Any]]:
     """The weights file behind a tag, from the local cache or downloaded at a fixed revision, and how to read it."""
     from open_clip import pretrained as source
 
@@ -85,26 +95,42 @@ def _fetch(architecture: str, tag: str) -> tuple[Path, dict[str, Any]]:
         raise UnknownNameError(
             f"open_clip knows no weights {tag!r} of {architecture}; known: {known}; or give a file's path"
         )
+    revision = REVISIONS.get((architecture, tag))
+    mend = f"with network run: {fetch_command(f'{architecture}:{tag}')}"
+    path = _kept(recipe, revision)
+    if path is None and not fetch:
+        raise MissingWeightsError(f"weights {architecture}:{tag} are not here; {mend}")
     try:
-        if recipe.get("url"):  # holds the file's hash, which open_clip checks
-            path = source.download_pretrained(recipe, prefer_hf_hub=False)
-        else:
-            path = source.download_pretrained_from_hf(
-                recipe["hf_hub"].rstrip("/"), revision=REVISIONS.get((architecture, tag))
-            )
+        if path is None and recipe.get("url"):  # holds the file's hash, which open_clip checks
+            path = Path(source.download_pretrained(recipe, prefer_hf_hub=False))
+        elif path is None:
+            path = Path(source.download_pretrained_from_hf(recipe["hf_hub"].rstrip("/"), revision=revision))
     except (OSError, RuntimeError) as error:
-        command = fetch_command(f"{architecture}:{tag}")
         raise MissingWeightsError(
-            f"weights {architecture}:{tag} are not here and cannot be fetched ({error}); with network run: {command}"
+            f"weights {architecture}:{tag} are not here and cannot be fetched ({error}); {mend}"
         ) from error
-    return Path(path), dict(recipe)
+    return path, dict(recipe)
+
+
+def _kept(recipe: dict[str, Any], revision: str | None) -> Path | None:
+    """The weights that open_clip fetched before, if they are whole: a broken download is none."""
+    if recipe.get("url"):
+        *_, digest, name = str(recipe["url"]).split("/")
+        path = Path("~/.cache/clip").expanduser() / name
+        hashed = len(digest) == 64  # of OpenAI's files; other addresses hold no hash
+        return path if path.is_file() and (not hashed or file_sha256(path) == digest) else None
+    from huggingface_hub import try_to_load_from_cache
+
+    names = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+    found = (try_to_load_from_cache(recipe["hf_hub"].rstrip("/"), name, revision=revision) for name in names)
+    return next((Path(path) for path in found if isinstance(path, str)), None)
 
 
 def fetch_command(name: str) -> str:
     """The command that fetches a named model once."""
     if name in PREFETCH:
         return f"motionbench prefetch {PREFETCH[name]}"
-    return f"python -c \"from motionbench.metrics.embed import load_clip; load_clip('{name}', 'cpu')\""
+    return f"python -c \"from motionbench.metrics.embed import load_clip; load_clip('{name}', 'cpu', fetch=True)\""
 
 
 def _load_tiny(device: str) -> ClipModel:
@@ -243,3 +269,31 @@ class ClipEmbedder:
 def shared_embedder(name: str, device: str) -> ClipEmbedder:
     """One embedder per model and device in this process, so that all metrics share it."""
     return ClipEmbedder(load_clip(name, device))
+
+
+class SeenByModel:
+    """What metrics by an image-text model share: the footage decides which, unless the class names one itself.
+
+    model: the model's name, None where the footage decides.
+    """
+
+    model: ClassVar[str | None] = None
+
+    def __init__(self, embedder: ClipEmbedder) -> None:
+        self.embedder = embedder
+
+    @classmethod
+    def model_name(cls, setting: MetricSetting) -> str:
+        """The model under a setting, without loading it."""
+        return cls.model or model_for(setting.world)
+
+    @classmethod
+    def create(cls, setting: MetricSetting) -> Self:
+        """Raises MissingWeightsError with the command that gets the weights."""
+        return cls(shared_embedder(cls.model_name(setting), setting.device))
+
+    @classmethod
+    def prefetch(cls) -> str:
+        """Fetches the model for real footage where it is not; says which it is. Raises MissingWeightsError."""
+        loaded = load_clip(cls.model_name(MetricSetting()), "cpu", fetch=True)
+        return f"{loaded.name} {loaded.weights} (MIT)"

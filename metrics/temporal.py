@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from motionbench.metric import Measurement, MetricInfo, MetricSetting, Sample
+from motionbench.metric import Measurement, MetricInfo, Sample
 
-from .embed import TINY, ClipEmbedder, shared_embedder
+from .embed import SeenByModel
 
 Array = NDArray[np.float32]
 
@@ -35,10 +35,9 @@ def first_and_previous_cosine(frames: Array, *, with_first_itself: bool = False)
     return float(both.mean() if with_first_itself else both[1:].mean())
 
 
-class TemporalConsistency:
+class TemporalConsistency(SeenByModel):
     """Mean cosine of neighboring frames' embeddings; a frozen clip scores 1, so read it with temporal_gap."""
 
-    model: ClassVar[str] = TINY
     info: ClassVar[MetricInfo] = MetricInfo(
         name="temporal_consistency",
         version=1,
@@ -49,14 +48,6 @@ class TemporalConsistency:
         summary="how alike neighboring frames are; stillness scores 1, so it is no measure of quality alone",
         floor="frozen",
     )
-
-    def __init__(self, embedder: ClipEmbedder) -> None:
-        self.embedder = embedder
-
-    @classmethod
-    def create(cls, setting: MetricSetting) -> Self:
-        """Raises MissingWeightsError with the command that gets the weights."""
-        return cls(shared_embedder(cls.model, setting.device))
 
     def measure(self, sample: Sample) -> Measurement:
         if len(sample.generated) < 2:

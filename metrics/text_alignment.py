@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from motionbench.metric import Measurement, MetricInfo, MetricSetting, Sample
+from motionbench.metric import Measurement, MetricInfo, Sample
 
-from .embed import TINY, ClipEmbedder, shared_embedder
+from .embed import REAL, SeenByModel
 
 
 def mean_text_cosine(frames: NDArray[np.float32], text: NDArray[np.float32]) -> float:
@@ -20,10 +20,9 @@ def mean_text_cosine(frames: NDArray[np.float32], text: NDArray[np.float32]) -> 
     return float((frames.astype(np.float64) @ text.astype(np.float64)).mean())
 
 
-class TextAlignment:
-    """Mean cosine between every frame and the prompt, by the embedded image-text model (whole frames, letterboxed)."""
+class TextAlignment(SeenByModel):
+    """Mean cosine between every frame and the prompt, by the image-text model for the footage (whole frames)."""
 
-    model: ClassVar[str] = TINY
     info: ClassVar[MetricInfo] = MetricInfo(
         name="text_alignment",
         version=1,
@@ -35,14 +34,6 @@ class TextAlignment:
         floor="copy",
         ceiling=("oracle", "backbone"),
     )
-
-    def __init__(self, embedder: ClipEmbedder) -> None:
-        self.embedder = embedder
-
-    @classmethod
-    def create(cls, setting: MetricSetting) -> Self:
-        """Raises MissingWeightsError with the command that gets the weights."""
-        return cls(shared_embedder(cls.model, setting.device))
 
     def measure(self, sample: Sample) -> Measurement:
         if not sample.prompt.strip():
@@ -59,19 +50,14 @@ class TextAlignment:
 
 
 class TextAlignmentB32(TextAlignment):
-    """Mean cosine between every frame and the prompt, by OpenAI's CLIP ViT-B/32 (for real footage; needs weights)."""
+    """Mean cosine between every frame and the prompt, by OpenAI's CLIP ViT-B/32 for all footage (needs weights)."""
 
-    model = "ViT-B-32:openai"
+    model = REAL
     info = MetricInfo(**{**vars(TextAlignment.info), "name": "text_alignment_b32"})
 
-    @classmethod
-    def prefetch(cls) -> str:
-        """Fetches the model where it is not; says which it is. Raises MissingWeightsError."""
-        return f"{cls.create(MetricSetting()).embedder.label} (MIT)"
 
-
-class TextAlignmentL14(TextAlignmentB32):
-    """Mean cosine between every frame and the prompt, by OpenAI's CLIP ViT-L/14 (for real footage; needs weights)."""
+class TextAlignmentL14(TextAlignment):
+    """Mean cosine between every frame and the prompt, by OpenAI's CLIP ViT-L/14 for all footage (needs weights)."""
 
     model = "ViT-L-14:openai"
     info = MetricInfo(**{**vars(TextAlignment.info), "name": "text_alignment_l14"})

@@ -33,6 +33,7 @@ def compare(a: Attempts, b: Attempts, metrics: Sequence[str]) -> list[Difference
     """Differences a - b per metric and category, and their macro mean `all`.
 
     A pair is a case: values of its seeds are averaged within each run first, so runs with other seeds can be compared.
+    Values by different trackers or models make no pair (`Attempts.basis`).
     """
     attempted = {r.case_id for r in [*a.records, *b.records]}
     categories = [*sorted({category_of(case) for case in attempted}), ALL]
@@ -40,7 +41,8 @@ def compare(a: Attempts, b: Attempts, metrics: Sequence[str]) -> list[Difference
 
 
 def _difference(a: Attempts, b: Attempts, attempted: set[str], metric: str, category: str) -> Difference:
-    left, right = a.case_values(metric), b.case_values(metric)
+    differ = a.basis(metric).differs(b.basis(metric))
+    left, right = ({}, {}) if differ else (a.case_values(metric), b.case_values(metric))
     cases = {case for case in attempted if category in (ALL, category_of(case))}
     pairs = sorted(cases & left.keys() & right.keys())
     gaps = values_to_strata({case: left[case] - right[case] for case in pairs})

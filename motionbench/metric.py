@@ -58,14 +58,23 @@ class Sample:
 
 @dataclass(frozen=True)
 class MetricSetting:
-    """Where a metric runs. device as in `method.Setting`."""
+    """Where a metric runs, and on what. device as in `method.Setting`.
+
+    world: the installed world whose footage is measured, None for any other (`motionbench.footage`): a metric that
+    sees by a learned model takes the one that knows such pictures.
+    """
 
     device: str = "cpu"
+    world: str | None = None
 
 
 @runtime_checkable
 class Metric(Protocol):
-    """A metric. No averages, no files; unmeasurable is Measurement(None, reason), never 0 or NaN."""
+    """A metric. No averages, no files; unmeasurable is Measurement(None, reason), never 0 or NaN.
+
+    One that sees by a learned model may say by a class method `model_name(setting)` which, without loading it; its
+    details then name the model as `model`, the name first and the hash of its weights last.
+    """
 
     info: ClassVar[MetricInfo]
 
@@ -73,3 +82,9 @@ class Metric(Protocol):
     def create(cls, setting: MetricSetting) -> Self: ...
 
     def measure(self, sample: Sample) -> Measurement: ...
+
+
+def model_name(metric: Any, setting: MetricSetting) -> str | None:
+    """The model that a metric class takes under a setting, by its own `model_name`; None if it tells of none."""
+    tell: Callable[[MetricSetting], str] | None = getattr(metric, "model_name", None)
+    return None if tell is None else tell(setting)

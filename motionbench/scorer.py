@@ -13,8 +13,8 @@ from motionbench import registry
 from motionbench.case import Case
 from motionbench.clip import Clip
 from motionbench.errors import ManifestError, MotionBenchError, StoreError
-from motionbench.footage import AUTO, tracker_for
-from motionbench.metric import Measurement, Metric, MetricInfo, MetricSetting, Sample
+from motionbench.footage import AUTO, tracker_for, world_of
+from motionbench.metric import Measurement, Metric, MetricInfo, MetricSetting, Sample, model_name
 from motionbench.record import Record, Score
 from motionbench.split import Split
 from motionbench.store import ResultStore
@@ -48,6 +48,8 @@ class ScoringShape:
 
 
 SHAPE = ScoringShape()
+
+Held = Mapping[tuple[str, str, int], Score]  # by record key, metric and metric version
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,9 @@ def score(
 ) -> ScoreResult:
     """Appends the scores that are missing in a results folder, for the records of these keys (default: all).
 
-    A score is there if record, metric and metric version agree, and the tracker too where the metric used one; one that
-    an error prevented is tried again. report(done, total) counts records.
+    A score is there if record, metric and metric version agree, and tracker and model too where the metric used one;
+    one that an error prevented is tried again. Where the right model cannot be had, a value by another becomes a null.
+    report(done, total) counts records.
     Raises StoreError, UnknownNameError, PluginError, ManifestError.
     """
     infos = metric_infos(plan.metrics)
@@ -101,12 +104,17 @@ def score(
     result = ScoreResult()
     with store.locked("scores", plan.shard):
         records = [r for r in store.records() if r.status == "ok" and (keys is None or r.key in keys)]
-        todo = _missing(records, store.scores(), infos, tracks.label, result)
-        metrics = _ready(sorted({name for _, names in todo for name in names}), plan.device, result)
+        setting = MetricSetting(plan.device, world_of(split))
+        models = {name: model_name(registry.load("metrics", name), setting) for name in infos}
+        held = {(s.record_key, s.metric, s.metric_version): s for s in store.scores()}
+        todo = _missing(records, held, infos, tracks.label, models, result)
+        metrics = _ready(sorted({name for _, names in todo for name in names}), setting, result)
         cases = split.by_id()
         pairs = _Pairs(store, split)
         for done, (record, names) in enumerate(todo):
             report(done, len(todo))
+            for gone in _withdrawn(record, [infos[n] for n in names if n not in metrics], held, models, result):
+                store.append_score(gone)
             wanted = [metrics[name] for name in names if name in metrics]
             case = _case(cases, record, split)
             for made in _score_record(record, case, wanted, pairs, tracks):
@@ -120,32 +128,54 @@ def score(
 
 def _missing(
     records: Iterable[Record],
-    scores: Iterable[Score],
+    there: Held,
     infos: Mapping[str, MetricInfo],
     tracker: str,
+    models: Mapping[str, str | None],
     result: ScoreResult,
 ) -> list[tuple[Record, list[str]]]:
     """The records that lack scores, each with the metrics it lacks."""
-    there = {(s.record_key, s.metric, s.metric_version): s for s in scores}
     todo = []
     for record in records:
         held = {name: there.get((record.key, name, info.version)) for name, info in infos.items()}
-        names = [name for name, score in held.items() if score is None or not _stands(score, tracker)]
+        names = [name for name, score in held.items() if score is None or not _stands(score, tracker, models[name])]
         result.kept += len(infos) - len(names)
         if names:
             todo.append((record, names))
     return todo
 
 
-def _stands(score: Score, tracker: str) -> bool:
-    return "error" not in score.details and score.details.get("tracker", tracker) == tracker
+def _stands(score: Score, tracker: str, model: str | None) -> bool:
+    same = score.details.get("tracker", tracker) == tracker and _by_model(score, model)
+    return same and "error" not in score.details
 
 
-def _ready(names: Sequence[str], device: str, result: ScoreResult) -> dict[str, Metric]:
+def _by_model(score: Score, model: str | None) -> bool:
+    """Whether a score is by the model of that name (whatever its weights: new ones are a new version of the metric)."""
+    label = str(score.details.get("model", ""))
+    return model is None or not label or label.rpartition(" ")[0] == model
+
+
+def _withdrawn(
+    record: Record,
+    infos: Sequence[MetricInfo],
+    held: Held,
+    models: Mapping[str, str | None],
+    result: ScoreResult,
+) -> Iterator[Score]:
+    """Nulls in place of what another model said of a record, for metrics whose own model cannot be had."""
+    for info in infos:
+        score = held.get((record.key, info.name, info.version))
+        if score is not None and score.value is not None and not _by_model(score, models[info.name]):
+            why = Measurement(None, result.unavailable[info.name], {"error": "unavailable"})
+            yield _to_score(record, info, why, 0.0, {})
+
+
+def _ready(names: Sequence[str], setting: MetricSetting, result: ScoreResult) -> dict[str, Metric]:
     metrics: dict[str, Metric] = {}
     for name in names:
         try:
-            metrics[name] = registry.load("metrics", name).create(MetricSetting(device))
+            metrics[name] = registry.load("metrics", name).create(setting)
         except MotionBenchError as error:
             result.unavailable[name] = str(error)
             logger.warning("metric %s is left out: %s", name, error)

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 
+from motionbench.basis import Basis
 from motionbench.bootstrap import macro_mean, percentile_interval
 from motionbench.gate import gate_of
 from motionbench.metric import MetricInfo
@@ -35,9 +37,21 @@ class Attempts:
     scores: Mapping[tuple[str, str], Score]
 
     def value(self, record: Record, metric: str) -> float | None:
-        """The measured value, or None: failed, unmeasurable, or not yet scored."""
+        """The measured value, or None: failed, unmeasurable, not yet scored, or one of a mixture (see `Basis`)."""
         score = self.scores.get((record.key, metric))
-        return None if record.status != "ok" or score is None else score.value
+        missing = record.status != "ok" or score is None or self.basis(metric).mixed
+        return None if missing or score is None else score.value
+
+    def basis(self, metric: str) -> Basis:
+        """The trackers and models that the values of a metric rest on."""
+        return self._bases.get(metric, Basis())
+
+    @cached_property
+    def _bases(self) -> dict[str, Basis]:
+        held: dict[str, list[Score]] = defaultdict(list)
+        for (_, metric), score in self.scores.items():
+            held[metric].append(score)
+        return {metric: Basis.of(scores) for metric, scores in held.items()}
 
     @classmethod
     def read(cls, store: ResultStore, infos: Mapping[str, MetricInfo]) -> Self:
@@ -109,7 +123,8 @@ def summary_to_json(
     return {
         "configuration": run["configuration"],
         "metrics": {name: asdict(info) for name, info in infos.items()},
-        "trackers": {name: trackers_of([attempts, *others], name) for name in infos},
+        "trackers": {name: sorted(_bases([attempts, *others], name).trackers) for name in infos},
+        "models": {name: sorted(_bases([attempts, *others], name).models) for name in infos},
         "rows": [asdict(row) for row in summarise(attempts, controls, infos)],
         "control_rows": [asdict(row) for control in others for row in summarise(control, controls, infos)],
         "gate": gate_of(attempts.method, run["configuration"]).to_json(),
@@ -118,10 +133,10 @@ def summary_to_json(
     }
 
 
-def trackers_of(everyone: Iterable[Attempts], metric: str) -> list[str]:
-    """The trackers that a metric's scores rest on, `name vVERSION`; more than one means that numbers do not compare."""
-    scores = [score for attempts in everyone for (_, name), score in attempts.scores.items() if name == metric]
-    return sorted({score.details["tracker"] for score in scores if "tracker" in score.details})
+def _bases(everyone: Iterable[Attempts], metric: str) -> Basis:
+    """What a metric's values rest on in all of these."""
+    held = [attempts.basis(metric) for attempts in everyone]
+    return Basis(*(frozenset[str]().union(*sets) for sets in zip(*((b.trackers, b.models) for b in held), strict=True)))
 
 
 def cost(records: Sequence[Record]) -> dict[str, float | int | None]:
@@ -151,8 +166,10 @@ def _row(attempts: Attempts, everyone: Mapping[str, Attempts], info: MetricInfo,
     strata = _strata(attempts, info.name, cases)
     mean = complete_mean(strata, cases)
     low, high = (percentile_interval(strata) if mean is not None else None) or (None, None)
-    floor = _control_mean(everyone, [info.floor], info.name, cases)
-    ceiling = _control_mean(everyone, info.ceiling, info.name, cases)
+    # A control that was seen by another tracker or model marks no end of these values.
+    alike = {k: v for k, v in everyone.items() if not v.basis(info.name).differs(attempts.basis(info.name))}
+    floor = _control_mean(alike, [info.floor], info.name, cases)
+    ceiling = _control_mean(alike, info.ceiling, info.name, cases)
     n = sum(attempts.value(r, info.name) is not None for r in records)
     scaled = normalise(mean, floor, ceiling, info)
     return Row(attempts.method, category, info.name, mean, low, high, floor, ceiling, scaled, n, len(records) - n)

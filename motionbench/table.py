@@ -44,7 +44,8 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
     title = f"{run['method']}{mark} · {run['backbone']} · {run['split']} {run['split_revision']}"
     table = _table(title, ("category", "n", "failed", "mean [95%]", "floor", "ceiling", "normalized"))
     for metric, rows in groupby(summary["rows"], key=lambda row: row["metric"]):
-        table.add_row(metric_title(summary["metrics"][metric]), style="bold")
+        models = summary.get("models", {}).get(metric, [])
+        table.add_row(metric_title(summary["metrics"][metric], models), style="bold")
         for row in rows:
             cells = (str(row["n"]), str(row["n_failed"]), interval(row["mean"], row["low"], row["high"]))
             ends = (number(row["floor"]), number(row["ceiling"]), number(row["normalised"]))
@@ -75,9 +76,10 @@ def notes(summary: Mapping[str, Any]) -> list[str]:
         lines.append("No interval where a category has fewer than two references: one clip says nothing of the spread.")
     if any(row["n_failed"] for row in rows):
         lines.append("`failed` counts failed cases and values that could not be measured; none of them is a zero.")
-    for metric, trackers in summary["trackers"].items():
-        if len(trackers) > 1:
-            lines.append(f"{metric} mixes trackers ({', '.join(trackers)}): score again with one of them.")
+    for kind in ("trackers", "models"):
+        for metric, names in summary.get(kind, {}).items():
+            if len(names) > 1:
+                lines.append(f"{metric} mixes {kind} ({', '.join(names)}), which do not compare: score again with one.")
     if is_unvalidated(summary):
         lines.append(f"{UNVALIDATED} unvalidated: {summary['gate']['note']}.")
     cost = {key: value for key, value in summary["cost"].items() if value is not None}
@@ -93,9 +95,10 @@ def is_unvalidated(summary: Mapping[str, Any]) -> bool:
     return bool(summary.get("gate", {}).get("state") == "unvalidated")
 
 
-def metric_title(info: Mapping[str, Any]) -> str:
-    """`motion_fidelity v1 ↑`: name, version, and the direction that is better."""
-    return f"{info['name']} v{info['version']} {BETTER[info['better']][0]}"
+def metric_title(info: Mapping[str, Any], models: Sequence[str] = ()) -> str:
+    """`text_alignment v1 ↑ (tiny-clip)`: name, version, the direction that is better, and the model, if it has one."""
+    by = f" ({', '.join(model.rpartition(' ')[0] for model in models)})" if models else ""
+    return f"{info['name']} v{info['version']} {BETTER[info['better']][0]}{by}"
 
 
 def interval(mean: float | None, low: float | None, high: float | None, *, sign: bool = False) -> str:

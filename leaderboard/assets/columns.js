@@ -107,7 +107,7 @@ function metricColumn(board, name) {
   return {
     id: name, metric: name, numeric: true, ascending: info.better === "lower", nearZero: info.better === "zero" && !state.relative,
     title: `${info.title}\u00a0${ARROWS[info.better]}`,
-    help: `${info.summary} Version ${info.version}${info.unit ? `, unit ${info.unit}` : ""}.`,
+    help: `${info.summary} Version ${info.version}${info.unit ? `, unit ${info.unit}` : ""}${info.models.length ? `, by ${info.models.join(", ")}` : ""}.`,
     value: (entry, cells) => metricPart(entry, cells, name)?.value ?? null,
     fields: (entry, cells) => spread(name, metricPart(entry, cells, name), "value", "low", "high"),
     node(entry, cells) {

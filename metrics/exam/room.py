@@ -12,6 +12,7 @@ from motionbench import registry
 from motionbench.case import Case
 from motionbench.clip import Clip
 from motionbench.errors import MotionBenchError
+from motionbench.footage import world_of
 from motionbench.metric import Measurement, Metric, MetricSetting, Sample
 from motionbench.split import Split
 from motionbench.track_cache import TrackCache
@@ -55,7 +56,7 @@ class ExamRoom:
 
     def __init__(self, plan: ExamPlan, split: Split, world: CorruptingWorld) -> None:
         self.plan = plan
-        self.metrics = ready_metrics(plan.metrics, plan.device)
+        self.metrics = ready_metrics(plan.metrics, MetricSetting(plan.device, world_of(split)))
         self.looks = [Look(name, plan.device, decoded=plan.decoded) for name in plan.trackers]
         self.studio = Studio(plan, split, world)
 
@@ -108,12 +109,12 @@ class ExamRoom:
             held[look.label, name] = measured
 
 
-def ready_metrics(names: Sequence[str], device: str) -> list[Metric]:
+def ready_metrics(names: Sequence[str], setting: MetricSetting) -> list[Metric]:
     """The metrics that can be made ready here; the others are named in the log with what they lack."""
     ready: list[Metric] = []
     for name in names:
         try:
-            ready.append(registry.load("metrics", name).create(MetricSetting(device)))
+            ready.append(registry.load("metrics", name).create(setting))
         except MotionBenchError as error:
             logger.warning("metric %s does not sit the exam: %s", name, error)
     return ready

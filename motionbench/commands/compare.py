@@ -40,6 +40,10 @@ def compare(
     scored = [name for name in infos if any(left.case_values(name)) and any(right.case_values(name))]
     for name in [name for name in infos if name not in scored]:
         typer.echo(f"{name}: not scored in both; motionbench score RESULTS --metrics {name}", err=True)
+    for name in scored:
+        if left.basis(name).differs(right.basis(name)):
+            bases = f"A rests on {left.basis(name)}, B on {right.basis(name)}"
+            typer.echo(f"{name}: not compared: {bases}; motionbench score both alike", err=True)
     differences = compare_attempts(left, right, scored)
     if as_json:
         print_json([asdict(difference) for difference in differences])

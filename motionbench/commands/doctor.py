@@ -7,7 +7,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -182,8 +182,17 @@ def methods() -> dict[str, str]:
 
 
 def metrics() -> dict[str, str]:
-    """Whether each metric can be made; the error says how to get its weights."""
-    return _try_each("metrics", lambda name, plugin: plugin.create(MetricSetting()))
+    """Whether each metric can be made for real footage, or else for a world's; the error says how to get weights."""
+
+    def make(setting: MetricSetting) -> Callable[[str, Any], object]:
+        return lambda name, plugin: plugin.create(setting)
+
+    lines = _try_each("metrics", make(MetricSetting()))
+    lacking = [name for name, line in lines.items() if line != "ok"]
+    for world in registry.names("worlds") if lacking else ():
+        found = _try_each("metrics", make(MetricSetting(world=world)), lacking)
+        lines |= {n: f"ok for the world {world}; other footage: {lines[n]}" for n in lacking if found[n] == "ok"}
+    return lines
 
 
 def backbones() -> dict[str, str]:
@@ -212,9 +221,11 @@ def disk() -> dict[str, str]:
     return lines
 
 
-def _try_each(group: registry.Group, make: Callable[[str, Any], object]) -> dict[str, str]:
+def _try_each(
+    group: registry.Group, make: Callable[[str, Any], object], names: Sequence[str] | None = None
+) -> dict[str, str]:
     lines = {}
-    for name in registry.names(group):
+    for name in registry.names(group) if names is None else names:
         try:
             make(name, registry.load(group, name))
             lines[name] = "ok"

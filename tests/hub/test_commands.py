@@ -321,7 +321,13 @@ def test_list_splits_reads_their_manifests(bench: Bench, monkeypatch: pytest.Mon
 def test_doctor_names_what_is_there_and_what_is_not(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     from motionbench.commands import doctor
 
-    few = {"methods": ["frozen"], "metrics": ["change", "unready"], "trackers": ["still"], "backbones": []}
+    few = {
+        "methods": ["frozen"],
+        "metrics": ["change", "unready"],
+        "trackers": ["still"],
+        "backbones": [],
+        "worlds": [],
+    }
     monkeypatch.setattr(registry, "names", few.__getitem__)
     monkeypatch.setattr(doctor, "PACKAGES", ("numpy", "no-such-package"))
     with pytest.raises(SystemExit) as ended:

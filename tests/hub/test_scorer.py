@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from small_world import METRICS, Still, install, make_clip, make_metric, make_split, travel
+from small_world import METRICS, SIDE, Still, install, make_clip, make_metric, make_split, travel
 
+from motionbench.case import Case
 from motionbench.clip import Clip
-from motionbench.errors import StoreError, UnknownNameError
-from motionbench.metric import Measurement
+from motionbench.errors import MissingWeightsError, StoreError, UnknownNameError
+from motionbench.footage import world_of
+from motionbench.metric import Measurement, MetricSetting, Sample
 from motionbench.plan import RunPlan
 from motionbench.record import Score
 from motionbench.runner import run
@@ -94,6 +96,76 @@ def test_other_tracker_scores_only_what_tracks(bench: Bench) -> None:
     bench.score("change", "travel")
     assert bench.score("change", "travel", tracker="restless").new == CASES
     assert bench.values("travel")["camera/0000/0"].value == 0.5  # one pixel along x, none along y
+
+
+class Seeing:
+    """A metric by the model `old` in the world's footage and by `new` in all other; `ready`: whether `new` is here."""
+
+    info = make_metric(travel, "seeing").info
+    ready: ClassVar[bool] = True
+    real: ClassVar[str] = "new"
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+
+    @classmethod
+    def model_name(cls, setting: MetricSetting) -> str:
+        return "old" if setting.world == "own" else cls.real
+
+    @classmethod
+    def create(cls, setting: MetricSetting) -> Seeing:
+        if cls.model_name(setting) == "new" and not cls.ready:
+            raise MissingWeightsError("get it by motionbench prefetch seeing")
+        return cls(cls.model_name(setting))
+
+    def measure(self, sample: Sample) -> Measurement:
+        return Measurement(1.0, details={"model": f"{self.model} 0123"})
+
+
+class OwnWorld:
+    height, width, tracker, image_model = SIDE, SIDE, "still", "old"
+
+    def made(self, case: Case) -> bool:
+        return True
+
+
+def seen_by_another(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores of real footage by the model of a world, as earlier versions made them."""
+    bench.extra["metrics"]["seeing"] = Seeing
+    monkeypatch.setattr(Seeing, "real", "old")
+    assert bench.score("seeing").new == CASES
+    monkeypatch.setattr(Seeing, "real", "new")
+
+
+def test_values_of_the_wrong_model_are_scored_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen_by_another(bench, monkeypatch)
+    assert bench.score("seeing").new == CASES
+    assert {s.details["model"] for s in bench.values("seeing").values()} == {"new 0123"}
+    assert bench.score("seeing").new == 0
+
+
+def test_values_of_the_wrong_model_are_withdrawn_where_the_right_one_is_not_here(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen_by_another(bench, monkeypatch)
+    monkeypatch.setattr(Seeing, "ready", False)
+    result = bench.score("seeing", "change")
+    assert result.unavailable == {"seeing": "get it by motionbench prefetch seeing"}
+    assert {(s.value, s.note) for s in bench.values("seeing").values()} == {(None, result.unavailable["seeing"])}
+    lines = bench.lines()
+    bench.score("seeing", "change")
+    assert bench.lines() == lines  # said once, not at every scoring
+    monkeypatch.setattr(Seeing, "ready", True)
+    assert bench.score("seeing").new == CASES
+
+
+def test_the_model_of_a_world_judges_its_footage_only(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.extra["metrics"]["seeing"] = Seeing
+    bench.extra["worlds"] = {"own": OwnWorld}
+    world_of.cache_clear()
+    bench.score("seeing")
+    assert {s.details["model"] for s in bench.values("seeing").values()} == {"old 0123"}
+    world_of.cache_clear()
 
 
 def test_tracks_are_computed_once_per_clip(bench: Bench) -> None:

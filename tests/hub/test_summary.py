@@ -7,9 +7,10 @@ import json
 import pytest
 from attempt_tables import make_attempts, make_info, make_record
 
+from motionbench.comparison import compare
 from motionbench.metric import MetricInfo
 from motionbench.record import Row, Score
-from motionbench.summary import ALL, Attempts, cost, latest_scores, normalise, summarise, summary_to_json, trackers_of
+from motionbench.summary import ALL, Attempts, cost, latest_scores, normalise, summarise, summary_to_json
 
 
 def rows_of(attempts: Attempts, *controls: Attempts, info: MetricInfo | None = None) -> dict[str, Row]:
@@ -134,11 +135,42 @@ def test_cost_averages_what_was_paid() -> None:
     assert cost(records[2:]) == {"fit_seconds": None, "generate_seconds": None, "peak_memory_bytes": None}
 
 
-def test_trackers_of_a_metric_are_named() -> None:
-    score = Score("k", "fidelity", 1, 0.5, "", {"tracker": "lk v1"})
-    attempts = Attempts("method", (), {("k", "fidelity"): score})
-    assert trackers_of([attempts], "fidelity") == ["lk v1"]
-    assert trackers_of([attempts], "other") == []
+def seen_by(details: list[dict[str, str]], method: str = "method") -> Attempts:
+    """One reference for each entry, with a value that rests on it."""
+    records = tuple(make_record(f"camera/{i:04}/0", method=method) for i in range(len(details)))
+    scores = [Score(r.key, "fidelity", 1, 0.5, "", d) for r, d in zip(records, details, strict=True)]
+    return Attempts(method, records, latest_scores(scores, {"fidelity": make_info()}))
+
+
+def test_trackers_and_models_of_a_metric_are_named() -> None:
+    own = seen_by([{"tracker": "lk v1", "model": "tiny-clip 01"}])
+    other = seen_by([{"model": "ViT-B-32:openai 02"}], "frozen")
+    value = summary_to_json({"configuration": {}}, own, {"frozen": other}, {"fidelity": make_info()})
+    assert value["trackers"] == {"fidelity": ["lk v1"]}
+    assert value["models"] == {"fidelity": ["ViT-B-32:openai 02", "tiny-clip 01"]}
+
+
+@pytest.mark.parametrize("kind", ["tracker", "model"])
+def test_values_by_two_trackers_or_models_have_no_mean(kind: str) -> None:
+    row = rows_of(seen_by([{kind: "a 1"}, {kind: "b 1"}]))["camera"]
+    assert (row.mean, row.n, row.n_failed) == (None, 0, 2)
+    assert rows_of(seen_by([{kind: "a 1"}, {}]))["camera"].mean == 0.5  # one of them needed none
+
+
+@pytest.mark.parametrize("kind", ["tracker", "model"])
+def test_a_control_that_another_saw_marks_no_end(kind: str) -> None:
+    own, frozen = seen_by([{kind: "a 1"}]), seen_by([{kind: "b 1"}], "frozen")
+    assert rows_of(own, frozen)["camera"].floor is None
+    assert rows_of(own, seen_by([{kind: "a 1"}], "frozen"))["camera"].floor == 0.5
+
+
+@pytest.mark.parametrize("kind", ["tracker", "model"])
+def test_values_that_another_saw_make_no_pair(kind: str) -> None:
+    own = seen_by([{kind: "a 1"}])
+    (gap, _) = compare(own, seen_by([{kind: "b 1"}], "other"), ["fidelity"])
+    assert (gap.difference, gap.n_pairs, gap.n_unpaired) == (None, 0, 1)
+    (gap, _) = compare(own, seen_by([{kind: "a 1"}], "other"), ["fidelity"])
+    assert (gap.difference, gap.n_pairs) == (0.0, 1)
 
 
 def test_summary_is_json_with_controls_and_failures() -> None:

@@ -72,6 +72,7 @@ class RunRecipe:
     backbone: str = "tiny"
     weights: str = "0011223344556677"
     tracker: str = "tiny v1"
+    model: str | None = None  # what the scores of text alignment name
     version: str = "0.1.0"
     device: str = "cpu"
     config: dict[str, Any] = field(default_factory=dict)
@@ -264,6 +265,8 @@ def make_scores(recipe: RunRecipe, record: Record) -> list[Score]:
         details: dict[str, Any] = {"scored_at": "17x64x64"}
         if name == "motion_fidelity":
             details |= {"tracker": recipe.tracker, "direction": fidelity, "speed_ratio": float(rng.normal(0, 0.1))}
+        if name == "text_alignment" and recipe.model is not None:
+            details["model"] = recipe.model
         note = "static reference" if value is None else ""
         made.append(Score(record.key, name, info_of(recipe, name).version, value, note, details, 0.1))
     return made

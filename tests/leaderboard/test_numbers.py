@@ -118,3 +118,19 @@ def test_the_normalised_interval_brackets_the_normalised_mean(views: dict) -> No
     measured = [cell for cell in cells if cell["normalised_low"] is not None]
     assert measured
     assert all(cell["normalised_low"] <= cell["normalised"] <= cell["normalised_high"] for cell in measured)
+
+
+def test_values_by_different_models_never_share_a_column(tmp_path: Path, split: Split) -> None:
+    for method, model in (("smm", "tiny-clip 01"), ("vmc", "tiny-clip 01"), ("backbone", "ViT-B-32:openai 02")):
+        write_run(tmp_path / method, split, RunRecipe(method, model=model, videos=False))
+    (board,) = make_boards(merge(read_runs([tmp_path])))
+    view = board_views(board)["all|all"]
+    shown = {
+        method: view[entry_id(board, method)]["metrics"]["text_alignment"]["mean"] for method in ("smm", "backbone")
+    }
+    assert shown["smm"] is not None
+    assert shown["backbone"] is None
+    assert board.bases["text_alignment"].models == {"tiny-clip 01"}
+    assert any("text_alignment is shown by tiny-clip 01; the scores of backbone by ViT" in note for note in board.notes)
+    assert "text_alignment" not in view[entry_id(board, "smm")]["relative"]
+    assert view[entry_id(board, "backbone")]["metrics"]["temporal_gap"]["mean"] is not None  # nothing else is lost

@@ -58,7 +58,8 @@ class Brightness:
 @pytest.fixture
 def call(tmp_path, monkeypatch):
     plugins = {
-        "backbones": lambda s: StandIn(), "trackers": Still, "metrics": Brightness, "methods": FollowYourMotion
+        "backbones": lambda s: StandIn(), "trackers": Still, "metrics": Brightness, "methods": FollowYourMotion,
+        "worlds": object,
     }  # fmt: skip
     monkeypatch.setattr(registry, "load", lambda group, name: plugins[group])
     monkeypatch.setenv("MOTIONBENCH_CACHE", str(tmp_path / "cache"))
@@ -78,8 +79,8 @@ def call(tmp_path, monkeypatch):
 
     def run(*more):
         files = ["--split", str(tmp_path), "--out", str(tmp_path / "out.jsonl")]
-        words = ["run", str(tmp_path / "configs.json"), *files, "--device", "cpu", "--metrics", "brightness", *more]
-        return CliRunner().invoke(preset_search.app, words)
+        words = ["run", str(tmp_path / "configs.json"), *files, "--device", "cpu", "--metrics", "brightness"]
+        return CliRunner().invoke(preset_search.app, [*words, "--tracker", "tiny", *more])
 
     return run
 

@@ -104,7 +104,7 @@ CASES: dict[str, tuple[Clip, Clip, Look]] = {
 def test_a_value_is_finite_or_a_null_with_a_reason(name: str, case: str) -> None:
     generated, reference, look = CASES[case]
     sample = Sample(generated, reference, "a red ball rolls", "a blue box", "single_object/0000/0", "", look)
-    metric = registry.load("metrics", name).create(MetricSetting())
+    metric = registry.load("metrics", name).create(MetricSetting(world="procedural"))
     measured = measure(metric, sample)
     if measured.value is None:
         assert measured.note

@@ -362,5 +362,5 @@ def test_metrics_that_lack_something_stay_away(
             raise MissingWeightsError("run: fetch it")
 
     monkeypatch.setattr(registry, "load", lambda group, name: {"distance": Distance, "absent": Absent}[name])
-    assert [m.info.name for m in ready_metrics(("distance", "absent"), "cpu")] == ["distance"]
+    assert [m.info.name for m in ready_metrics(("distance", "absent"), MetricSetting())] == ["distance"]
     assert "fetch it" in caplog.text

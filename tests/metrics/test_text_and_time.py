@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from motionbench.metrics import embed
+from motionbench.metrics.appearance import AppearanceLeak
 from motionbench.metrics.embed import ClipEmbedder, letterbox, load_clip
 from motionbench.metrics.temporal import (
     TemporalConsistency,
@@ -17,12 +19,12 @@ from motionbench.metrics.temporal import (
     consecutive_cosine,
     first_and_previous_cosine,
 )
-from motionbench.metrics.text_alignment import TextAlignment, mean_text_cosine
+from motionbench.metrics.text_alignment import TextAlignment, TextAlignmentB32, TextAlignmentL14, mean_text_cosine
 from plain_motion import make_sample, make_tracks, straight
 
 from motionbench.clip import Clip
 from motionbench.errors import MissingWeightsError, UnknownNameError
-from motionbench.metric import Metric, Sample
+from motionbench.metric import Metric, MetricSetting, Sample
 
 ARCHITECTURE = "motionbench-test-clip"
 
@@ -218,7 +220,12 @@ def test_absent_weights_name_the_command(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(urllib.request, "urlopen", offline)
-    with pytest.raises(MissingWeightsError, match=r"ViT-B-32:openai.*run: motionbench prefetch text_alignment_b32"):
+    with pytest.raises(
+        MissingWeightsError, match=r"not here and cannot be fetched .*run: motionbench prefetch text_align"
+    ):
+        load_clip("ViT-B-32:openai", "cpu", fetch=True)
+    monkeypatch.setattr(urllib.request, "urlopen", pytest.fail)  # unasked, nothing is fetched
+    with pytest.raises(MissingWeightsError, match=r"ViT-B-32:openai.*run: motionbench prefetch text_alignment"):
         load_clip("ViT-B-32:openai", "cpu")
 
 
@@ -233,3 +240,41 @@ def test_a_sample_is_only_looked_at_through_its_clips(embedder: ClipEmbedder) ->
     tracks = make_tracks(straight(4, 5, (1, 0)))
     sample = make_sample(tracks, tracks)
     assert TextAlignment(embedder).measure(sample).value is not None
+
+
+FOLLOWING = (TextAlignment, TemporalConsistency, TemporalGap, AppearanceLeak)
+OWN, REAL = MetricSetting(world="procedural"), MetricSetting()
+
+
+@pytest.mark.parametrize("kind", FOLLOWING)
+def test_the_model_follows_the_footage(kind: type, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embed, "REAL", name)
+    clip = random_clip(3)
+    sample = Sample(clip, random_clip(4), "a red ball rolls", "a blue box", "camera/0000/0", "camera", pytest.fail)
+    for setting, model in ((OWN, "tiny-clip"), (REAL, name)):
+        assert kind.model_name(setting) == model
+        told = kind.create(setting).measure(sample).details["model"]
+        assert told.rpartition(" ")[0] == model
+
+
+@pytest.mark.parametrize("kind", FOLLOWING)
+def test_real_footage_without_weights_is_no_number_but_a_command(
+    kind: type, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    embed.shared_embedder.cache_clear()
+    with pytest.raises(MissingWeightsError, match="motionbench prefetch text_alignment"):
+        kind.create(REAL)
+
+
+def test_metrics_named_for_a_model_take_it_for_all_footage() -> None:
+    for kind, model in ((TextAlignmentB32, "ViT-B-32:openai"), (TextAlignmentL14, "ViT-L-14:openai")):
+        assert {kind.model_name(OWN), kind.model_name(REAL)} == {model}
+
+
+def test_a_broken_download_is_not_taken_for_the_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".cache/clip").mkdir(parents=True)
+    (tmp_path / ".cache/clip/ViT-B-32.pt").write_bytes(b"half of it")
+    with pytest.raises(MissingWeightsError, match="not here"):
+        load_clip("ViT-B-32:openai", "cpu")
