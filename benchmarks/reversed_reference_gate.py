@@ -31,11 +31,11 @@ from motionbench.errors import VideoError
 from motionbench.files import write_json
 from motionbench.footage import AUTO, tracker_for
 from motionbench.gate import GATE_SCHEMA, read_gates, verdict_to_gate
-from motionbench.metric import MetricSetting, Sample
+from motionbench.metric import MetricSetting
+from motionbench.pair import SHAPE, to_sample
 from motionbench.plan import NO_BACKBONE, RunPlan, config_to_json
 from motionbench.progress import Bars
 from motionbench.runner import run
-from motionbench.scorer import SHAPE
 from motionbench.split import MANIFEST, Split, read_split, write_manifest
 from motionbench.store import ResultStore
 from motionbench.summary import category_of, cost
@@ -149,13 +149,10 @@ class Judge:
         return self._caches[name]
 
     def value(self, clip: Clip, split: Split, case_id: str, tracks: TrackCache) -> float | None:
-        """Motion fidelity at the reference's number of frames and size, as the scorer measures it."""
+        """Motion fidelity of the two as a pair, as the scorer measures it."""
         case = split.by_id()[case_id]
-        frames, height, width = SHAPE.of(reference := split.read_reference(case))
-        pair = [c.sample(frames).cover(height, width) for c in (clip, reference)]
-        value = self.metric.measure(
-            Sample(pair[0], pair[1], case.prompt, case.caption, case.id, case.category.value, tracks)
-        ).value
+        facts = {"prompt": case.prompt, "caption": case.caption, "case_id": case.id, "category": case.category.value}
+        value = self.metric.measure(to_sample(clip, split.read_reference(case), tracks, **facts)).value
         return None if value is None else float(value)
 
 

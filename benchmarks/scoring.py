@@ -27,9 +27,10 @@ from torchmetrics.multimodal import CLIPScore
 
 from motionbench.case import Level
 from motionbench.clip import Clip
+from motionbench.pair import SHAPE
 from motionbench.plan import RunPlan
 from motionbench.runner import run
-from motionbench.scorer import SHAPE, ScorePlan, score
+from motionbench.scorer import ScorePlan, score
 from motionbench.split import Split, read_split
 from motionbench.store import ResultStore
 from motionbench.track_cache import TrackCache

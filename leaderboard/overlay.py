@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from motionbench.clip import Clip
 from motionbench.errors import MotionBenchError
-from motionbench.scorer import SHAPE
+from motionbench.pair import SHAPE, View
 from motionbench.track_cache import TrackCache
 from motionbench.tracks import Tracks
 
@@ -81,12 +81,12 @@ def _track(path: Path, reference: Path, cache: TrackCache, mode: Mode) -> Tracks
 
 
 def at_scoring_shape(clip: Clip, reference: Path) -> Clip:
-    """The clip as it was scored, but never cropped: tracks must lie on the picture that the player shows."""
-    frames, height, width = SHAPE.of(clip if clip.path == reference else Clip.read(reference))
-    clip = clip.sample(frames)
-    if clip.height * width != clip.width * height:
-        height = max(1, round(clip.height * width / clip.width))
-    return clip.resize(height, width)
+    """The clip as it was scored, but never cropped: tracks must lie on the picture that the player shows.
+
+    A generated clip is scored whole; of a reference, what a generated clip of another aspect lacks is cut off.
+    """
+    whole = clip if clip.path == reference else Clip.read(reference)
+    return View.of(clip, whole).generated(clip)
 
 
 def pack(tracks: Tracks) -> dict[str, Any]:

@@ -34,9 +34,9 @@ from motionbench.errors import ConfigError, MotionBenchError
 from motionbench.files import append_line, canonical_json, read_lines
 from motionbench.footage import AUTO, tracker_for, world_of
 from motionbench.method import Setting
-from motionbench.metric import MetricSetting, Sample
+from motionbench.metric import MetricSetting
+from motionbench.pair import SHAPE, to_sample
 from motionbench.processes import work_side_by_side
-from motionbench.scorer import SHAPE
 from motionbench.seeds import derive_seed
 from motionbench.split import Split, read_split
 from motionbench.track_cache import TrackCache
@@ -102,8 +102,8 @@ class Search:
         return registry.load("methods", trial.method)(config, self.setting, self.backbone)
 
     def _score(self, clip: Clip, case: Case, reference: Clip) -> dict[str, Any]:
-        fitting = reference.sample(len(clip)).resize(clip.height, clip.width)
-        sample = Sample(clip, fitting, case.prompt, case.caption, case.id, str(case.category), self.tracks)
+        facts = {"prompt": case.prompt, "caption": case.caption, "case_id": case.id, "category": str(case.category)}
+        sample = to_sample(clip, reference, self.tracks, **facts)
         measured = {metric.info.name: metric.measure(sample) for metric in self.metrics}
         notes = {name: m.note for name, m in measured.items() if m.note}
         return {"scores": {name: m.value for name, m in measured.items()}, "notes": notes}

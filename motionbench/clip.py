@@ -95,13 +95,19 @@ class Clip:
         how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
         return self.with_frames(np.stack([cv2.resize(f, (width, height), interpolation=how) for f in self.frames]))
 
-    def cover(self, height: int, width: int) -> Clip:
-        """The clip cut at its center to the aspect of height x width, then resized, so that nothing is stretched."""
+    def crop(self, height: int, width: int) -> Clip:
+        """The largest center part of the clip that has the aspect of height x width, to the pixel; not resized."""
         scale = min(self.height / height, self.width / width)
         h = min(self.height, max(1, round(height * scale)))
         w = min(self.width, max(1, round(width * scale)))
+        if (h, w) == (self.height, self.width):
+            return self
         top, left = (self.height - h) // 2, (self.width - w) // 2
-        return self.with_frames(self.frames[:, top : top + h, left : left + w]).resize(height, width)
+        return self.with_frames(self.frames[:, top : top + h, left : left + w])
+
+    def cover(self, height: int, width: int) -> Clip:
+        """The clip cut at its center to the aspect of height x width, then resized, so that nothing is stretched."""
+        return self.crop(height, width).resize(height, width)
 
     def even(self) -> Clip:
         """The clip without a last row or column that makes a side odd: our mp4 files cannot hold it (4:2:0 color).

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from motionbench import registry
@@ -15,6 +15,7 @@ from motionbench.clip import Clip
 from motionbench.errors import ManifestError, MotionBenchError, StoreError
 from motionbench.footage import AUTO, tracker_for, world_of
 from motionbench.metric import Measurement, Metric, MetricInfo, MetricSetting, Sample, model_name
+from motionbench.pair import GEOMETRY, SHAPE, View, measure, unmeasured
 from motionbench.record import Record, Score
 from motionbench.split import Split
 from motionbench.store import ResultStore
@@ -25,29 +26,6 @@ logger = logging.getLogger(__name__)
 # What is measured when `--metrics` is not given: motion (the headline), text, and time with its gap to the reference.
 DEFAULT_METRICS = ("motion_fidelity", "text_alignment", "temporal_consistency", "temporal_gap")
 
-
-@dataclass(frozen=True)
-class ScoringShape:
-    """The T and size at which both clips of a pair are scored: those of the reference, within declared limits.
-
-    frames: at most so many, by nearest-frame sampling. long_side: at most so many pixels.
-    grid: tracked points per side. Motion scores at another T or size are other numbers (the noise floor of direction
-    matching goes with 1/sqrt(T)), so the reference alone decides: every method, backbone and control of a split is
-    scored alike. Clips of the embedded world, 17 frames of 64x64, are scored as they are; 81 of 832x480 at 49 frames.
-    """
-
-    frames: int = 49
-    long_side: int = 832
-    grid: int = 20
-
-    def of(self, reference: Clip) -> tuple[int, int, int]:
-        """(T, H, W) for a reference clip."""
-        scale = min(1.0, self.long_side / max(reference.height, reference.width))
-        height, width = (max(1, round(side * scale)) for side in (reference.height, reference.width))
-        return min(self.frames, len(reference)), height, width
-
-
-SHAPE = ScoringShape()
 
 Held = Mapping[tuple[str, str, int], Score]  # by record key, metric and metric version
 
@@ -94,9 +72,9 @@ def score(
 ) -> ScoreResult:
     """Appends the scores that are missing in a results folder, for the records of these keys (default: all).
 
-    A score is there if record, metric and metric version agree, and tracker and model too where the metric used one;
-    one that an error prevented is tried again. Where the right model cannot be had, a value by another becomes a null.
-    report(done, total) counts records.
+    A score is there if record, metric, its version and the geometry (`motionbench.pair`) agree, and tracker and model
+    too where the metric used one; one that an error prevented is tried again. Where the right model cannot be had, a
+    value by another becomes a null. report(done, total) counts records.
     Raises StoreError, UnknownNameError, PluginError, ManifestError.
     """
     infos = metric_infos(plan.metrics)
@@ -107,17 +85,17 @@ def score(
         setting = MetricSetting(plan.device, world_of(split))
         models = {name: model_name(registry.load("metrics", name), setting) for name in infos}
         held = {(s.record_key, s.metric, s.metric_version): s for s in store.scores()}
-        todo = _missing(records, held, infos, tracks.label, models, result)
+        todo = _missing(records, held, infos, partial(_stands, store, tracks.label, models), result)
         metrics = _ready(sorted({name for _, names in todo for name in names}), setting, result)
         cases = split.by_id()
-        pairs = _Pairs(store, split)
+        clips = _Clips(store, split)
         for done, (record, names) in enumerate(todo):
             report(done, len(todo))
             for gone in _withdrawn(record, [infos[n] for n in names if n not in metrics], held, models, result):
                 store.append_score(gone)
             wanted = [metrics[name] for name in names if name in metrics]
             case = _case(cases, record, split)
-            for made in _score_record(record, case, wanted, pairs, tracks):
+            for made in _score_record(record, case, wanted, clips, tracks):
                 store.append_score(made)
                 result.new += 1
                 if "error" in made.details:
@@ -130,24 +108,34 @@ def _missing(
     records: Iterable[Record],
     there: Held,
     infos: Mapping[str, MetricInfo],
-    tracker: str,
-    models: Mapping[str, str | None],
+    stands: Callable[[Record, Score], bool],
     result: ScoreResult,
 ) -> list[tuple[Record, list[str]]]:
     """The records that lack scores, each with the metrics it lacks."""
     todo = []
     for record in records:
         held = {name: there.get((record.key, name, info.version)) for name, info in infos.items()}
-        names = [name for name, score in held.items() if score is None or not _stands(score, tracker, models[name])]
+        names = [name for name, score in held.items() if score is None or not stands(record, score)]
         result.kept += len(infos) - len(names)
         if names:
             todo.append((record, names))
     return todo
 
 
-def _stands(score: Score, tracker: str, model: str | None) -> bool:
-    same = score.details.get("tracker", tracker) == tracker and _by_model(score, model)
-    return same and "error" not in score.details
+def _stands(store: ResultStore, tracker: str, models: Mapping[str, str | None], record: Record, score: Score) -> bool:
+    """Whether a score need not be made again: no error, and tracker, model and geometry of today."""
+    details = score.details
+    if "error" in details or details.get("tracker", tracker) != tracker or not _by_model(score, models[score.metric]):
+        return False
+    if details.get("geometry") == GEOMETRY:
+        return True
+    # Without one it is of the first geometry, which differs only for clips that had to be brought to another shape.
+    shape = store.video_shape(record)
+    return shape is None or _shape(shape) == details.get("scored_at")
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape[:3]))
 
 
 def _by_model(score: Score, model: str | None) -> bool:
@@ -194,63 +182,44 @@ def _case(cases: Mapping[str, Case], record: Record, split: Split) -> Case:
         raise ManifestError(f"split {split.name} has no case {record.case_id}, which the results hold") from None
 
 
-class _Pairs:
-    """Generated and reference clips at the scoring shape; one pair in memory, the reference kept from case to case."""
+class _Clips:
+    """The clips of a record, one pair in memory, the reference kept from case to case."""
 
     def __init__(self, store: ResultStore, split: Split) -> None:
         self.store, self.split = store, split
-        self._held: tuple[str, Clip] | None = None
+        self._held: tuple[tuple[object, ...], View, Clip] | None = None
 
     def read(self, record: Record, case: Case) -> tuple[Clip, Clip]:
-        """(generated, reference). Raises VideoError."""
-        if self._held is None or self._held[0] != case.reference_id:
-            clip = self.split.read_reference(case)
-            self._held = (case.reference_id, _at(clip, SHAPE.of(clip)))
-        reference = self._held[1]
-        return _at(self.store.read_video(record), reference.frames.shape[:3]), reference
-
-
-def _at(clip: Clip, shape: tuple[int, ...]) -> Clip:
-    """A clip at (T, H, W): nearest frames, then the center of the wanted aspect, since stretching would turn motion."""
-    frames, height, width = shape
-    if clip.frames.shape[:3] == shape:
-        return clip
-    return clip.sample(frames).cover(height, width)
+        """(generated, reference) as a pair. Raises VideoError."""
+        made = self.store.read_video(record)
+        key = (case.reference_id, *made.frames.shape)
+        if self._held is None or self._held[0] != key:
+            whole = self.split.read_reference(case)
+            view = View.of(made, whole)
+            self._held = (key, view, view.reference(whole))
+        _, view, reference = self._held
+        return view.generated(made), reference
 
 
 def _score_record(
-    record: Record, case: Case, metrics: Sequence[Metric], pairs: _Pairs, tracks: TrackCache
+    record: Record, case: Case, metrics: Sequence[Metric], clips: _Clips, tracks: TrackCache
 ) -> Iterator[Score]:
     """One score for each metric; an error that is ours becomes a null with a note."""
     try:
-        generated, reference = pairs.read(record, case)
+        generated, reference = clips.read(record, case)
     except MotionBenchError as error:
         for metric in metrics:
-            yield _to_score(record, metric.info, _unmeasured(error), 0.0, {})
+            yield _to_score(record, metric.info, unmeasured(error), 0.0, {})
         return
     sample = Sample(generated, reference, case.prompt, case.caption, case.id, case.category.value, tracks)
     for metric in metrics:
         tracks.used = False
         start = time.perf_counter()
-        measured = _measure(metric, sample)
-        context: dict[str, Any] = {"scored_at": "x".join(map(str, generated.frames.shape[:3]))}
+        measured = measure(metric, sample)
+        context: dict[str, Any] = {"scored_at": _shape(generated.frames.shape), "geometry": GEOMETRY}
         if tracks.used:
             context["tracker"] = tracks.label
         yield _to_score(record, metric.info, measured, time.perf_counter() - start, context)
-
-
-def _measure(metric: Metric, sample: Sample) -> Measurement:
-    try:
-        measured = metric.measure(sample)
-    except MotionBenchError as error:
-        return _unmeasured(error)
-    if measured.value is not None and not math.isfinite(measured.value):
-        return Measurement(None, f"{metric.info.name} returned {measured.value}", {"error": "NotFiniteError"})
-    return measured
-
-
-def _unmeasured(error: MotionBenchError) -> Measurement:
-    return Measurement(None, f"{type(error).__name__}: {error}", {"error": type(error).__name__})
 
 
 def _to_score(

@@ -30,6 +30,7 @@ from motionbench.files import (
     write_json,
 )
 from motionbench.record import RECORD_SCHEMA, SCORE_SCHEMA, Reason, Record, Score
+from motionbench.video import header_shape
 
 logger = logging.getLogger(__name__)
 
@@ -147,6 +148,11 @@ class ResultStore:
             actual = f"sha256 {file_sha256(path)}" if path.is_file() else "nothing"
             raise VideoError(f"{path}: expected sha256 {record.video_sha256}, got {actual}; repeat `motionbench run`")
         return Clip.read(path)
+
+    def video_shape(self, record: Record) -> tuple[int, int, int] | None:
+        """(T, H, W) of a record's video, by its header; None where there is no such video here."""
+        path = None if record.video is None else self.inside(record.video)
+        return None if path is None or not path.is_file() else header_shape(path)
 
     def adapter_folder(self, reference_id: str, seed: int) -> Path:
         """Where the adapter fitted to a reference lies, if it was kept."""

@@ -125,3 +125,15 @@ def write_clip(clip: Clip, path: str | Path, *, crf: int = CRF) -> str:
     data = encode_clip(clip, crf=crf)
     write_atomically(Path(path), data)
     return hashlib.sha256(data).hexdigest()
+
+
+def header_shape(path: Path) -> tuple[int, int, int] | None:
+    """(T, H, W) that the header of one of our own MP4 files states, without decoding; None if it states none."""
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            return stream.frames, stream.height, stream.width
+    except (av.FFmpegError, OSError, IndexError):
+        return None

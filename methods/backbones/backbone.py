@@ -18,6 +18,7 @@ from torch import Tensor
 
 from motionbench.clip import Clip
 from motionbench.errors import MissingWeightsError, NotFiniteError, ShapeError
+from motionbench.pair import to_shape
 
 from .flow import euler, gaussian, sampling_times
 from .recompute import recomputed
@@ -135,11 +136,11 @@ class Backbone:
         return config.z_dim, f, self.height // s, self.width // s
 
     def prepare(self, clip: Clip) -> Clip:
-        """The clip at the native shape: frames by nearest-frame sampling (never blended), then resized."""
+        """The clip at the native shape: nearest frames (never blended), the center at the native aspect, scaled."""
         native = (self.frames, self.height, self.width)
         if clip.frames.shape[:3] != native:
             logger.info("reference of %d frames %dx%d taken as %d frames %dx%d", *_shape(clip), *native)
-        return clip.sample(self.frames).resize(self.height, self.width)
+        return to_shape(clip, *native)
 
     @torch.no_grad()
     def encode(self, clip: Clip) -> Tensor:

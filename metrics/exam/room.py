@@ -6,14 +6,13 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
 from motionbench import registry
 from motionbench.case import Case
 from motionbench.clip import Clip
 from motionbench.errors import MotionBenchError
 from motionbench.footage import world_of
-from motionbench.metric import Measurement, Metric, MetricSetting, Sample
+from motionbench.metric import Measurement, Metric, MetricSetting
+from motionbench.pair import measure, to_sample
 from motionbench.split import Split
 from motionbench.track_cache import TrackCache
 from motionbench.tracks import Tracks
@@ -93,6 +92,7 @@ class ExamRoom:
         """Adds what is not held. A metric that asks one tracker for nothing asks none: its value stands for all."""
         trackless: dict[str, Measurement] = {}
         generated, reference = (shown.clip for shown in pair)
+        facts = {"prompt": case.prompt, "caption": case.caption, "case_id": case.id, "category": case.category.value}
         for look, metric in asked:
             name = metric.info.name
             if (look.label, name) in held:
@@ -100,8 +100,7 @@ class ExamRoom:
             if name not in trackless:
                 look.used = False
                 eyes = look.at(pair, grid)
-                sample = Sample(generated, reference, case.prompt, case.caption, case.id, case.category.value, eyes)
-                measured = measure(metric, sample)
+                measured = measure(metric, to_sample(generated, reference, eyes, **facts))
                 if not look.used:
                     trackless[name] = measured
             else:
@@ -118,14 +117,3 @@ def ready_metrics(names: Sequence[str], setting: MetricSetting) -> list[Metric]:
         except MotionBenchError as error:
             logger.warning("metric %s does not sit the exam: %s", name, error)
     return ready
-
-
-def measure(metric: Metric, sample: Sample) -> Measurement:
-    """A metric's measurement, where an error of ours or a value that is not finite is a null with a note."""
-    try:
-        measured = metric.measure(sample)
-    except MotionBenchError as error:
-        return Measurement(None, f"{type(error).__name__}: {error}")
-    if measured.value is not None and not np.isfinite(measured.value):
-        return Measurement(None, f"not finite: {measured.value}")
-    return measured

@@ -17,6 +17,7 @@ from motionbench.device import resolve_device
 from motionbench.errors import ConfigError
 from motionbench.method import Setting
 from motionbench.offload import CHOICES
+from motionbench.pair import to_shape
 from motionbench.plan import config_to_json, resolve_dtype
 from motionbench.progress import Bars
 from motionbench.video import Sampled, check_file, read_clip, sample_file, write_clip
@@ -89,7 +90,7 @@ def read_reference(path: Path, native: Any) -> Clip:
     if (clip.height, clip.width) != shape:
         typer.echo(f"resized: {clip.width}x{clip.height} to {native.width}x{native.height} (center crop)", err=True)
     typer.echo(say_sampled(taken), err=True)
-    return clip.cover(*shape)
+    return to_shape(clip, native.frames, *shape)
 
 
 def say_sampled(taken: Sampled) -> str:

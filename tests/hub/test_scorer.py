@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,10 +16,11 @@ from motionbench.clip import Clip
 from motionbench.errors import MissingWeightsError, StoreError, UnknownNameError
 from motionbench.footage import world_of
 from motionbench.metric import Measurement, MetricSetting, Sample
+from motionbench.pair import GEOMETRY, SHAPE
 from motionbench.plan import RunPlan
 from motionbench.record import Score
 from motionbench.runner import run
-from motionbench.scorer import SHAPE, ScorePlan, ScoreResult, ScoringShape, score
+from motionbench.scorer import ScorePlan, ScoreResult, score
 from motionbench.split import Split, read_split
 from motionbench.store import ResultStore
 from motionbench.track_cache import TrackCache, cache_folder
@@ -70,7 +72,8 @@ def test_each_record_gets_a_score_from_each_metric(bench: Bench) -> None:
     assert len(bench.values("change")) == CASES
     score = bench.values("travel")["camera/0000/0"]
     assert (score.value, score.metric_version) == (0.0, 1)
-    assert score.details == {"points": SHAPE.grid**2, "scored_at": "5x32x32", "tracker": "still v1"}
+    context = {"scored_at": "5x32x32", "geometry": GEOMETRY, "tracker": "still v1"}
+    assert score.details == {"points": SHAPE.grid**2, **context}
     assert "tracker" not in bench.values("change")["camera/0000/0"].details
 
 
@@ -232,36 +235,30 @@ def test_split_of_another_revision_is_refused(bench: Bench, tmp_path: Path) -> N
         score(bench.store, other, ScorePlan(("change",), "still"))
 
 
-@pytest.mark.parametrize(
-    ("reference", "scored"),
-    [
-        ((17, 64, 64), (17, 64, 64)),  # the embedded world: as it is
-        ((81, 480, 832), (49, 480, 832)),
-        ((81, 1080, 1920), (49, 468, 832)),
-        ((20, 1920, 1080), (20, 832, 468)),
-    ],
-)
-def test_scoring_shape_follows_the_reference_within_limits(
-    reference: tuple[int, int, int], scored: tuple[int, int, int]
-) -> None:
-    clip = Clip(np.zeros((*reference[:1], 1, 1, 3), np.uint8), 8.0)
-    object.__setattr__(clip, "frames", np.broadcast_to(clip.frames, (*reference, 3)))  # no need for the memory
-    assert ScoringShape().of(clip) == scored
-
-
-def test_generated_clip_is_brought_to_the_shape_of_the_reference(bench: Bench) -> None:
+def test_generated_clip_of_another_shape_meets_the_part_of_the_reference_that_it_shows(bench: Bench) -> None:
     shapes = []
     bench.extra["metrics"]["shape"] = make_metric(
         lambda s: shapes.append((s.generated.frames.shape, s.reference.frames.shape)) or Measurement(0.0), "shape"
     )
-    record = bench.store.records()[0]
-    large = make_clip(3, frames=9, height=48, width=80)
-    video, digest = bench.store.write_video(record.case_id, record.seed, large)
-    from dataclasses import replace
-
-    bench.store.append_record(replace(record, video=video, video_sha256=digest))
+    replace_video(bench, make_clip(3, frames=9, height=48, width=80))
     bench.score("shape")
-    assert shapes == [((5, 32, 32, 3), (5, 32, 32, 3))] * CASES
+    assert shapes == [((5, 19, 32, 3), (5, 19, 32, 3)), *[((5, 32, 32, 3), (5, 32, 32, 3))] * (CASES - 1)]
+
+
+def test_score_of_the_first_geometry_stands_only_where_nothing_was_cut(bench: Bench) -> None:
+    bench.score("change")
+    path = bench.store.folder / "scores.jsonl"
+    path.write_text(path.read_text().replace('"geometry":2,', ""))
+    assert bench.score("change").new == 0
+    replace_video(bench, make_clip(3, frames=9, height=48, width=80))
+    assert bench.score("change").new == 1
+
+
+def replace_video(bench: Bench, clip: Clip) -> None:
+    """Gives the first record another video."""
+    record = bench.store.records()[0]
+    video, digest = bench.store.write_video(record.case_id, record.seed, clip)
+    bench.store.append_record(replace(record, video=video, video_sha256=digest))
 
 
 def test_cached_tracks_survive_the_process_and_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

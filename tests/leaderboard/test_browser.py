@@ -14,7 +14,7 @@ from motionbench.leaderboard.page import PagePlan, make_page
 from page_witness import Witness, wait_until
 from results_factory import HOSTILE, RunRecipe, write_run
 
-from motionbench.scorer import SHAPE
+from motionbench.pair import SHAPE
 from motionbench.split import Split
 from motionbench.store import ResultStore
 from motionbench.track_cache import TrackCache

@@ -7,12 +7,12 @@ from functools import cache
 
 import numpy as np
 import pytest
-from motionbench.metrics.exam.room import measure
 from motionbench.metrics.trackers.lucas_kanade import LucasKanade
 
 from motionbench import registry
 from motionbench.clip import Clip
 from motionbench.metric import MetricSetting, Sample
+from motionbench.pair import measure
 from motionbench.tracks import Tracks, grid_queries
 
 BY_TRACKS = (
