@@ -126,15 +126,14 @@ class MotionSmoothness(_TrackMetric):
 
 
 class DynamicDegree(_TrackMetric):
-    """How much moves: mean speed of the fastest 5% of tracks, in percent of the diagonal per frame; needs no
-    reference."""
+    """How much moves: mean speed of the fastest 5% of tracks, percent of the diagonal per frame; needs no reference."""
 
     info = MetricInfo(
         name="dynamic_degree",
         version=1,
         unit="% of diagonal per frame",
         range=(0.0, None),
-        better="higher",
+        better="none",
         source="VBench, dynamic_degree.py, with tracks for optical flow and the value itself for its yes or no",
         summary="speed of the fastest 5% of tracks; compare with the reference's in the details, more is not better",
     )

@@ -12,8 +12,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from motionbench import registry
+from motionbench import registry, terminal
 from motionbench.errors import MotionBenchError
+from motionbench.home import ensure_home
 from motionbench.progress import LogLines
 
 # The order of a day's work; commands of other packages come after these, by name.
@@ -32,6 +33,7 @@ ORDER = (
     "doctor",
 )
 EXIT_WRONG_USE = 2
+EXAMPLE_COLUMNS = 72  # of 80, less the margins and ` \\`
 
 
 class Commands(TyperGroup):
@@ -87,13 +89,31 @@ def _single(name: str, function: Callable[..., Any]) -> typer.Typer:
 
 
 def _move_examples(command: Any) -> None:
-    """What follows `Example:` in a docstring goes below the options, and keeps its line breaks."""
+    """What follows `Example:` in a docstring goes below the options, and keeps its line breaks.
+
+    In the list of a group's members each has its whole first sentence, which click would cut at the line's end.
+    """
     text, found, example = (command.help or "").partition("Example:")
     if found and not command.epilog:
         command.help = text.strip()
-        command.epilog = "\b\nExample:\n" + "\n".join(f"  {line.strip()}" for line in example.strip().splitlines())
+        lines = [part for line in example.strip().splitlines() for part in _continued(line.strip())]
+        command.epilog = "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
     for member in getattr(command, "commands", {}).values():
         _move_examples(member)
+        member.short_help = member.short_help or " ".join((member.help or "").partition("\n\n")[0].split())
+
+
+def _continued(line: str) -> list[str]:
+    """A command in lines that fit the help, to be pasted as they are: broken before an option, with `\\` at the end."""
+    first, *rest = line.split(" --")
+    lines = [first]
+    for option in rest:
+        if len(lines[-1]) + len(f" --{option}") <= EXAMPLE_COLUMNS:
+            lines[-1] += f" --{option}"
+        else:
+            lines[-1] += " \\"
+            lines.append(f"    --{option}")
+    return lines
 
 
 def _complain(text: str) -> None:
@@ -124,7 +144,7 @@ def root(
     version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
 ) -> None:
     """Benchmark and evaluation suite for video motion transfer."""
-    if not sys.stderr.isatty():
+    if not terminal.is_terminal(sys.stderr):
         os.environ.setdefault("TQDM_DISABLE", "1")  # the bars of libraries, which do not look where they draw
     level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
     logger = logging.getLogger("motionbench")
@@ -135,6 +155,8 @@ def root(
 
 def main() -> None:
     """The console script."""
+    terminal.open_streams()
+    ensure_home()
     app(prog_name="motionbench")
 
 

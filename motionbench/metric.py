@@ -15,14 +15,15 @@ class MetricInfo:
     """What a table or a plot must know of a metric.
 
     version rises whenever a value could change; range is (worst or lowest, best or highest possible), None = unbounded.
-    better: `higher`, `lower`, or `zero` (closest to zero). floor, ceiling: the control methods that mark both ends.
+    better: `higher`, `lower`, `zero` (closest to zero), or `none` (it describes: neither end is better).
+    floor, ceiling: the control methods that mark both ends.
     """
 
     name: str
     version: int
     unit: str
     range: tuple[float | None, float | None]
-    better: Literal["higher", "lower", "zero"]
+    better: Literal["higher", "lower", "zero", "none"]
     source: str
     summary: str
     floor: str = "frozen"

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from motionbench.record import Record
+from motionbench.terminal import is_terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -107,7 +108,8 @@ class Bars:
 
     def _drawn(self) -> Progress | None:
         """The live display; None before it is worth showing, or where nobody sees it."""
-        if self._progress is None and sys.stderr.isatty() and time.monotonic() - self._started > PATIENCE_SECONDS:
+        waited = time.monotonic() - self._started > PATIENCE_SECONDS
+        if self._progress is None and waited and is_terminal(sys.stderr):
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
             from rich.progress import TimeRemainingColumn as Remaining
 

@@ -71,9 +71,9 @@ def load(group: Group, name: str) -> Any:
 
 
 def summary(group: Group, name: str) -> str:
-    """First line of a plugin's docstring, read from its source: importing it could cost seconds and load torch.
+    """First paragraph of a plugin's docstring, as one line, read from its source: importing it could load torch.
 
-    For a `typer.Typer(help=...)` it is the first line of that help. "" where there is no source or it says nothing.
+    For a `typer.Typer(help=...)` it is that of the help. "" where there is no source or it says nothing.
     """
     point = _points(group)[name]
     module, _, attribute = point.value.partition(":")
@@ -102,7 +102,7 @@ def _docline(module: str, name: str) -> str:
             text = _help(node.value)
         else:
             continue
-        return (text or "").strip().partition("\n")[0]
+        return " ".join((text or "").strip().partition("\n\n")[0].split())
     return ""
 
 

@@ -195,10 +195,11 @@ def normalise(mean: float | None, floor: float | None, ceiling: float | None, in
     """(mean - floor) / (ceiling - floor): 0 like the floor control, 1 like the ceiling control, not clipped.
 
     Where closest to zero is best, distances from zero are compared: overshooting by as much as the floor gains nothing.
-    None where one is missing, where both ends coincide, and where the "floor" is the better of the two: a frozen frame
-    is perfectly consistent in time, and a scale from it to a real clip would be upside down.
+    None where one is missing, where both ends coincide, where neither end is better (`none`), and where the "floor" is
+    the better of the two: a frozen frame is perfectly consistent in time, and a scale from it to a real clip would be
+    upside down.
     """
-    if mean is None or floor is None or ceiling is None:
+    if mean is None or floor is None or ceiling is None or info.better == "none":
         return None
     if info.better == "zero":
         mean, floor, ceiling = abs(mean), abs(floor), abs(ceiling)

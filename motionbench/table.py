@@ -1,40 +1,88 @@
-"""Tables for people: at most 100 columns wide, every mean with its interval, every count beside it."""
+"""Tables for people: whole in 80 columns, every mean with its interval, every count beside it."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import typer
+
+from motionbench import terminal
 from motionbench.comparison import Difference
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
-WIDTH = 100
 ABSENT = "–"
+INDENT = 2  # of the rows below a section's name
 UNVALIDATED = "†"  # behind the name of a method that has not passed the reversed-reference gate
 BETTER = {
     "higher": ("↑", "higher is better"),
     "lower": ("↓", "lower is better"),
     "zero": ("→0", "closest to 0 is best"),
+    "none": ("", "no sign: neither more nor less is better"),
 }
+
+
+@dataclass
+class Table:
+    """Rows of cells under named sections; the first column stands left, numbers stand right."""
+
+    columns: tuple[str, ...]
+    title: str = ""
+    sections: list[tuple[str, list[tuple[str, ...]]]] = field(default_factory=list)
+
+    def section(self, name: str) -> list[tuple[str, ...]]:
+        """The rows, none yet, of a new section."""
+        rows: list[tuple[str, ...]] = []
+        self.sections.append((name, rows))
+        return rows
+
+    def render(self, width: int) -> str:
+        """The text in at most `width` columns: no cell is cut; what does not fit side by side stands line by line."""
+        rows = [self.columns, *(row for _, rows in self.sections for row in rows)]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(self.columns))]
+        for gap in (3, 2, 1):
+            if INDENT + sum(widths) + gap * (len(widths) - 1) <= width:
+                return self._side_by_side(widths, " " * gap, width)
+        return self._line_by_line(width)
+
+    def _side_by_side(self, widths: list[int], gap: str, width: int) -> str:
+        def line(row: tuple[str, ...]) -> str:
+            cells = (cell.rjust(wide) for cell, wide in zip(row[1:], widths[1:], strict=True))
+            return " " * INDENT + gap.join((row[0].ljust(widths[0]), *cells))
+
+        head = line(self.columns)
+        lines = [*_fill(self.title, width), *[""] * bool(self.title), head, "─" * len(head)]
+        for name, rows in self.sections:
+            lines += ["", *_fill(name, width), *map(line, rows)]
+        return "\n".join(lines)
+
+    def _line_by_line(self, width: int) -> str:
+        lines = _fill(self.title, width)
+        for name, rows in self.sections:
+            lines += ["", *_fill(name, width)]
+            for row in rows:
+                pairs = ", ".join(f"{column} {cell}" for column, cell in zip(self.columns[1:], row[1:], strict=True))
+                lines += _fill(f"{row[0]}: {pairs}", width, INDENT)
+        return "\n".join(lines)
+
+
+def _fill(text: str, width: int, indent: int = 0) -> list[str]:
+    return textwrap.wrap(text, width, initial_indent=" " * indent, subsequent_indent=" " * 2 * indent)
 
 
 def print_summary(summary: Mapping[str, Any]) -> None:
     """Prints the content of a `summary.json` on stdout."""
-    console = _stdout()
-    console.print(summary_table(summary), soft_wrap=False)
+    typer.echo(summary_table(summary).render(terminal.width()) + "\n")
     for line in notes(summary):
-        console.print(line, markup=False)
+        typer.echo(terminal.fill(line))
 
 
 def print_differences(differences: Sequence[Difference], a: str, b: str) -> None:
     """Prints paired differences on stdout."""
-    console = _stdout()
-    console.print(f"A = {a}\nB = {b}", markup=False)
-    console.print(differences_table(differences))
+    typer.echo(f"A = {a}\nB = {b}\n")
+    typer.echo(differences_table(differences).render(terminal.width()))
 
 
 def summary_table(summary: Mapping[str, Any]) -> Table:
@@ -42,28 +90,25 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
     run = summary["configuration"]
     mark = f" {UNVALIDATED}" if is_unvalidated(summary) else ""
     title = f"{run['method']}{mark} · {run['backbone']} · {run['split']} {run['split_revision']}"
-    table = _table(title, ("category", "n", "failed", "mean [95%]", "floor", "ceiling", "normalized"))
+    table = Table(("category", "n", "failed", "mean [95%]", "floor", "ceiling", "normalized"), title)
     for metric, rows in groupby(summary["rows"], key=lambda row: row["metric"]):
         models = summary.get("models", {}).get(metric, [])
-        table.add_row(metric_title(summary["metrics"][metric], models), style="bold")
+        section = table.section(metric_title(summary["metrics"][metric], models))
         for row in rows:
-            cells = (str(row["n"]), str(row["n_failed"]), interval(row["mean"], row["low"], row["high"]))
+            counts = (str(row["n"]), str(row["n_failed"]), interval(row["mean"], row["low"], row["high"]))
             ends = (number(row["floor"]), number(row["ceiling"]), number(row["normalised"]))
-            table.add_row(f"  {row['category']}", *cells, *ends)
-        table.add_section()
+            section.append((row["category"], *counts, *ends))
     return table
 
 
 def differences_table(differences: Iterable[Difference]) -> Table:
     """A section per metric, a line per category."""
-    table = _table("", ("category", "pairs", "unpaired", "A", "B", "A − B [95%]"))
+    table = Table(("category", "pairs", "unpaired", "A", "B", "A − B [95%]"))
     for metric, rows in groupby(differences, key=lambda row: row.metric):
-        table.add_row(metric, style="bold")
+        section = table.section(metric)
         for row in rows:
             gap = interval(row.difference, row.low, row.high, sign=True)
-            pairs = (str(row.n_pairs), str(row.n_unpaired))
-            table.add_row(f"  {row.category}", *pairs, number(row.a), number(row.b), gap)
-        table.add_section()
+            section.append((row.category, str(row.n_pairs), str(row.n_unpaired), number(row.a), number(row.b), gap))
     return table
 
 
@@ -71,7 +116,7 @@ def notes(summary: Mapping[str, Any]) -> list[str]:
     """What a reader of the table must know: where an interval is missing and why, what is null, what the run cost."""
     rows = summary["rows"]
     directions = sorted({info["better"] for info in summary["metrics"].values()})
-    lines = [", ".join(" ".join(BETTER[better]) for better in directions) + "."]
+    lines = [", ".join(" ".join(BETTER[better]).strip() for better in directions) + "."]
     if any(row["mean"] is not None and row["low"] is None for row in rows):
         lines.append("No interval where a category has fewer than two references: one clip says nothing of the spread.")
     if any(row["n_failed"] for row in rows):
@@ -98,7 +143,7 @@ def is_unvalidated(summary: Mapping[str, Any]) -> bool:
 def metric_title(info: Mapping[str, Any], models: Sequence[str] = ()) -> str:
     """`text_alignment v1 ↑ (tiny-clip)`: name, version, the direction that is better, and the model, if it has one."""
     by = f" ({', '.join(model.rpartition(' ')[0] for model in models)})" if models else ""
-    return f"{info['name']} v{info['version']} {BETTER[info['better']][0]}{by}"
+    return f"{info['name']} v{info['version']} {BETTER[info['better']][0]}".rstrip() + by
 
 
 def interval(mean: float | None, low: float | None, high: float | None, *, sign: bool = False) -> str:
@@ -113,21 +158,3 @@ def number(value: float | None, *, sign: bool = False) -> str:
     if value is None:
         return ABSENT
     return f"{round(value, 3) + 0.0:{'+' if sign else ''}.3f}"  # + 0.0: no "-0.000"
-
-
-def _table(title: str, columns: Sequence[str]) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(title=title or None, box=box.SIMPLE_HEAD, pad_edge=False)
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
-    return table
-
-
-def _stdout() -> Console:
-    from rich.console import Console
-
-    # A pipe has no width of its own: without one, rich would take 80 and cut numbers short.
-    console = Console(highlight=False)
-    return console if console.is_terminal and console.width <= WIDTH else Console(highlight=False, width=WIDTH)

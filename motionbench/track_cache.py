@@ -16,6 +16,7 @@ from motionbench import registry
 from motionbench.clip import Clip
 from motionbench.errors import ShapeError, StoreError
 from motionbench.files import write_atomically
+from motionbench.home import home
 from motionbench.tracks import Tracker, Tracks, grid_queries
 
 logger = logging.getLogger(__name__)
@@ -24,12 +25,15 @@ IN_MEMORY = 64  # clips whose tracks stay in memory: a few MB, enough for the pr
 
 
 def cache_folder() -> Path:
-    """Where derived data is kept, to be deleted at will: $MOTIONBENCH_CACHE, else `motionbench` in the user's cache."""
+    """Where derived data is kept, to be deleted at will: $MOTIONBENCH_CACHE, else `motionbench` in the user's cache.
+
+    That of a user without a home ends with the process.
+    """
     own = os.environ.get("MOTIONBENCH_CACHE")
     if own:
-        return Path(own).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base).expanduser() / "motionbench"
+        return Path(os.path.expanduser(own))  # unlike Path.expanduser it does not raise where there is no home
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(os.path.expanduser(base)) if base else home() / ".cache") / "motionbench"
 
 
 class TrackCache:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from motionbench.terminal import is_terminal
+
 from .address import DEFAULT_REVISION, Address
 from .errors import LOGIN, HubError, hub_errors
 
@@ -62,7 +64,7 @@ class HubClient:
         from huggingface_hub import HfApi
         from huggingface_hub.utils.tqdm import disable_progress_bars
 
-        if not sys.stderr.isatty():
+        if not is_terminal(sys.stderr):
             disable_progress_bars()
         self.api = HfApi(library_name="motionbench")
 

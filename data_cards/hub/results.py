@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from motionbench.errors import StoreError
+from motionbench.home import home
 from motionbench.store import ResultStore
 
 from .address import Address
@@ -70,11 +71,11 @@ def run_files(folder: Path, adapters: bool) -> dict[str, Content]:
 
 def published(path: Path) -> Content:
     """The file, or for text its bytes with `~` for the home folder: run.json and errors hold paths of this machine."""
-    home = str(Path.home()).encode()
-    if path.suffix not in (".json", ".jsonl") or len(home) < 2:
+    here = str(home()).encode()
+    if path.suffix not in (".json", ".jsonl") or len(here) < 2:
         return path
     data = path.read_bytes()
-    return data.replace(home, b"~") if home in data else path
+    return data.replace(here, b"~") if here in data else path
 
 
 def read_runs(client: HubClient, address: Address, remote: RemoteState | None) -> dict[str, Any]:

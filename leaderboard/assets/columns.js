@@ -100,13 +100,13 @@ function gauge(value, low, high, role) {
   return svg;
 }
 
-const ARROWS = { higher: "↑", lower: "↓", zero: "→0" };
+const ARROWS = { higher: "↑", lower: "↓", zero: "→0", none: "" };
 
 function metricColumn(board, name) {
   const info = board.metrics[name];
   return {
     id: name, metric: name, numeric: true, ascending: info.better === "lower", nearZero: info.better === "zero" && !state.relative,
-    title: `${info.title}\u00a0${ARROWS[info.better]}`,
+    title: `${info.title}\u00a0${ARROWS[info.better]}`.trim(),
     help: `${info.summary} Version ${info.version}${info.unit ? `, unit ${info.unit}` : ""}${info.models.length ? `, by ${info.models.join(", ")}` : ""}.`,
     value: (entry, cells) => metricPart(entry, cells, name)?.value ?? null,
     fields: (entry, cells) => spread(name, metricPart(entry, cells, name), "value", "low", "high"),

@@ -108,7 +108,7 @@ class Backbone:
         Raises MissingWeightsError naming the parts that are absent.
         """
         from diffusers import AutoencoderKLWan, WanTransformer3DModel
-        from transformers import AutoTokenizer, UMT5EncoderModel
+        from transformers import PreTrainedTokenizerFast, UMT5EncoderModel
 
         missing = [part for part in PARTS if not (folder / part).is_dir()]
         if missing:
@@ -122,7 +122,8 @@ class Backbone:
             ),
             "vae": AutoencoderKLWan.from_pretrained(folder / "vae", torch_dtype=torch.float32, **options),
             "text_encoder": UMT5EncoderModel.from_pretrained(folder / "text_encoder", dtype=torch.float32, **options),
-            "tokenizer": AutoTokenizer.from_pretrained(folder / "tokenizer", **options),
+            # Not AutoTokenizer: the class that transformers 5 noted in the folder has another name in transformers 4.
+            "tokenizer": PreTrainedTokenizerFast.from_pretrained(folder / "tokenizer", **options),
         }
         for part in ("transformer", "vae", "text_encoder"):
             parts[part] = parts[part].to(device).eval().requires_grad_(False)

@@ -86,7 +86,7 @@ def fetch_weights(model: WanModel) -> Weights:
 
 def _own_folder(model: WanModel) -> Path | None:
     root = os.environ.get(FOLDER_VARIABLE)
-    folder = Path(root).expanduser() / model.name if root else None
+    folder = Path(os.path.expanduser(root)) / model.name if root else None
     return folder if folder is not None and folder.is_dir() else None
 
 

@@ -31,8 +31,8 @@ _SEEN = {
 
 
 def goodness(value: float, info: MetricInfo) -> float:
-    """The value such that more is better."""
-    return {"higher": value, "lower": -value, "zero": -abs(value)}[info.better]
+    """The value such that more is better; without a better end the value, which the faults asked of it lower."""
+    return {"higher": value, "lower": -value, "zero": -abs(value), "none": value}[info.better]
 
 
 def rank_agreement(strengths: Sequence[float], goods: Sequence[float]) -> float:

@@ -6,8 +6,16 @@ import pytest
 from attempt_tables import make_attempts, make_info
 
 from motionbench.comparison import compare
-from motionbench.summary import summary_to_json
-from motionbench.table import interval, notes, number, print_differences, print_summary
+from motionbench.summary import normalise, summary_to_json
+from motionbench.table import (
+    interval,
+    metric_title,
+    notes,
+    number,
+    print_differences,
+    print_summary,
+    summary_table,
+)
 
 RUN = {"configuration": {"method": "method", "backbone": "tiny", "split": "mini", "split_revision": "0123456789abcdef"}}
 INFO = make_info("motion_fidelity_released", version=12)
@@ -33,12 +41,46 @@ def test_table_holds_every_number_and_fits(capsys: pytest.CaptureFixture[str]) -
     print_summary(summary(values | {"multi_object/0009/0": ["failed"]}))
     text = capsys.readouterr().out
     lines = text.splitlines()
-    assert max(map(len, lines)) <= 100
+    assert max(map(len, lines)) <= 80
     assert "method † · tiny · mini 0123456789abcdef" in text
     assert "motion_fidelity_released v12 ↑" in text
     (line,) = (line for line in lines if line.strip().startswith("multi_object"))
     assert line.split()[1:4] == ["9", "1", "-0.600"]
-    assert "none of them is a zero" in text
+    assert "none of them is a zero" in " ".join(text.split())
+
+
+@pytest.mark.parametrize("columns", [100, 80, 79, 60, 40, 20])
+def test_no_number_is_cut_at_any_width(columns: int) -> None:
+    values = {f"single_object/{i:04}/0": [1234.5678 * (i - 1) / 2] for i in range(3)}
+    made = summary(values)  # type: ignore[arg-type]
+    text = summary_table(made).render(columns)
+    assert max(map(len, text.splitlines())) <= columns
+    joined = " ".join(text.split())
+    for row in made["rows"]:
+        for shown in (row["n"], number(row["mean"]), number(row["low"]), number(row["high"]), number(row["floor"])):
+            assert str(shown) in joined
+    assert "…" not in text
+    assert "failed" in joined
+
+
+def test_the_widest_usual_table_stands_side_by_side_in_eighty_columns() -> None:
+    values = {f"single_object/{i:04}/0": [-0.9 + 0.01 * (i % 3)] for i in range(120)}
+    made = summary(values)  # type: ignore[arg-type]
+    for row in made["rows"]:
+        row |= {"floor": -0.123, "ceiling": -0.987, "normalised": -0.123}
+    lines = summary_table(made).render(80).splitlines()
+    (line,) = (line for line in lines if line.strip().startswith("single_object"))
+    assert line.split()[1:3] == ["120", "0"]
+    assert line.split()[-3:] == ["-0.123", "-0.987", "-0.123"]
+
+
+def test_a_metric_without_a_better_end_has_no_arrow_and_no_scale() -> None:
+    info = make_info("dynamic_degree", better="none")
+    values = make_attempts({f"camera/{i:04}/0": [0.5] for i in range(3)}, info=info)
+    made = summary_to_json(RUN, values, {}, {info.name: info})
+    assert metric_title(made["metrics"][info.name]) == f"dynamic_degree v{info.version}"
+    assert notes(made)[0] == "no sign: neither more nor less is better."
+    assert normalise(0.5, 0.0, 1.0, info) is None
 
 
 def test_missing_interval_and_cost_are_explained() -> None:
@@ -61,7 +103,7 @@ def test_table_of_differences_fits(capsys: pytest.CaptureFixture[str]) -> None:
     b = make_attempts({f"single_object/{i:04}/0": [0.1 * i] for i in range(3)}, info=INFO)
     print_differences(compare(a, b, [INFO.name]), "results/" + "a" * 60, "results/b")
     lines = capsys.readouterr().out.splitlines()
-    assert max(map(len, lines)) <= 100
+    assert max(map(len, lines)) <= 80
     (line,) = (line for line in lines if line.strip().startswith("single_object"))
     assert line.split()[1:5] == ["3", "0", "0.900", "0.100"]
     assert "+0.800 [" in line
