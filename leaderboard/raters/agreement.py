@@ -124,6 +124,9 @@ def metric_agreement(
     questions = by_question(votes)
     wanted = {name: side for name, held in questions.items() if (side := majority(held)) is not None}
     for metric, info in board.infos.items():
+        if info.better == "none":
+            notes.append(f"{metric} is left out: neither more nor less of it is better")
+            continue
         scores = {key: score for (key, name), score in chosen.items() if name == metric}
         used = {key for name in wanted for key in records[name].values()} & scores.keys()
         trackers = sorted({str(scores[key].details["tracker"]) for key in used if "tracker" in scores[key].details})
