@@ -5,13 +5,17 @@ masks, of the generated and the reference clip, and without it every point is se
 and T may differ. Embeddings are unit vectors: (T, D) of frames, (D,) of a text. The classes that read clips and keep
 records are in the modules of the metrics' names; `motionbench.metrics.torchmetrics` has them as torchmetrics.Metric.
 
-Example, fifty points that all drift to the lower right for 17 frames:
->>> import numpy as np
->>> from motionbench.metrics import functional as F
->>> starts = np.random.default_rng(0).uniform(8, 40, (50, 1, 2))
->>> drift = starts + np.arange(17)[:, None] * [1.0, 0.5]
->>> round(F.motion_fidelity(drift, drift, (64, 64)), 3), round(F.motion_fidelity(drift[:, ::-1], drift, (64, 64)), 3)
-(1.0, -1.0)
+Examples:
+    Fifty points that all drift to the lower right for 17 frames.
+
+    >>> import numpy as np
+    >>> from motionbench.metrics import functional as F
+    >>> starts = np.random.default_rng(0).uniform(8, 40, (50, 1, 2))
+    >>> drift = starts + np.arange(17)[:, None] * [1.0, 0.5]
+    >>> round(F.motion_fidelity(drift, drift, (64, 64)), 3)
+    1.0
+    >>> round(F.motion_fidelity(drift[:, ::-1], drift, (64, 64)), 3)  # played backwards
+    -1.0
 """
 
 from __future__ import annotations
@@ -59,11 +63,12 @@ def motion_fidelity(generated: ArrayLike, reference: ArrayLike, size: Size, *, v
 
     The formula is `motionbench.metrics.motion_fidelity.motion_fidelity`, on the tracks that the metric itself uses.
 
-    >>> import numpy as np
-    >>> points = np.random.default_rng(0).uniform(8, 40, (50, 1, 2)) + np.arange(17)[:, None] * [1.0, 0.5]
-    >>> still = np.repeat(points[:, :1], 17, axis=1)
-    >>> motion_fidelity(still, points, (64, 64)), motion_fidelity(points, still, (64, 64))
-    (0.0, None)
+    Examples:
+        >>> import numpy as np
+        >>> points = np.random.default_rng(0).uniform(8, 40, (50, 1, 2)) + np.arange(17)[:, None] * [1.0, 0.5]
+        >>> still = np.repeat(points[:, :1], 17, axis=1)
+        >>> motion_fidelity(still, points, (64, 64)), motion_fidelity(points, still, (64, 64))
+        (0.0, None)
     """
     made, true = _motions(generated, reference, size, visible)
     value = headline.motion_fidelity(made, true)[0] if len(true.points) else None
@@ -75,10 +80,11 @@ def motion_fidelity_smm(generated: ArrayLike, reference: ArrayLike) -> float | N
 
     Source: Yatim et al., arXiv:2311.17009, Section 5.1; see `motionbench.metrics.legacy.smm_fidelity`.
 
-    >>> import numpy as np
-    >>> points = np.random.default_rng(0).uniform(8, 40, (50, 1, 2)) + np.arange(17)[:, None] * [1.0, 0.5]
-    >>> round(motion_fidelity_smm(points, points), 4)
-    1.0
+    Examples:
+        >>> import numpy as np
+        >>> points = np.random.default_rng(0).uniform(8, 40, (50, 1, 2)) + np.arange(17)[:, None] * [1.0, 0.5]
+        >>> round(motion_fidelity_smm(points, points), 4)
+        1.0
     """
     made, true = _steps(generated), _steps(reference)
     return None if made is None or true is None else legacy.smm_fidelity(made, true)[0]
@@ -89,10 +95,11 @@ def motion_fidelity_released(generated: ArrayLike, reference: ArrayLike) -> floa
 
     Raises ShapeError if the two have other numbers of tracks or frames: the script fails there too.
 
-    >>> import numpy as np
-    >>> points = np.random.default_rng(0).normal(0, 1, (40, 17, 2)).cumsum(axis=1)
-    >>> motion_fidelity_released(points, points) < 0.6  # two equal clips
-    True
+    Examples:
+        >>> import numpy as np
+        >>> points = np.random.default_rng(0).normal(0, 1, (40, 17, 2)).cumsum(axis=1)
+        >>> motion_fidelity_released(points, points) < 0.6  # two equal clips
+        True
     """
     made, true = _steps(generated), _steps(reference)
     return None if made is None or true is None else legacy.released_fidelity(made, true)[0]
@@ -101,10 +108,11 @@ def motion_fidelity_released(generated: ArrayLike, reference: ArrayLike) -> floa
 def motion_fidelity_det(generated: ArrayLike, reference: ArrayLike, size: Size) -> float | None:
     """DeT's cosine, the first position counted as a step, in [-1, 1]; None without tracks or steps.
 
-    >>> import numpy as np
-    >>> points = np.random.default_rng(0).uniform(8, 40, (50, 1, 2)) + np.arange(17)[:, None] * [1.0, 0.5]
-    >>> round(motion_fidelity_det(points, points, (64, 64)), 4)
-    1.0
+    Examples:
+        >>> import numpy as np
+        >>> points = np.random.default_rng(0).uniform(8, 40, (50, 1, 2)) + np.arange(17)[:, None] * [1.0, 0.5]
+        >>> round(motion_fidelity_det(points, points, (64, 64)), 4)
+        1.0
     """
     if _steps(generated) is None or _steps(reference) is None:
         return None
@@ -116,11 +124,12 @@ def camera_agreement(
 ) -> float | None:
     """Likeness of pan, tilt, zoom and roll in [-1, 1]; None with one frame, or where most tracks share no motion.
 
-    >>> import numpy as np
-    >>> points = np.random.default_rng(0).uniform(8, 40, (50, 1, 2)) + np.arange(17)[:, None] * [1.0, 0.5]
-    >>> still = np.repeat(points[:, :1], 17, axis=1)
-    >>> round(camera_agreement(points, points, (64, 64)), 3), round(camera_agreement(still, points, (64, 64)), 3)
-    (1.0, 0.06)
+    Examples:
+        >>> import numpy as np
+        >>> points = np.random.default_rng(0).uniform(8, 40, (50, 1, 2)) + np.arange(17)[:, None] * [1.0, 0.5]
+        >>> still = np.repeat(points[:, :1], 17, axis=1)
+        >>> round(camera_agreement(points, points, (64, 64)), 3), round(camera_agreement(still, points, (64, 64)), 3)
+        (1.0, 0.06)
     """
     made, true = _motions(generated, reference, size, visible)
     frames = min(made.points.shape[1], true.points.shape[1])
@@ -133,10 +142,11 @@ def camera_agreement(
 def speed_ratio(generated: ArrayLike, reference: ArrayLike, size: Size, *, visible: Visible = None) -> float | None:
     """log2 of the median path length of moving tracks over the reference's; None if nothing moves in the reference.
 
-    >>> import numpy as np
-    >>> points = np.random.default_rng(0).uniform(8, 40, (50, 1, 2)) + np.arange(17)[:, None] * [1.0, 0.5]
-    >>> round(speed_ratio(points[:, :1] + 2 * (points - points[:, :1]), points, (64, 64)), 3)
-    1.0
+    Examples:
+        >>> import numpy as np
+        >>> points = np.random.default_rng(0).uniform(8, 40, (50, 1, 2)) + np.arange(17)[:, None] * [1.0, 0.5]
+        >>> round(speed_ratio(points[:, :1] + 2 * (points - points[:, :1]), points, (64, 64)), 3)
+        1.0
     """
     return statistics.speed_ratio(*_motions(generated, reference, size, visible))
 
@@ -146,11 +156,12 @@ def motion_smoothness(
 ) -> float | None:
     """log2 of the tracks' jerk over the reference's, above 0 is shakier; None if no track is seen for four frames.
 
-    >>> import numpy as np
-    >>> points = np.random.default_rng(0).uniform(8, 40, (50, 1, 2)) + np.arange(17)[:, None] * [1.0, 0.5]
-    >>> shaken = points + np.random.default_rng(1).normal(0, 0.2, points.shape)
-    >>> motion_smoothness(shaken, points, (64, 64)) > 3
-    True
+    Examples:
+        >>> import numpy as np
+        >>> points = np.random.default_rng(0).uniform(8, 40, (50, 1, 2)) + np.arange(17)[:, None] * [1.0, 0.5]
+        >>> shaken = points + np.random.default_rng(1).normal(0, 0.2, points.shape)
+        >>> motion_smoothness(shaken, points, (64, 64)) > 3
+        True
     """
     return statistics.motion_smoothness(*_motions(generated, reference, size, visible))
 
@@ -158,10 +169,11 @@ def motion_smoothness(
 def dynamic_degree(generated: ArrayLike, size: Size, *, visible: ArrayLike | None = None) -> float | None:
     """Mean speed of the fastest 5% of tracks, in percent of the diagonal per frame; None without a step that is seen.
 
-    >>> import numpy as np
-    >>> points = np.random.default_rng(0).uniform(8, 40, (50, 1, 2)) + np.arange(17)[:, None] * [0.9, 0.0]
-    >>> round(dynamic_degree(points, (64, 64)), 3)
-    0.994
+    Examples:
+        >>> import numpy as np
+        >>> points = np.random.default_rng(0).uniform(8, 40, (50, 1, 2)) + np.arange(17)[:, None] * [0.9, 0.0]
+        >>> round(dynamic_degree(points, (64, 64)), 3)
+        0.994
     """
     return statistics.dynamic_degree(tracks_to_motion(_tracks(generated, size, visible)))
 
@@ -169,12 +181,13 @@ def dynamic_degree(generated: ArrayLike, size: Size, *, visible: ArrayLike | Non
 def trajectory_error(generated: ArrayLike, truth: ArrayLike, size: Size, *, visible: Visible = None) -> float | None:
     """Mean distance of moving things to where the ground truth has them, % of the diagonal; None if it has none.
 
-    >>> import numpy as np
-    >>> scene = np.random.default_rng(0).uniform(4, 60, (300, 1, 2)) + np.zeros((17, 1))
-    >>> thing = (abs(scene[:, 0] - 20) < 8).all(axis=1)
-    >>> scene[thing] += np.arange(17)[:, None] * [1.0, 0.5]
-    >>> round(trajectory_error(scene, scene, (64, 64)), 3)
-    0.0
+    Examples:
+        >>> import numpy as np
+        >>> scene = np.random.default_rng(0).uniform(4, 60, (300, 1, 2)) + np.zeros((17, 1))
+        >>> thing = (abs(scene[:, 0] - 20) < 8).all(axis=1)
+        >>> scene[thing] += np.arange(17)[:, None] * [1.0, 0.5]
+        >>> round(trajectory_error(scene, scene, (64, 64)), 3)
+        0.0
     """
     made, true = _motions(generated, truth, size, visible)
     frames = min(made.points.shape[1], true.points.shape[1])
@@ -187,8 +200,9 @@ def trajectory_error(generated: ArrayLike, truth: ArrayLike, size: Size, *, visi
 def text_alignment(frames: ArrayLike, text: ArrayLike) -> float:
     """Mean cosine of frames (T, D) and a text (D,), in [-1, 1].
 
-    >>> round(text_alignment([[1.0, 0.0], [0.6, 0.8]], [1.0, 0.0]), 3)
-    0.8
+    Examples:
+        >>> round(text_alignment([[1.0, 0.0], [0.6, 0.8]], [1.0, 0.0]), 3)
+        0.8
     """
     return mean_text_cosine(_embeddings(frames, 2), _embeddings(text, 1))
 
@@ -196,8 +210,9 @@ def text_alignment(frames: ArrayLike, text: ArrayLike) -> float:
 def temporal_consistency(frames: ArrayLike) -> float | None:
     """Mean cosine of neighboring frames (T, D), in [-1, 1]: 1 for a frozen clip; None for one frame.
 
-    >>> round(temporal_consistency([[1.0, 0.0], [0.6, 0.8], [0.6, 0.8]]), 3)
-    0.8
+    Examples:
+        >>> round(temporal_consistency([[1.0, 0.0], [0.6, 0.8], [0.6, 0.8]]), 3)
+        0.8
     """
     embedded = _embeddings(frames, 2)
     return consecutive_cosine(embedded) if len(embedded) > 1 else None
@@ -206,8 +221,9 @@ def temporal_consistency(frames: ArrayLike) -> float | None:
 def temporal_gap(generated: ArrayLike, reference: ArrayLike) -> float | None:
     """Temporal consistency minus the reference's: 0 is ideal, above 0 is too still; None if either has one frame.
 
-    >>> round(temporal_gap([[1.0, 0.0], [1.0, 0.0]], [[1.0, 0.0], [0.6, 0.8]]), 3)
-    0.4
+    Examples:
+        >>> round(temporal_gap([[1.0, 0.0], [1.0, 0.0]], [[1.0, 0.0], [0.6, 0.8]]), 3)
+        0.4
     """
     made, true = temporal_consistency(generated), temporal_consistency(reference)
     return None if made is None or true is None else made - true
@@ -216,11 +232,12 @@ def temporal_gap(generated: ArrayLike, reference: ArrayLike) -> float | None:
 def appearance_leak(generated: ArrayLike, reference: ArrayLike, prompt: ArrayLike, caption: ArrayLike) -> float | None:
     """Leaning to the reference's words instead of the prompt's, 1 as the reference does; None if nothing could leak.
 
-    >>> prompt, caption = [1.0, 0.0], [0.0, 1.0]
-    >>> appearance_leak([caption] * 3, [caption] * 3, prompt, caption)
-    1.0
-    >>> appearance_leak([prompt] * 3, [caption] * 3, prompt, caption)
-    0.0
+    Examples:
+        >>> prompt, caption = [1.0, 0.0], [0.0, 1.0]
+        >>> appearance_leak([caption] * 3, [caption] * 3, prompt, caption)
+        1.0
+        >>> appearance_leak([prompt] * 3, [caption] * 3, prompt, caption)
+        0.0
     """
     frames = _embeddings(generated, 2), _embeddings(reference, 2)
     return leak_share(*frames, _embeddings(prompt, 1), _embeddings(caption, 1))

@@ -42,13 +42,29 @@ def tracker_for(name: str, split: Split) -> str:
     """
     if registry.canonical(name) != AUTO:
         return registry.resolve("trackers", name)
-    chosen = own_tracker(world_of(split))
-    if chosen not in registry.names("trackers"):
+    return _installed(own_tracker(world_of(split)), f"split {split.name}")
+
+
+def world_of_size(height: int, width: int) -> str | None:
+    """The installed world that clips of no split are taken to be of: the one whose clips have this size, if any."""
+    worlds = ((name, judged_world(name)) for name in registry.names("worlds"))
+    return next((name for name, w in worlds if w is not None and (w.height, w.width) == (height, width)), None)
+
+
+def tracker_for_world(name: str, world: str | None) -> str:
+    """As `tracker_for`, for clips of no split: of a world, or of none. Raises UnknownNameError as that does."""
+    if registry.canonical(name) != AUTO:
+        return registry.resolve("trackers", name)
+    return _installed(own_tracker(world), "real footage" if world is None else f"clips of the world {world}")
+
+
+def _installed(tracker: str, footage: str) -> str:
+    if tracker not in registry.names("trackers"):
         raise UnknownNameError(
-            f"tracker auto stands for {chosen!r} on split {split.name}, and no tracker of that name is installed; "
+            f"tracker auto stands for {tracker!r} on {footage}, and no tracker of that name is installed; "
             f"choose one by --tracker NAME. Installed: {', '.join(registry.names('trackers'))}"
         )
-    return chosen
+    return tracker
 
 
 def own_tracker(world: str | None) -> str:
