@@ -25,7 +25,6 @@ from motionbench import registry
 from motionbench.bootstrap import macro_mean, percentile_interval
 from motionbench.case import Case
 from motionbench.clip import Clip
-from motionbench.commands.options import to_levels
 from motionbench.config import build_config, preset_name
 from motionbench.errors import VideoError
 from motionbench.files import write_json
@@ -101,7 +100,7 @@ def plan_of(
 def run_methods(args: argparse.Namespace) -> None:
     """Every method on the split forwards and backwards, each in a results folder of its own."""
     selection = {
-        "levels": to_levels(args.level),
+        "levels": args.level or (),
         "limit": args.limit,
         "seeds": tuple(args.seed),
         "device": args.device,

@@ -24,7 +24,6 @@ from typing import Any
 
 from reversed_reference_gate import both_directions, plan_of
 
-from motionbench.commands.options import to_levels
 from motionbench.plan import RunPlan, resolve
 from motionbench.processes import work_side_by_side
 from motionbench.runner import run
@@ -57,7 +56,7 @@ def all_tasks(args: argparse.Namespace) -> list[Task]:
     """First every method on the split, then every one through the gate, in the order given."""
     tasks = []
     for method in args.lite:
-        plan = plan_to_make(method, args, args.split, levels=to_levels(args.level))
+        plan = plan_to_make(method, args, args.split, levels=args.level or ())
         tasks += to_tasks(plan, args.out / "lite" / method)
     sides = both_directions("mini", args.out / "gate") if args.gate else []
     for method in args.gate:

@@ -51,6 +51,12 @@ class PageResult:
     notes: tuple[str, ...]
 
 
+def write_page(folders: Sequence[Path], out: Path, *, media: videos.Mode = "embed") -> Path:
+    """The leaderboard's page of results folders, with tracks where scoring left them; returns its path."""
+    make_page(folders, PagePlan(out, media=media))
+    return out
+
+
 def make_page(
     folders: Sequence[Path],
     plan: PagePlan,

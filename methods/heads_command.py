@@ -9,8 +9,7 @@ import typer
 
 from motionbench import registry
 from motionbench.commands import options
-from motionbench.commands.output import print_json
-from motionbench.commands.transfer import read_reference
+from motionbench.commands.output import print_json, say
 from motionbench.config import build_config
 from motionbench.device import resolve_device
 from motionbench.errors import ConfigError
@@ -18,6 +17,7 @@ from motionbench.method import Setting
 from motionbench.offload import CHOICES
 from motionbench.plan import resolve_dtype
 from motionbench.progress import Bars
+from motionbench.single_transfer import read_reference
 
 if TYPE_CHECKING:
     from .followyourmotion.heads import HeadScores
@@ -60,7 +60,7 @@ def heads(
         preset_name = options.to_choice("--offload", offload, CHOICES)
         setting = Setting(backbone, resolve_device(device), number_type, bars.stage, preset_name)
         made = method_class.create(config, setting)
-        clips = [made.backbone.prepare(read_reference(path, made.backbone)) for path in reference]
+        clips = [made.backbone.prepare(read_reference(path, made.backbone, say)) for path in reference]
         scores = made.score_heads(list(zip(clips, captions, strict=True)), seed=seed)
     answer = scores_to_answer(scores, config) | {"backbone": backbone, "references": [str(p) for p in reference]}
     if out is not None:

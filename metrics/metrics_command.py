@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from motionbench import registry
+from motionbench.arguments import to_names
+from motionbench.case import Category
 from motionbench.commands import options
 from motionbench.commands.output import print_json
 from motionbench.device import resolve_device
@@ -45,7 +47,7 @@ def agreement(
 
     names = [registry.resolve("trackers", name) for name in tracker or ["tiny", "lk"] if name != "truth"]
     held = read_split(split)
-    cases = {case.reference_id: case for case in held.select(options.to_categories(category), limit)}
+    cases = {case.reference_id: case for case in held.select(to_names(Category, category), limit)}
     clips = [held.read_reference(case) for _, case in sorted(cases.items())]
     with Bars("trackers") as bars:
         found = measure_agreement(clips, names, device=resolve_device(device), grid=grid, report=bars.counted)

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from motionbench import registry
+from motionbench.arguments import parse_shard, to_names
+from motionbench.case import Category
 from motionbench.commands import options
 from motionbench.commands.output import print_json
-from motionbench.commands.scoring import to_metrics
 from motionbench.device import resolve_device
+from motionbench.evaluation import to_metrics
 from motionbench.files import write_atomically
 from motionbench.footage import tracker_for
-from motionbench.plan import parse_shard
 from motionbench.progress import Bars
 from motionbench.scorer import metric_infos
 from motionbench.split import read_split
@@ -82,7 +83,7 @@ def validate(
         device=resolve_device(device),
         decoded=decoded,
         half=cast(Any, options.to_choice("--half", half, ("report", "tune", "all"))),
-        categories=options.to_categories(category),
+        categories=to_names(Category, category),
         limit=limit,
         seed=seed,
         shard=parse_shard(shard),

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
 import motionbench
 from motionbench import registry
+from motionbench.arguments import choice, parse_shard, to_names, to_seeds, to_settings
 from motionbench.case import Case, Category, Level
+from motionbench.config import build_config
 from motionbench.device import check_dtype, resolve_device
 from motionbench.errors import ConfigError, ManifestError
 from motionbench.files import hash_json
+from motionbench.offload import CHOICES
 from motionbench.split import Split, read_split
 
 Engine = Literal["local", "ray"]
@@ -25,25 +28,30 @@ NO_BACKBONE = "none"  # in the records of methods that work on pixels
 
 @dataclass(frozen=True)
 class RunPlan:
-    """One method on one split.
+    """One method on one split: the argument list of `mb.generate` and `mb.evaluate`, and of the commands `run`, `eval`.
 
-    config: an instance of the method's Config; None = its defaults. categories, levels (of prompts): empty = all.
-    limit: references per category. device: `auto`, `cpu`, `cuda[:i]`. shard: (i, n), the i-th of n parts, 1-based.
-    timeout_seconds: for one fit or one generation. dtype: `auto` is what the backbone's weights are made for.
-    offload: the GPU-memory preset (`motionbench.offload`).
+    config: an instance of the method's Config; without one it is built from `preset` (default: the one for the
+    backbone, see `config.build_config`) and `settings`, a mapping or words `key=value`. categories, levels (of
+    prompts): one or several, by name; empty = all. limit: references per category. seeds: one or several.
+    device: `auto`, `cpu`, `cuda[:i]`. shard: (i, n) or `i/n`, the i-th of n parts, 1-based. timeout_seconds: for one
+    fit or one generation. dtype: `auto` is what the backbone's weights are made for. offload: the GPU-memory preset
+    (`motionbench.offload`).
     Results depend on method, config, backbone, split, device type and dtype; the rest only says which cases, and how.
+    Raises ConfigError for values out of range, before anything is looked up.
     """
 
-    method: str
+    method: str = "followyourmotion"
     config: Any = None
     backbone: str = "tiny"
     split: str = "mini"
+    preset: str | None = None
+    settings: tuple[str, ...] = ()
     categories: tuple[Category, ...] = ()
     levels: tuple[Level, ...] = ()
     limit: int | None = None
     seeds: tuple[int, ...] = (0,)
     device: str = "auto"
-    dtype: str = "float32"
+    dtype: str = "auto"
     shard: tuple[int, int] = (1, 1)
     engine: Engine = "local"
     retry_failed: bool = False
@@ -52,12 +60,12 @@ class RunPlan:
     offload: str = "auto"
 
     def __post_init__(self) -> None:
+        for name, convert in _CONVERTERS.items():
+            object.__setattr__(self, name, convert(getattr(self, name)))
         if self.limit is not None and self.limit < 1:
             raise ConfigError(f"limit must be at least 1, got {self.limit}")
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise ConfigError(f"seeds must be given and differ, got {self.seeds}")
-        if not 1 <= self.shard[0] <= self.shard[1]:
-            raise ConfigError(f"shard i/n needs 1 <= i <= n, got {self.shard[0]}/{self.shard[1]}")
+        if self.config is not None and (self.settings or self.preset is not None):
+            raise ConfigError("a plan takes a config, or a preset and settings to build one from, not both")
 
     @property
     def config_hash(self) -> str:
@@ -65,12 +73,17 @@ class RunPlan:
         return hash_json(config_to_json(self.config))
 
 
-def parse_shard(text: str) -> tuple[int, int]:
-    """(i, n) from `i/n`, 1-based: `1/4` to `4/4`. Raises ConfigError."""
-    match = re.fullmatch(r"(\d+)/(\d+)", text.strip())
-    if not match or not 1 <= int(match[1]) <= int(match[2]):
-        raise ConfigError(f"shard must be i/n with 1 <= i <= n, such as 1/4, got {text!r}")
-    return int(match[1]), int(match[2])
+# What RunPlan's fields take besides their own types, so that Python and the command line can say it in words.
+_CONVERTERS: dict[str, Callable[[Any], Any]] = {
+    "split": str,
+    "settings": to_settings,
+    "categories": partial(to_names, Category),
+    "levels": partial(to_names, Level),
+    "seeds": to_seeds,
+    "shard": parse_shard,
+    "engine": choice("engine", ("local", "ray")),
+    "offload": choice("offload", CHOICES),
+}
 
 
 def config_to_json(config: Any) -> Any:
@@ -164,9 +177,20 @@ def resolve(plan: RunPlan) -> Job:
     """Looks up all names of a plan. Raises MotionBenchError if one is unknown, before anything is computed."""
     method_class = registry.load("methods", plan.method)
     uses_backbone = bool(method_class.contract.uses_backbone)
-    config = method_class.Config() if plan.config is None else plan.config
+    backbone = registry.resolve("backbones", plan.backbone)
+    config = plan.config
+    if config is None:
+        config = build_config(method_class, backbone=backbone, preset=plan.preset, settings=plan.settings)
     dtype = resolve_dtype(plan.dtype, plan.backbone if uses_backbone else None)
-    plan = dataclasses.replace(plan, config=config, method=method_class.name, dtype=dtype)
+    plan = dataclasses.replace(
+        plan,
+        method=method_class.name,
+        config=config,
+        preset=None,  # they are in the config now
+        settings=(),
+        backbone=backbone,
+        dtype=dtype,
+    )
     split = read_split(plan.split)
     device = resolve_device(plan.device, needs_torch=uses_backbone)
     configuration = {

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from motionbench.errors import PluginError, UnknownNameError
 
-Group = Literal["methods", "metrics", "backbones", "trackers", "commands", "worlds"]
+Group = Literal["methods", "metrics", "backbones", "trackers", "commands", "worlds", "pages"]
 
 
 def canonical(name: str) -> str:

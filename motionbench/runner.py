@@ -11,13 +11,13 @@ import shutil
 from dataclasses import dataclass
 
 from motionbench.environment import environment
-from motionbench.plan import Job, RunPlan, Unit, parse_shard, resolve
+from motionbench.plan import Job, RunPlan, Unit, resolve
 from motionbench.ray_engine import require_ray, run_with_ray
 from motionbench.record import Reason, Record
 from motionbench.store import ResultStore
 from motionbench.worker import Observer, SilentObserver, Worker
 
-__all__ = ["Observer", "RunPlan", "RunResult", "SilentObserver", "parse_shard", "run"]
+__all__ = ["Observer", "RunPlan", "RunResult", "SilentObserver", "run"]
 
 logger = logging.getLogger(__name__)
 

@@ -18,6 +18,8 @@ from motionbench.files import canonical_json, file_sha256, write_atomically
 from motionbench.registry import unknown
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from motionbench.clip import Clip  # brings numpy, which `motionbench list splits` can do without
 
 MANIFEST = "manifest.jsonl"
@@ -56,6 +58,12 @@ class Split:
     def by_id(self) -> dict[str, Case]:
         """The cases by their id."""
         return {case.id: case for case in self.cases}
+
+    def frame(self) -> pd.DataFrame:
+        """The cases as a pandas table, a line each; `path` is where the reference lies."""
+        import pandas as pd
+
+        return pd.DataFrame([{**asdict(case), "path": str(self.reference_path(case))} for case in self.cases])
 
     def reference_path(self, case: Case) -> Path:
         """Where the reference clip of a case lies."""

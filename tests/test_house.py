@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 HUB = "motionbench"
 ROOMS = ("methods", "metrics", "data_cards", "leaderboard")
-GROUPS = ("methods", "metrics", "backbones", "trackers", "worlds", "commands")
+GROUPS = ("methods", "metrics", "backbones", "trackers", "worlds", "pages", "commands")
 HEAVY = ("torch", "pandas", "diffusers", "transformers", "peft", "open_clip", "datasets", "cv2", "scipy")
 LARGEST_CHECKOUT = 32 * 10**6  # bytes: a checkout is cloned and copied about
 LARGEST_WEIGHTS = 24 * 10**6

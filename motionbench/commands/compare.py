@@ -8,14 +8,9 @@ from typing import Annotated
 
 import typer
 
+from motionbench import run_comparison
 from motionbench.commands import options
 from motionbench.commands.output import print_json
-from motionbench.commands.scoring import open_results, to_metrics
-from motionbench.comparison import compare as compare_attempts
-from motionbench.errors import StoreError
-from motionbench.scorer import metric_infos
-from motionbench.store import ResultStore
-from motionbench.summary import Attempts
 from motionbench.table import print_differences
 
 
@@ -33,32 +28,11 @@ def compare(
     motionbench compare results/followyourmotion results/backbone
     motionbench compare results/a results/a/controls/oracle
     """
-    a, b = open_results(results_a), open_results(results_b)
-    _check_same_split(a, b)
-    infos = metric_infos(to_metrics(metrics))
-    left, right = Attempts.read(a, infos), Attempts.read(b, infos)
-    scored = [name for name in infos if any(left.case_values(name)) and any(right.case_values(name))]
-    for name in [name for name in infos if name not in scored]:
-        typer.echo(f"{name}: not scored in both; motionbench score RESULTS --metrics {name}", err=True)
-    for name in scored:
-        if left.basis(name).differs(right.basis(name)):
-            bases = f"A rests on {left.basis(name)}, B on {right.basis(name)}"
-            typer.echo(f"{name}: not compared: {bases}; motionbench score both alike", err=True)
-    differences = compare_attempts(left, right, scored)
+    found = run_comparison.compare(results_a, results_b, metrics=metrics)
+    for note in found.notes:
+        typer.echo(note, err=True)
     if as_json:
-        print_json([asdict(difference) for difference in differences])
+        print_json([asdict(difference) for difference in found.differences])
     else:
-        print_differences(differences, str(results_a), str(results_b))
-    raise typer.Exit(0 if scored else 2)
-
-
-def _check_same_split(a: ResultStore, b: ResultStore) -> None:
-    left, right = a.read_run()["configuration"], b.read_run()["configuration"]
-    for key in ("split", "split_revision"):
-        if left[key] != right[key]:
-            raise StoreError(
-                f"{key} differs: {left[key]} and {right[key]}; only runs on the same cases can be compared"
-            )
-    if left["backbone"] != right["backbone"]:
-        names = f"{left['backbone']} and {right['backbone']}"
-        typer.echo(f"warning: the backbones differ ({names}): this difference is not one of methods", err=True)
+        print_differences(found.differences, found.a, found.b)
+    raise typer.Exit(0 if found.differences else 2)

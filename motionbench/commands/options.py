@@ -7,9 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from motionbench.case import Category, Level
 from motionbench.errors import ConfigError
-from motionbench.registry import canonical
 
 Method = Annotated[str, typer.Option("--method", help="Method or control (`motionbench list methods`).")]
 Split = Annotated[str, typer.Option("--split", help="`mini`, `lite`, another split, or a manifest's path.")]
@@ -51,24 +49,11 @@ Out = Annotated[Path | None, typer.Option("--out", help="Results folder; default
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try failed cases again.")]
 Shard = Annotated[str, typer.Option("--shard", metavar="I/N", help="Only part I of N of the cases.")]
 Engine = Annotated[str, typer.Option("--engine", metavar="local|ray", help="Who runs the cases.")]
+Timeout = Annotated[
+    float | None, typer.Option("--timeout", min=0, metavar="SECONDS", help="For one fit or one generation.")
+]
 Adapters = Annotated[bool, typer.Option("--adapters/--no-adapters", help="Keep the fitted adapters.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
-
-
-def to_categories(names: list[str] | None) -> tuple[Category, ...]:
-    """Categories by name; `-` is accepted for `_`. Raises ConfigError naming the four."""
-    try:
-        return tuple(Category(canonical(name)) for name in names or [])
-    except ValueError as error:
-        raise ConfigError(f"--category: {error}; the categories are {', '.join(Category)}") from None
-
-
-def to_levels(names: list[str] | None) -> tuple[Level, ...]:
-    """Levels of prompts by name. Raises ConfigError naming the three."""
-    try:
-        return tuple(Level(canonical(name)) for name in names or [])
-    except ValueError as error:
-        raise ConfigError(f"--level: {error}; the levels are {', '.join(Level)}") from None
 
 
 def to_choice(option: str, value: str, choices: tuple[str, ...]) -> Any:

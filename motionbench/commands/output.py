@@ -27,3 +27,8 @@ def print_pairs(lines: Mapping[str, str]) -> None:
         typer.echo(terminal.fill_record(f"{name.ljust(width)}  {line}".rstrip(), indent=width + 2))
     if not lines:
         typer.echo("nothing installed", err=True)
+
+
+def say(line: str) -> None:
+    """One line on stderr, for people."""
+    typer.echo(line, err=True)

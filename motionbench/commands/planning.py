@@ -1,71 +1,64 @@
-"""From command-line words to a plan of generation, checked before anything is computed."""
+"""The options of a run on the command line: the fields of RunPlan, said once."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import inspect
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
 
-from motionbench import registry
-from motionbench.commands.options import to_categories, to_choice, to_levels
-from motionbench.config import build_config
-from motionbench.files import hash_json
-from motionbench.offload import CHOICES
-from motionbench.plan import RunPlan, parse_shard, resolve
-from motionbench.progress import Bars
-from motionbench.record import Record
-from motionbench.runner import run
-from motionbench.store import ResultStore
+from motionbench.commands import options
+from motionbench.plan import RunPlan
 
-
-def make_plan(
-    *,
-    method: str,
-    split: str,
-    category: list[str] | None,
-    level: list[str] | None,
-    limit: int | None,
-    seed: list[int],
-    backbone: str,
-    settings: list[str] | None,
-    preset: str | None,
-    device: str,
-    dtype: str,
-    offload: str,
-    retry_failed: bool,
-    shard: str,
-    engine: str,
-    adapters: bool,
-) -> RunPlan:
-    """The plan that the words stand for, with every name in it looked up. Raises MotionBenchError."""
-    method_class = registry.load("methods", method)
-    backbone = registry.resolve("backbones", backbone)
-    plan = RunPlan(
-        method=method_class.name,
-        config=build_config(method_class, backbone=backbone, preset=preset, settings=settings or ()),
-        backbone=backbone,
-        split=split,
-        categories=to_categories(category),
-        levels=to_levels(level),
-        limit=limit,
-        seeds=tuple(dict.fromkeys(seed)),
-        device=device,
-        dtype=dtype,
-        offload=to_choice("--offload", offload, CHOICES),
-        shard=parse_shard(shard),
-        engine=to_choice("--engine", engine, ("local", "ray")),
-        retry_failed=retry_failed,
-        keep_adapters=adapters,
-    )
-    resolve(plan)
-    return plan
+# Field of RunPlan -> its option, in the order of `--help`. All but `config`, which is an object; `--set` makes one.
+PLAN_OPTIONS: dict[str, Any] = {
+    "method": options.Method,
+    "split": options.Split,
+    "categories": options.Categories,
+    "levels": options.Levels,
+    "limit": options.Limit,
+    "seeds": options.Seeds,
+    "backbone": options.Backbone,
+    "preset": options.Preset,
+    "settings": options.Settings,
+    "device": options.Device,
+    "dtype": options.Dtype,
+    "offload": options.Offload,
+    "retry_failed": options.RetryFailed,
+    "shard": options.Shard,
+    "engine": options.Engine,
+    "keep_adapters": options.Adapters,
+    "timeout_seconds": options.Timeout,
+}
 
 
-def default_folder(plan: RunPlan) -> Path:
-    """`results/METHOD-SPLIT-HASH`: the hash is of what must agree within a folder, so other settings go elsewhere."""
-    job = resolve(plan)
-    return Path("results") / f"{plan.method}-{job.split.name}-{hash_json(job.configuration)[:8]}"
+def takes_plan(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose parameter `plan` becomes the options of a RunPlan, with that class's defaults.
+
+    The plan's own checks (ConfigError) take place before the command begins.
+    """
+    own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "plan"]
+    planned = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=PLAN_OPTIONS[name])
+        for name, default in plan_defaults().items()
+    ]
+
+    def with_options(**words: Any) -> None:
+        plan = RunPlan(**{name: words.pop(name) for name in PLAN_OPTIONS})
+        command(plan=plan, **words)
+
+    parameters = [*planned, *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own)]
+    with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what typer reads
+    with_options.__annotations__ = {p.name: p.annotation for p in parameters}
+    with_options.__name__, with_options.__doc__ = command.__name__, command.__doc__
+    with_options.__module__ = command.__module__
+    return with_options
 
 
-def generate(plan: RunPlan, store: ResultStore) -> list[Record]:
-    """Runs the plan behind a progress bar and returns its records, old and new."""
-    with Bars(plan.method) as bars:
-        return list(run(plan, store, observer=bars).records)
+def plan_defaults() -> dict[str, Any]:
+    """RunPlan's defaults as options write them: lists that may be left out, and the shard as text."""
+    found: dict[str, Any] = {f.name: f.default for f in fields(RunPlan) if f.name in PLAN_OPTIONS}
+    written = {
+        name: (list(default) or None) if isinstance(default, tuple) else default for name, default in found.items()
+    }
+    return {name: "/".join(map(str, found[name])) if name == "shard" else written[name] for name in PLAN_OPTIONS}

@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
+from motionbench import evaluation
 from motionbench.commands import options
-from motionbench.commands.scoring import open_results, publish, results_split, score_all, to_metrics, to_tracker
-from motionbench.device import resolve_device
-from motionbench.scorer import ScorePlan
+from motionbench.commands.scoring import publish
 
 
 def score(
@@ -28,6 +27,5 @@ def score(
     Example:
     motionbench score results/a --metrics motion_fidelity,text_alignment --tracker lk
     """
-    store = open_results(results)  # first, since the device needs torch
-    plan = ScorePlan(to_metrics(metrics), to_tracker(tracker, results_split(store)), resolve_device(device))
-    raise typer.Exit(publish(store, plan, score_all(store, plan), as_json=as_json))
+    scored = evaluation.score(results, metrics=metrics, tracker=tracker, device=device)
+    raise typer.Exit(publish(scored, as_json=as_json))

@@ -155,10 +155,10 @@ def make_split(
 
 
 if __name__ == "__main__":
-    from motionbench.runner import RunPlan, parse_shard, run
+    from motionbench.runner import RunPlan, run
     from motionbench.store import ResultStore
 
     split, results, seconds, shard = sys.argv[1:]
     with pytest.MonkeyPatch.context() as patching:
         install(patching, float(seconds))
-        run(RunPlan("drift", split=split, seeds=(0, 1), device="cpu", shard=parse_shard(shard)), ResultStore(results))
+        run(RunPlan("drift", split=split, seeds=(0, 1), device="cpu", shard=shard), ResultStore(results))

@@ -89,7 +89,7 @@ def test_list_prints_a_line_each_and_json(capsys: pytest.CaptureFixture[str]) ->
         (["eval", "--method", "frozen", "--shard", "3/2"], ["shard"]),
         (["eval", "--method", "frozen", "--device", "tpu"], ["device"]),
         (["eval", "--method", "frozen", "--dtype", "int8"], ["dtype", "float32"]),
-        (["eval", "--method", "frozen", "--engine", "cloud"], ["--engine", "local"]),
+        (["eval", "--method", "frozen", "--engine", "cloud"], ["engine takes one of local, ray"]),
         (["eval", "--method", "frozen", "--metrics", "beauty"], ["unknown metric 'beauty'"]),
         (["eval", "--method", "frozen", "--tracker", "eye"], ["unknown tracker 'eye'"]),
         (["eval", "--limit", "0"], ["--limit"]),

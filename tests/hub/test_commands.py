@@ -179,7 +179,9 @@ def test_levels_choose_the_prompts(bench: Bench) -> None:
     assert [r.case_id[-2:] for r in ResultStore("a").records()] == ["/1"] * 4
     words = ["run", "--method", "copy", "--split", bench.split, "--out", "b"]
     assert "no prompt of level caption" in bench.invoke(*words, "--level", "caption", code=2)[1]
-    assert "the levels are caption, subject, scene" in bench.invoke(*words, "--level", "hard", code=2)[1]
+    assert (
+        "unknown level 'hard'; there are caption, subject, scene" in bench.invoke(*words, "--level", "hard", code=2)[1]
+    )
 
 
 def test_shards_in_one_folder_equal_one_run(bench: Bench) -> None:
@@ -264,17 +266,16 @@ def test_transfer_cuts_odd_sides_where_no_backbone_resizes_them(bench: Bench) ->
     assert np.abs(made.astype(int) - frames[:, :48, :80]).mean() < 12
 
 
-def test_transfer_brings_any_clip_to_the_native_shape_and_says_so(
-    bench: Bench, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from motionbench.commands.transfer import read_reference
+def test_transfer_brings_any_clip_to_the_native_shape_and_says_so(bench: Bench) -> None:
+    from motionbench.single_transfer import read_reference
 
     class Native:
         frames, height, width = 17, 64, 64
 
     make_clip(1, frames=50, height=90, width=160, fps=29.97).write(Path("my.mp4"))
-    clip = read_reference(Path("my.mp4"), Native)
-    err = capsys.readouterr().err
+    lines: list[str] = []
+    clip = read_reference(Path("my.mp4"), Native, lines.append)
+    err = "\n".join(lines)
     assert clip.frames.shape == (17, 64, 64, 3)
     assert "160x90 to 64x64 (center crop)" in err
     assert "17 frames" in err

@@ -14,6 +14,7 @@ import pytest
 from drift_method import Drift, DriftConfig, OutOfMemoryError, install, make_split
 
 from motionbench.adapters import load_fit
+from motionbench.arguments import parse_shard
 from motionbench.attempt import AttemptTimeout, classify, describe, time_limit
 from motionbench.case import Category
 from motionbench.device import PeakMemory, resolve_device
@@ -27,7 +28,7 @@ from motionbench.errors import (
     StoreError,
     UnknownNameError,
 )
-from motionbench.plan import config_to_json, parse_shard, resolve
+from motionbench.plan import config_to_json, resolve
 from motionbench.record import Reason, Record
 from motionbench.runner import RunPlan, run
 from motionbench.seeds import derive_seed
@@ -353,9 +354,7 @@ def test_wrong_plan_is_refused_before_anything_is_written(
     assert store.records() == []
 
 
-@pytest.mark.parametrize(
-    "changes", [{"limit": 0}, {"seeds": ()}, {"seeds": (1, 1)}, {"shard": (0, 2)}, {"shard": (3, 2)}]
-)
+@pytest.mark.parametrize("changes", [{"limit": 0}, {"seeds": ()}, {"shard": (0, 2)}, {"shard": (3, 2)}])
 def test_impossible_plan_is_refused_at_once(changes: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         RunPlan("copy", **changes)

@@ -1,0 +1,150 @@
+"""The main job and its two halves: generate, score, summarize. What the commands print, Python gets as `Results`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from motionbench import registry
+from motionbench.controls import control_stores, run_controls
+from motionbench.device import resolve_device
+from motionbench.files import hash_json
+from motionbench.footage import AUTO, told_footage, tracker_for
+from motionbench.metric import MetricInfo
+from motionbench.plan import Job, RunPlan, resolve
+from motionbench.progress import Bars
+from motionbench.results import Results, open_results
+from motionbench.runner import run
+from motionbench.scorer import DEFAULT_METRICS, ScorePlan, ScoreResult, metric_infos
+from motionbench.scorer import score as score_records
+from motionbench.split import Split, read_split
+from motionbench.store import ResultStore
+from motionbench.summary import Attempts, summary_to_json
+
+logger = logging.getLogger(__name__)
+
+Names = str | Sequence[str] | None
+
+
+def evaluate(
+    method: str | RunPlan = "followyourmotion",
+    *,
+    metrics: Names = None,
+    tracker: str = AUTO,
+    out: str | Path | None = None,
+    **options: Any,
+) -> Results:
+    """Generates, scores and summarizes, with the controls that mark floor and ceiling on the same cases.
+
+    options: the fields of `RunPlan` (split, categories, limit, seeds, backbone, preset, settings, device, …), or
+    changes to a plan that is given in place of the method. out: the results folder; where it holds results of the same
+    configuration, only what is missing is done. metrics: names, or `all`; default: the headline ones.
+    Raises MotionBenchError if a name or a value is wrong, before anything is computed; a failed attempt is a record.
+
+    Examples:
+        >>> import tempfile
+        >>> import motionbench as mb
+        >>> folder = tempfile.mkdtemp()
+        >>> results = mb.evaluate("frozen", categories="camera", metrics="motion_fidelity", tracker="lk", out=folder)
+        >>> rows = results.frame().set_index(["metric", "category"])
+        >>> float(rows.loc[("motion_fidelity", "all"), "mean"])
+        0.0
+    """
+    job = resolve(to_plan(method, options))
+    # Metrics and tracker are looked up first: a misspelled name must not cost the minutes of a run.
+    scoring = to_score_plan(job.split, metrics, tracker, job.plan.device, job.plan.shard)
+    store = ResultStore(out or default_folder(job))
+    with Bars(job.plan.method) as bars:
+        records = list(run(job.plan, store, observer=bars).records)
+    with Bars("controls") as bars:
+        records += run_controls(job.plan, store, metric_infos(scoring.metrics).values(), bars)
+    return summarize(store, scoring, score_all(store, scoring, {record.key for record in records}))
+
+
+def generate(method: str | RunPlan = "followyourmotion", *, out: str | Path | None = None, **options: Any) -> Results:
+    """Generates only; `score` scores the results. Arguments as for `evaluate`."""
+    job = resolve(to_plan(method, options))
+    store = ResultStore(out or default_folder(job))
+    with Bars(job.plan.method) as bars:
+        run(job.plan, store, observer=bars)
+    return Results(store.folder)
+
+
+def score(
+    results: Results | str | Path, *, metrics: Names = None, tracker: str = AUTO, device: str = "auto"
+) -> Results:
+    """Scores (again) what is there, controls included, and summarizes it; never generates.
+
+    Only what is missing is computed: new metrics, new versions of a metric, another tracker or model.
+    Raises StoreError, UnknownNameError, ManifestError.
+    """
+    store = (results if isinstance(results, Results) else open_results(results)).store
+    plan = to_score_plan(results_split(store), metrics, tracker, device)
+    return summarize(store, plan, score_all(store, plan))
+
+
+def to_plan(method: str | RunPlan, options: dict[str, Any]) -> RunPlan:
+    """The plan that arguments stand for. Raises ConfigError; TypeError for an option that RunPlan does not have."""
+    return replace(method, **options) if isinstance(method, RunPlan) else RunPlan(method, **options)
+
+
+def to_score_plan(
+    split: Split, metrics: Names, tracker: str, device: str, shard: tuple[int, int] = (1, 1)
+) -> ScorePlan:
+    """What is measured and by what, every name looked up; logs which tracker `auto` is. Raises UnknownNameError."""
+    names = to_metrics(metrics)
+    chosen = tracker_for(tracker, split)
+    if registry.canonical(tracker) == AUTO:
+        logger.info("tracker: %s (the references of %s are %s)", chosen, split.name, told_footage(split))
+    return ScorePlan(names, chosen, resolve_device(device), shard)
+
+
+def to_metrics(names: Names) -> tuple[str, ...]:
+    """Metric names from words with commas between; `all` is every installed one. Raises UnknownNameError."""
+    listed = [names] if isinstance(names, str) else names or []
+    words = [word.strip() for name in listed for word in name.split(",") if word.strip()]
+    if words == ["all"]:
+        return tuple(registry.names("metrics"))
+    return tuple(dict.fromkeys(registry.resolve("metrics", word) for word in words)) or DEFAULT_METRICS
+
+
+def default_folder(job: Job) -> Path:
+    """`results/METHOD-SPLIT-HASH`: the hash is of what must agree within a folder, so other settings go elsewhere."""
+    return Path("results") / f"{job.plan.method}-{job.split.name}-{hash_json(job.configuration)[:8]}"
+
+
+def results_split(store: ResultStore) -> Split:
+    """The split that a run was made for. Raises ManifestError, UnknownNameError, StoreError."""
+    return read_split(store.read_run()["selection"]["split"])
+
+
+def score_all(store: ResultStore, plan: ScorePlan, keys: Collection[str] | None = None) -> ScoreResult:
+    """Scores a run and the controls beside it, or only the records of these keys. The result is the run's own.
+
+    What a control lacks shows as a missing floor or ceiling.
+    """
+    split = results_split(store)
+    stores = {"scoring": store, **{f"scoring {name}": control for name, control in control_stores(store).items()}}
+    results = []
+    for title, member in stores.items():
+        with Bars(title) as bars:
+            results.append(score_records(member, split, plan, keys=keys, report=bars.counted))
+    return results[0]
+
+
+def summarize(store: ResultStore, plan: ScorePlan, result: ScoreResult) -> Results:
+    """Writes `summary.json` and returns the results, with what scoring did."""
+    infos = _infos(store, plan)
+    attempts = Attempts.read(store, infos)
+    controls = {name: Attempts.read(control, infos) for name, control in control_stores(store).items()}
+    store.write_summary(summary_to_json(store.read_run(), attempts, controls, infos))
+    return Results(store.folder, result)
+
+
+def _infos(store: ResultStore, plan: ScorePlan) -> dict[str, MetricInfo]:
+    """The plan's metrics, then the others that the folder holds scores of: a summary forgets nothing."""
+    scored = {score.metric for score in store.scores()} & set(registry.names("metrics"))
+    return metric_infos([*plan.metrics, *sorted(scored - set(plan.metrics))])
