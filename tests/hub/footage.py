@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 Frames = NDArray[np.uint8]
@@ -28,20 +31,44 @@ def encode(
     codec: str = "libx264",
     params: str = "",
     pixels: str = "yuv420p",
+    rate: int | Fraction = 8,
     ticks: list[int] | None = None,
+    tick: Fraction = Fraction(1, 90000),
+    aspect: Fraction | None = None,
+    options: dict[str, str] | None = None,
     container: dict[str, str] | None = None,
 ) -> Path:
-    """Writes frames at 8 fps, or at the times `ticks` in 1/90000 s; params: for x264; pixels: FFmpeg's format."""
+    """Writes frames at a rate, or at the times `ticks` of `tick` seconds each.
+
+    params: for x264 or x265; pixels: FFmpeg's format; aspect: of a pixel; options: of the codec.
+    """
+    chosen = {f"{codec.removeprefix('lib')}-params": params} if params else {}
     with av.open(str(path), "w", options=container or {}) as file:
-        stream: Any = file.add_stream(codec, rate=8, options={"x264-params": params} if params else {})
+        stream: Any = file.add_stream(codec, rate=rate, options={**chosen, **(options or {})})
         stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], pixels
+        if ticks is not None:
+            stream.codec_context.time_base = tick
+        if aspect is not None:
+            stream.codec_context.sample_aspect_ratio = aspect
         for index, picture in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            if ticks is not None:
-                frame.pts, frame.time_base = ticks[index], Fraction(1, 90000)
+            frame.pts, frame.time_base = (index, 1 / Fraction(rate)) if ticks is None else (ticks[index], tick)
             file.mux(stream.encode(frame))
         file.mux(stream.encode(None))
     return path
+
+
+def remux(source: Path, target: Path, *, first: int = 0, shift: int = 0) -> Path:
+    """The packets of a file from number `first` on, without encoding, `shift` of their units earlier."""
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        stream: Any = old.streams.video[0]
+        copy = new.add_stream_from_template(stream)
+        for number, packet in enumerate(old.demux(stream)):
+            if packet.dts is None or packet.pts is None or number < first:
+                continue
+            packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, copy
+            new.mux(packet)
+    return target
 
 
 def cut_without_encoding(source: Path, target: Path, *, keyframe: int, start: int) -> Path:
@@ -62,12 +89,16 @@ def cut_without_encoding(source: Path, target: Path, *, keyframe: int, start: in
 
 def rotate(source: Path, target: Path, degrees: int) -> Path:
     """The same MP4 with a display matrix that turns it clockwise by 90, 180 or 270 degrees."""
+    return place(source, target, *{90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[degrees])
+
+
+def place(source: Path, target: Path, a: float, b: float, c: float, d: float) -> Path:
+    """The same MP4 with a display matrix that shows its point (p, q) at (a p + c q, b p + d q)."""
     one = 1 << 16
-    turns = {90: (0, one, 0, -one, 0, 0), 180: (-one, 0, 0, 0, -one, 0), 270: (0, -one, 0, one, 0, 0)}
     data = bytearray(source.read_bytes())
     at = data.index(b"tkhd") + 4 + 40  # version 0: 40 bytes lie before the matrix
     assert struct.unpack(">9i", data[at : at + 36]) == (one, 0, 0, 0, one, 0, 0, 0, 1 << 30)
-    data[at : at + 36] = struct.pack(">9i", *turns[degrees], 0, 0, 1 << 30)
+    data[at : at + 36] = struct.pack(">9i", *(round(one * x) for x in (a, b, 0, c, d, 0, 0, 0)), 1 << 30)
     target.write_bytes(data)
     return target
 
@@ -89,3 +120,16 @@ def reference_frames(path: Path) -> Frames:
     with av.open(str(path)) as file:
         frames = list(file.decode(video=0))
     return np.stack([np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90) for frame in frames])
+
+
+def player_frames(path: Path, *filters: str) -> Frames:
+    """What the ffmpeg program shows, each frame once, through its filters; skips the test where there is none."""
+    program = shutil.which("ffmpeg")
+    if program is None:
+        pytest.skip("no ffmpeg program here")
+    command = [program, "-v", "error", "-i", str(path), "-fps_mode", "passthrough"]
+    command += ["-vf", ",".join(filters)] if filters else []
+    shown = subprocess.run([*command, "-f", "yuv4mpegpipe", "-pix_fmt", "yuv444p", "-"], capture_output=True).stdout
+    size = {mark[:1]: mark[1:] for mark in shown.split(b"\n", 1)[0].split()[1:]}
+    raw = subprocess.run([*command, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"], capture_output=True).stdout
+    return np.frombuffer(raw, np.uint8).reshape(-1, int(size[b"H"]), int(size[b"W"]), 3)
