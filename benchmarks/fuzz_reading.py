@@ -1,10 +1,10 @@
-"""Damaged videos through the reader: nothing may crash it, hang, or be accepted with another number of frames.
+"""Damaged videos through the reader: nothing may crash it, hang, or be accepted with a wrong number of frames.
 
 python benchmarks/fuzz_reading.py [--count 1000] [--seed 0] [--keep FOLDER]
 
 Videos of 12 containers and codecs are mutated (bytes, bits, runs of zeros, pieces cut out, doubled or exchanged, the
-end cut off). One that is accepted must have the frames of the whole video, or those that the ffmpeg program shows of the
-mutated one: a byte of an edit list, say, rightly changes what is shown. Exits 1 on any fault.
+end cut off). One that is accepted must have as many frames as the whole video, or as the ffmpeg program shows of the
+mutated one: a byte of an edit list, say, rightly changes how many are shown. Exits 1 on any fault.
 """
 
 from __future__ import annotations

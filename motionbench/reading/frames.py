@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -121,21 +122,26 @@ def decode(path: str, layout: Layout, chosen: NDArray[np.int64] | None) -> Pass:
 
 
 def check_whole(layout: Layout, stamps: list[int | None]) -> None:
-    """Raises Refusal unless every packet gave its frame, from the first frame shown on.
+    """Raises Refusal unless every packet gave its frame, from the first keyframe on.
 
-    Packets before it belong to a group whose keyframe is not in the file: a player starts after them. Some containers
-    cannot store their times, which are negative.
+    What is shown before it belongs to a group whose keyframe is not in the file: a player starts after it. Some
+    containers cannot store the times of such packets, which are negative.
     """
     packets = layout.shown
-    there = {stamp for stamp in stamps if stamp is not None}
-    if len(there) < len(stamps) or any(p.pts is None for p in packets[1:]):
-        start = next((n for n, p in enumerate(packets) if p.key), 0)
+    there = Counter(stamp for stamp in stamps if stamp is not None)
+    start = next((n for n, p in enumerate(packets) if p.key), 0)
+    first = packets[start].pts
+    if first is None or None in stamps or any(p.pts is None for p in packets[start + 1 :]):
         lead = next((n for n, p in enumerate(packets[start + 1 :]) if p.pts is not None), 0)
         lost = len(packets) - start - lead - len(stamps)
     else:
-        lost = sum(p.pts >= min(there) and p.pts not in there for p in packets if p.pts is not None)
+        lost = (Counter(p.pts for p in packets if p.pts is not None and p.pts >= first) - there).total()
     if lost > 0:
         raise Refusal(f"{len(packets) - lost} of its {len(packets)} frames can be decoded: it is damaged")
+    for number, packet in enumerate(packets[start:], start):
+        # Just before a keyframe, a recording may begin that was joined to another: its counters start anew.
+        if packet.corrupt and not any(after.key for after in packets[number + 1 : number + 3]):
+            raise Refusal("it is damaged: parts of it are missing")
 
 
 def decord_frames(path: str, layout: Layout) -> Frames | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from motionbench.reading import Refusal
-from motionbench.reading.ending import check_end
+from motionbench.reading.ending import Extent, check_end
 from motionbench.reading.picture import Picture
 from motionbench.reading.timing import is_even
 
@@ -60,14 +61,14 @@ def probe(path: str) -> Layout:
     with opened(path) as container:
         stream = choose(container)
         index, codec = stream.index, stream.codec_context.name
-        packets, count, end = read_packets(container, stream)
-        check_end(path, stream, count, end)
+        packets, extent = read_packets(container, stream)
+        check_end(path, stream, extent)
         shown = tuple(packets)
         if not shown:
             raise Refusal("it holds no frame")
         rate = next((float(r) for r in (stream.average_rate, stream.guessed_rate) if r and r > 0), None)
         name, tick = container.format.name, float(stream.time_base)
-        skips = len(packets) < count
+        skips = len(packets) < extent.packets
     with opened(path) as container:  # from the start again
         picture = Picture.of(container.streams[index], first_frame(container, container.streams[index]))
     plain = "mp4" in name and codec == "h264" and not skips and picture.plain and is_plain(shown)
@@ -95,21 +96,20 @@ def choose(container: Any) -> Any:
     return max(known, key=lambda s: (int(s.disposition) & DEFAULT, s.width * s.height, -s.index))
 
 
-def read_packets(container: Any, stream: Any) -> tuple[list[Packet], int, float]:
-    """The packets that are shown, the number of all (also of those that only repeat a frame), and the last one's end.
-
-    The end is in seconds.
-    """
-    packets, count, end = [], 0, 0.0
+def read_packets(container: Any, stream: Any) -> tuple[list[Packet], Extent]:
+    """The packets whose frames are shown, and how far all of them reach."""
+    packets, count, tick = [], 0, float(stream.time_base)
+    start, end, last = math.inf, 0.0, 0.0
     for packet in container.demux(stream):
         if packet.dts is None and packet.pts is None and not packet.size:
             continue  # PyAV's own mark of the end
         count += 1
-        if packet.pts is not None:
-            end = max(end, float((packet.pts + (packet.duration or 0)) * stream.time_base))
+        if packet.pts is not None and not packet.is_discard:
+            start, last = min(start, packet.pts * tick), (packet.duration or 0) * tick
+            end = max(end, packet.pts * tick + last)
         if packet.size and not packet.is_discard:
             packets.append(Packet(packet.pts, packet.dts, packet.is_keyframe, packet.is_corrupt))
-    return packets, count, end
+    return packets, Extent(count, start, end, last)
 
 
 def first_frame(container: Any, stream: Any) -> Any:
