@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -10,10 +11,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from motionbench import registry
+from motionbench.case import Case
 from motionbench.clip import Clip
 from motionbench.errors import MissingInputError, StoreError
 from motionbench.files import write_json
 from motionbench.method import InputContract, Setting
+from motionbench.split import Split
 
 from .world.truth import Truth, make_truth, read_truth, render_prompt, truth_header, truth_path
 
@@ -74,6 +77,11 @@ class Oracle:
     def create(cls, config: OracleConfig, setting: Setting) -> Self:
         """The oracle; the backbone is loaded only if its clips are to be `decoded`."""
         return cls(config, setting)
+
+    @classmethod
+    def sources(cls, config: OracleConfig, split: Split, cases: Sequence[Case]) -> dict[str, list[Path]]:
+        """Case id -> the file with its reference's ground truth."""
+        return {case.id: [truth_path(split.reference_path(case))] for case in cases}
 
     def fit(self, reference: Clip, caption: str, *, seed: int) -> TruthAdapter:
         """Read the ground truth beside the reference's file. Raises MissingInputError if there is none."""

@@ -142,30 +142,37 @@ def _one_per_case(runs: list[Run]) -> tuple[dict[str, Record], dict[str, ResultS
 
 
 def _merge_records(runs: list[Run], notes: list[str]) -> tuple[dict[str, Record], dict[str, ResultStore]]:
-    taken: dict[str, Record] = {}
-    stores: dict[str, ResultStore] = {}
+    taken: dict[tuple[str, int], tuple[Record, ResultStore]] = {}
     same = retried = 0
     for run in runs:
         for record in run.records:
-            held = taken.get(record.key)
-            if held is not None and comparable(held) == comparable(record):
+            held, store = taken.get((record.case_id, record.seed), (None, run.store))
+            if held is not None and _same_outcome(held, record):
                 same += 1
                 continue
             if held is not None and held.status == record.status == "ok":
                 raise StoreError(
-                    f"{stores[record.key].folder} and {run.store.folder} hold different videos for "
+                    f"{store.folder} and {run.store.folder} hold different videos for "
                     f"{record.method} {record.case_id} seed {record.seed} in one configuration; give only one of them"
                 )
             if held is not None:
                 retried += 1
             if held is None or held.status == "failed":
-                taken[record.key], stores[record.key] = record, run.store
+                taken[record.case_id, record.seed] = record, run.store
     label = f"{runs[0].configuration['method']} ({', '.join(run.name for run in runs)})"
     if same:
         notes.append(f"{label}: {same} attempts stand in several folders, equal but for times; each counts once.")
     if retried:
         notes.append(f"{label}: {retried} attempts failed in one folder and not in another; the successful one counts.")
-    return taken, stores
+    records = {record.key: record for record, _ in taken.values()}
+    return records, {record.key: store for record, store in taken.values()}
+
+
+def _same_outcome(a: Record, b: Record) -> bool:
+    """Whether two attempts at one case and seed came to the same: of other keys, where the videos are one."""
+    if a.key == b.key:
+        return comparable(a) == comparable(b)
+    return a.status == b.status == "ok" and a.video_sha256 == b.video_sha256
 
 
 def _merge_scores(runs: Iterable[Run], records: dict[str, Record]) -> tuple[Score, ...]:

@@ -78,7 +78,7 @@ def read_run(store: ResultStore, splits: _Splits | None = None) -> Run:
     check_records(records, configuration, str(store.folder / "records.jsonl"))
     check_scores(scores, str(store.folder / "scores.jsonl"))
     split, missing = (splits or _Splits(())).find(manifest)
-    notes = [*missing, *_repeats(store), *_half_lines(store), *_strays(records, scores)]
+    notes = [*missing, *_repeats(store), *_half_lines(store), *_strays(store, scores)]
     label = Run(store, manifest, records, scores, {}, None, ()).name
     return Run(store, manifest, records, scores, _infos(store), split, tuple(f"{label}: {note}" for note in notes))
 
@@ -145,8 +145,9 @@ def _half_lines(store: ResultStore) -> Iterable[str]:
             yield f"{name} ends in a half-written line, which is left out."
 
 
-def _strays(records: Sequence[Record], scores: Sequence[Score]) -> Iterable[str]:
-    keys = {record.key for record in records}
+def _strays(store: ResultStore, scores: Sequence[Score]) -> Iterable[str]:
+    """A note on scores of no attempt at all; those of former attempts are left out, too, and need none."""
+    keys = {line["key"] for _, line in read_lines(store.folder / "records.jsonl")}
     stray = sum(score.record_key not in keys for score in scores)
     if stray:
         yield f"{stray} scores belong to no record, and are left out."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -11,7 +12,7 @@ from motionbench.case import Case
 from motionbench.clip import Clip
 from motionbench.errors import ConfigError, MissingInputError, VideoError
 from motionbench.method import InputContract, Setting
-from motionbench.split import CASE_ID
+from motionbench.split import CASE_ID, Split
 
 from .controls import KeptClip
 
@@ -23,8 +24,7 @@ class FolderConfig:
     """path: a folder or a CSV; made_by: the program that made the clips, with its version and settings.
 
     In a folder the clip of case `camera/0001/2` is `camera/0001/2.mp4` or `camera-0001-2.mp4`. A CSV has the columns
-    `case_id` and `file`, a path below the CSV's folder. A results folder keeps the clips that it took: for clips made
-    anew change `made_by`, which is part of the configuration, or take another results folder.
+    `case_id` and `file`, a path below the CSV's folder. Clips that were replaced, or are there now, are taken anew.
     """
 
     path: Path | None = None
@@ -59,6 +59,12 @@ class Folder:
         """The method on its folder. Raises ConfigError if there is none, or if a CSV's rows are malformed."""
         return cls(config, setting)
 
+    @classmethod
+    def sources(cls, config: FolderConfig, split: Split, cases: Sequence[Case]) -> dict[str, list[Path]]:
+        """Case id -> where its clip may lie. Raises ConfigError."""
+        folder = cls(config, Setting())
+        return {case.id: folder.places(case.id) for case in cases}
+
     def fit(self, reference: Clip, caption: str, *, seed: int) -> KeptClip:
         """Nothing is learned and nothing kept."""
         return KeptClip(None)
@@ -77,13 +83,16 @@ class Folder:
         """The empty adapter of a folder."""
         return KeptClip.load(folder)
 
+    def places(self, case_id: str) -> list[Path]:
+        """Where the clip of a case may lie; nowhere if a CSV has no row of it."""
+        if self.files is None:
+            return [self.root / f"{case_id}.mp4", self.root / f"{case_id.replace('/', '-')}.mp4"]
+        return [self.root / self.files[case_id]] if case_id in self.files else []
+
     def find(self, case_id: str) -> Path:
         """The file of a case. Raises VideoError if there is none or more than one, or if it lies elsewhere."""
-        if self.files is None:
-            places = [self.root / f"{case_id}.mp4", self.root / f"{case_id.replace('/', '-')}.mp4"]
-        elif case_id in self.files:
-            places = [self.root / self.files[case_id]]
-        else:
+        places = self.places(case_id)
+        if not places:
             raise VideoError(f"{self.config.path}: expected a row of case {case_id}, found none; add it")
         found = [place for place in places if place.exists()]
         if len(found) != 1:

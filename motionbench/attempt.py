@@ -16,6 +16,7 @@ from motionbench.offload import next_preset
 from motionbench.record import Reason
 
 LONGEST_ERROR = 1000  # characters of an error's text in a record
+UNREAD = "the reference could not be read: "  # in the error of an attempt that had no reference to work on
 
 
 class AttemptTimeout(MotionBenchError, TimeoutError):

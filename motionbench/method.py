@@ -61,7 +61,9 @@ class Method(Protocol):
     """A motion-transfer method. Built by `create`; `config` is a frozen dataclass with documented fields.
 
     `presets` maps a preset's name to the fields in which it differs from the defaults.
-    fit and generate are deterministic in (inputs, seed): the same bytes on the CPU in float32.
+    fit and generate are deterministic in (inputs, seed): the same bytes on the CPU in float32. One that reads files
+    beside the manifest's also has a class method `sources(config, split, cases) -> {case id: [Path]}`, whether they are
+    there or not: when their content changes the case is done again.
     """
 
     name: ClassVar[str]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import partial
+from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from motionbench.case import Case, Category, Level
 from motionbench.config import build_config
 from motionbench.device import check_dtype, resolve_device
 from motionbench.errors import ConfigError, ManifestError
-from motionbench.files import hash_json
+from motionbench.files import file_sha256, hash_json
 from motionbench.offload import CHOICES
 from motionbench.split import Split, read_split
 
@@ -125,6 +125,7 @@ class Job:
     method_class: Any
     device: str
     configuration: dict[str, Any] = field(repr=False)
+    _contents: dict[Path, str | None] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def backbone(self) -> str:
@@ -166,11 +167,28 @@ class Job:
     def key(self, case: Case, seed: int) -> str:
         """The record's key: 16 hex digits of all that determines the result.
 
-        The split's name and revision are not in it: adding a case to a split changes no other case's result.
+        The split's name and revision are not in it: adding a case to a split changes no other case's result. Of what a
+        method reads beside the split the content is in it: a file that was replaced, or is there now, is another input.
         """
         made_by = {k: v for k, v in self.configuration.items() if k not in ("split", "split_revision")}
         asked = {"id": case.id, "sha256": case.sha256, "caption": case.caption, "prompt": case.prompt, "seed": seed}
+        if case.id in self.sources:
+            asked["files"] = [self._content(path) for path in self.sources[case.id]]
         return hash_json({"by": made_by, "of": asked})
+
+    @cached_property
+    def sources(self) -> dict[str, list[Path]]:
+        """Case id -> the files beside the manifest's that its result depends on; none for most methods."""
+        return sources_of(self.method_class, self.plan.config, self.split, self.cases())
+
+    def _content(self, path: Path) -> str | None:
+        """The SHA-256 of a file as it was when first asked for; None if it is not there or cannot be read."""
+        if path not in self._contents:
+            try:
+                self._contents[path] = file_sha256(path)
+            except OSError:
+                self._contents[path] = None
+        return self._contents[path]
 
 
 def resolve(plan: RunPlan) -> Job:
@@ -206,8 +224,15 @@ def resolve(plan: RunPlan) -> Job:
         "motionbench_version": motionbench.__version__,
     }
     job = Job(plan, split, method_class, device, configuration)
-    job.cases()  # what was asked for is there
+    _ = job.sources  # what was asked for is there, and so is what the method reads beside it
     return job
+
+
+def sources_of(method_class: Any, config: Any, split: Split, cases: Sequence[Case]) -> dict[str, list[Path]]:
+    """Case id -> the files beside the manifest's that a method's result depends on, whether they are there or not."""
+    named: Callable[[Any, Split, Sequence[Case]], dict[str, list[Path]]] | None
+    named = getattr(method_class, "sources", None)
+    return {} if named is None else named(config, split, cases)
 
 
 def resolve_dtype(name: str, backbone: str | None) -> str:

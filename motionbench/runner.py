@@ -10,7 +10,10 @@ import logging
 import shutil
 from dataclasses import dataclass
 
+from motionbench.attempt import UNREAD
+from motionbench.case import Case
 from motionbench.environment import environment
+from motionbench.errors import VideoError
 from motionbench.plan import Job, RunPlan, Unit, resolve
 from motionbench.ray_engine import require_ray, run_with_ray
 from motionbench.record import Reason, Record
@@ -48,7 +51,7 @@ def run(plan: RunPlan, store: ResultStore, *, observer: Observer | None = None) 
         if plan.shard == (1, 1):
             remove_drafts(store)
         keys = {job.key(case, unit.seed) for unit in job.units() for case in unit.cases}
-        done = done_keys(store, keys, retry_failed=plan.retry_failed)
+        done = done_keys(job, store, keys)
         pending = pending_units(job, done)
         observer.planned(len(keys), len(done))
         if pending and plan.engine == "ray":
@@ -67,14 +70,15 @@ def remove_drafts(store: ResultStore) -> None:
             shutil.rmtree(draft) if draft.is_dir() else draft.unlink(missing_ok=True)
 
 
-def done_keys(store: ResultStore, keys: set[str], *, retry_failed: bool) -> set[str]:
-    """The keys that need no attempt: ok with its video in place, or failed, not interrupted, and not to be retried."""
+def done_keys(job: Job, store: ResultStore, keys: set[str]) -> set[str]:
+    """The keys that need no attempt: ok with its video in place, or failed, and nothing that was amiss is mended."""
+    cases = job.split.by_id()
     done = set()
     for record in store.records():
         if record.key not in keys:
             continue
         if record.status == "failed":
-            settled = not retry_failed and record.reason != Reason.INTERRUPTED
+            settled = not (job.plan.retry_failed or is_mended(job, cases[record.case_id], record))
         else:
             settled = store.has_video(record)
             if not settled:
@@ -82,6 +86,23 @@ def done_keys(store: ResultStore, keys: set[str], *, retry_failed: bool) -> set[
         if settled:
             done.add(record.key)
     return done
+
+
+def is_mended(job: Job, case: Case, record: Record) -> bool:
+    """Whether a failed attempt is made again unasked: it was interrupted, or an input that could not be read can be.
+
+    Weights that were missing are looked for by the attempt itself.
+    """
+    if record.reason in (Reason.INTERRUPTED, Reason.MISSING_WEIGHTS):
+        return True
+    if UNREAD not in (record.error or ""):
+        return False
+    try:
+        job.split.read_reference(case)
+    except VideoError:
+        return False
+    logger.info("%s: its reference can be read now; trying it again", case.id)
+    return True
 
 
 def pending_units(job: Job, done: set[str]) -> list[Unit]:

@@ -123,15 +123,21 @@ def _missing(
 
 
 def _stands(store: ResultStore, tracker: str, models: Mapping[str, str | None], record: Record, score: Score) -> bool:
-    """Whether a score need not be made again: no error, and tracker, model and geometry of today."""
+    """Whether a score need not be made again: no error, and video, tracker, model and geometry of today."""
     details = score.details
-    if "error" in details or details.get("tracker", tracker) != tracker or not _by_model(score, models[score.metric]):
+    agree = details.get("tracker", tracker) == tracker and details.get("video", _label(record)) == _label(record)
+    if "error" in details or not agree or not _by_model(score, models[score.metric]):
         return False
     if details.get("geometry") == GEOMETRY:
         return True
     # Without one it is of the first geometry, which differs only for clips that had to be brought to another shape.
     shape = store.video_shape(record)
     return shape is None or _shape(shape) == details.get("scored_at")
+
+
+def _label(record: Record) -> str:
+    """The video that a score is of: a case can be done again, and not every device gives the same bytes again."""
+    return (record.video_sha256 or "")[:16]
 
 
 def _shape(shape: Sequence[int]) -> str:
@@ -217,6 +223,7 @@ def _score_record(
         start = time.perf_counter()
         measured = measure(metric, sample)
         context: dict[str, Any] = {"scored_at": _shape(generated.frames.shape), "geometry": GEOMETRY}
+        context["video"] = _label(record)
         if tracks.used:
             context["tracker"] = tracks.label
         yield _to_score(record, metric.info, measured, time.perf_counter() - start, context)

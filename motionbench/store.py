@@ -106,9 +106,13 @@ class ResultStore:
         return self._of_schema(value, RUN_SCHEMA, self._run)
 
     def records(self) -> list[Record]:
-        """All records by case and seed; of several with one key, the last. Raises StoreError."""
-        found = {record.key: record for record in self._read(self._records, RECORD_SCHEMA, line_to_record)}
-        return sorted(found.values(), key=lambda record: (record.case_id, record.seed, record.key))
+        """All records by case and seed; of several of one case and seed, the last. Raises StoreError.
+
+        The folder has one configuration, so an earlier one is a former attempt, or rests on files that were replaced.
+        """
+        lines = self._read(self._records, RECORD_SCHEMA, line_to_record)
+        found = {(record.case_id, record.seed): record for record in lines}
+        return [found[key] for key in sorted(found)]
 
     def scores(self) -> list[Score]:
         """All scores by record and metric; of several for one record, metric and version, the last."""

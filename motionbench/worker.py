@@ -8,11 +8,11 @@ from time import perf_counter
 from typing import Any, Protocol
 
 from motionbench.adapters import Fit, keep_fit, load_fit
-from motionbench.attempt import Failure, out_of_memory, time_limit
+from motionbench.attempt import UNREAD, Failure, out_of_memory, time_limit
 from motionbench.case import Case
 from motionbench.clip import Clip
 from motionbench.device import PeakMemory, device_memory, free_memory
-from motionbench.errors import MotionBenchError, PluginError, StoreError
+from motionbench.errors import MotionBenchError, PluginError, StoreError, VideoError
 from motionbench.files import hash_json
 from motionbench.method import Setting
 from motionbench.plan import Job, Unit
@@ -120,7 +120,10 @@ class Worker:
         kept = load_fit(method, folder, key) if keep else None
         if kept is not None:
             return kept
-        reference = self.job.split.read_reference(case)
+        try:
+            reference = self.job.split.read_reference(case)
+        except VideoError as error:
+            raise VideoError(f"{UNREAD}{error}") from error
         self.memory.start()
         start = perf_counter()
         with time_limit(self.job.plan.timeout_seconds):

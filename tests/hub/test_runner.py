@@ -234,19 +234,48 @@ def test_damaged_reference_fails_its_cases_as_bad_video(drift: type[Drift], stor
     assert result.ok == 2
 
 
-def test_failed_records_are_retried_only_when_asked(drift: type[Drift], store: ResultStore, tmp_path: Path) -> None:
+def test_reference_that_can_be_read_again_is_tried_again_unasked(
+    drift: type[Drift], store: ResultStore, tmp_path: Path
+) -> None:
     folder = make_split(tmp_path / "s")
-    good = (folder / "clips" / "0.mp4").read_bytes()
-    (folder / "clips" / "0.mp4").write_bytes(b"")
-    run(plan_for(folder), store)
-    (folder / "clips" / "0.mp4").write_bytes(good)
-    again = run(plan_for(folder), store)
-    assert (again.skipped, again.failed) == (4, 2)
-    mended = run(plan_for(folder, retry_failed=True), store)
+    reference = folder / "clips" / "0.mp4"
+    good = reference.read_bytes()
+    reference.unlink()
+    assert run(plan_for(folder), store).failed == 2
+    lines = (store.folder / "records.jsonl").read_bytes()
+    still = run(plan_for(folder), store)
+    assert (still.skipped, still.failed) == (4, 2)
+    assert (store.folder / "records.jsonl").read_bytes() == lines  # looked at, and nothing written again
+    reference.write_bytes(good)
+    mended = run(plan_for(folder), store)
     assert (mended.skipped, mended.failed) == (2, 0)
     whole = ResultStore(tmp_path / "whole")
     run(plan_for(folder), whole)
     assert results(whole) == results(store)
+
+
+def test_other_failures_are_retried_only_when_asked(drift: type[Drift], store: ResultStore, tmp_path: Path) -> None:
+    plan = plan_for(make_split(tmp_path / "s", prompts=("a cat", "unread")))
+    run(plan, store)
+    assert (run(plan, store).skipped, run(replace(plan, retry_failed=True), store).skipped) == (4, 2)
+
+
+def test_result_depends_on_the_content_of_files_beside_the_split(
+    drift: type[Drift], store: ResultStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extra = tmp_path / "extra.txt"
+
+    def sources(config: Any, split: Any, cases: Any) -> dict[str, list[Path]]:
+        return {case.id: [extra] for case in cases if case.id.endswith("/0")}
+
+    monkeypatch.setattr(Drift, "sources", staticmethod(sources), raising=False)
+    plan = plan_for(make_split(tmp_path / "s"))
+    skipped = [run(plan, store).skipped]
+    for content in ("one", "one", "two"):
+        extra.write_text(content)
+        skipped.append(run(plan, store).skipped)
+    assert skipped == [0, 2, 4, 2]  # of four: those that do not depend on it, and all where it did not change
+    assert len(store.records()) == 4
 
 
 def test_interrupted_records_are_always_attempted_again(drift: type[Drift], store: ResultStore, tmp_path: Path) -> None:

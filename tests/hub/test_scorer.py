@@ -73,7 +73,9 @@ def test_each_record_gets_a_score_from_each_metric(bench: Bench) -> None:
     score = bench.values("travel")["camera/0000/0"]
     assert (score.value, score.metric_version) == (0.0, 1)
     context = {"scored_at": "5x32x32", "geometry": GEOMETRY, "tracker": "still v1"}
-    assert score.details == {"points": SHAPE.grid**2, **context}
+    digest = bench.store.records()[0].video_sha256
+    assert digest
+    assert score.details == {"points": SHAPE.grid**2, "video": digest[:16], **context}
     assert "tracker" not in bench.values("change")["camera/0000/0"].details
 
 
@@ -252,6 +254,14 @@ def test_score_of_the_first_geometry_stands_only_where_nothing_was_cut(bench: Be
     assert bench.score("change").new == 0
     replace_video(bench, make_clip(3, frames=9, height=48, width=80))
     assert bench.score("change").new == 1
+
+
+def test_video_made_again_is_scored_again(bench: Bench) -> None:
+    bench.score("change", "travel")
+    before = bench.values("change")["camera/0000/0"].value
+    replace_video(bench, make_clip(7, frames=5))
+    assert bench.score("change", "travel").new == 2
+    assert bench.values("change")["camera/0000/0"].value != before
 
 
 def replace_video(bench: Bench, clip: Clip) -> None:

@@ -95,6 +95,38 @@ def test_without_path_or_case_it_names_what_is_missing(tmp_path):
         folder(tmp_path).generate(Folder.fit(folder(tmp_path), clip_of(0), "", seed=0), "a cube", seed=0)
 
 
+def test_replaced_and_added_clips_are_taken_and_former_ones_are_gone(tmp_path, monkeypatch):
+    digest = clip_of(10).write(tmp_path / "split" / "references" / "camera" / "0001.mp4")
+    write_manifest(tmp_path / "split" / "manifest.jsonl", [case(n, digest) for n in (0, 1)])
+    clip_of(40).write(tmp_path / "clips" / "camera-0001-0.mp4")
+    monkeypatch.setattr(registry, "load", lambda group, name: Folder)
+    store = ResultStore(tmp_path / "out")
+    plan = RunPlan("folder", FolderConfig(tmp_path / "clips"), split=str(tmp_path / "split"), device="cpu")
+    first = run(plan, store)
+    assert (first.ok, first.failed, first.skipped) == (1, 1, 0)
+    assert run(plan, store).skipped == 2
+    former = store.records()[0].key
+    clip_of(90).write(tmp_path / "clips" / "camera-0001-0.mp4")  # under the same name
+    clip_of(60).write(tmp_path / "clips" / "camera-0001-1.mp4")  # was missing
+    second = run(plan, store)
+    assert (second.ok, second.failed, second.skipped) == (2, 0, 0)
+    assert [record.status for record in store.records()] == ["ok", "ok"]  # one a case: the former ones count no more
+    assert store.records()[0].key != former
+    assert abs(float(store.read_video(store.records()[0]).frames.mean()) - 90) <= 2
+
+
+def test_a_row_that_a_table_names_now_is_taken(tmp_path, monkeypatch):
+    digest = clip_of(10).write(tmp_path / "split" / "references" / "camera" / "0001.mp4")
+    write_manifest(tmp_path / "split" / "manifest.jsonl", [case(n, digest) for n in (0, 1)])
+    clip_of(40).write(tmp_path / "a.mp4")
+    table = tmp_path / "clips.csv"
+    monkeypatch.setattr(registry, "load", lambda group, name: Folder)
+    plan = RunPlan("folder", FolderConfig(table), split=str(tmp_path / "split"), device="cpu")
+    for rows, ok in (("camera/0001/0,a.mp4\n", 1), ("camera/0001/0,a.mp4\ncamera/0001/1,a.mp4\n", 2)):
+        table.write_text("case_id,file\n" + rows)
+        assert run(plan, ResultStore(tmp_path / "out")).ok == ok
+
+
 def test_a_run_scores_what_is_there_and_records_what_is_missing_as_bad_video(tmp_path, monkeypatch):
     digest = clip_of(10).write(tmp_path / "split" / "references" / "camera" / "0001.mp4")
     assert digest == file_sha256(tmp_path / "split" / "references" / "camera" / "0001.mp4")
