@@ -36,6 +36,7 @@ from motionbench.plan import NO_BACKBONE, RunPlan, config_to_json
 from motionbench.progress import Bars
 from motionbench.runner import run
 from motionbench.split import MANIFEST, Split, read_split, write_manifest
+from motionbench.split_location import find_split
 from motionbench.store import ResultStore
 from motionbench.summary import category_of, cost
 from motionbench.track_cache import TrackCache
@@ -128,7 +129,7 @@ class Judge:
     def judge(self, folder: Path) -> list[Judged]:
         """Every attempt of a method, forwards and backwards."""
         stores = {direction: ResultStore(folder / direction) for direction in DIRECTIONS}
-        splits = {d: read_split(store.read_run()["selection"]["split"]) for d, store in stores.items()}
+        splits = {d: find_split(store) for d, store in stores.items()}
         tracks = self.tracks_of(splits[DIRECTIONS[0]])
         found = []
         for (direction, store), other in zip(stores.items(), reversed(DIRECTIONS), strict=True):
@@ -210,7 +211,7 @@ def circumstances(folder: Path, judge: Judge) -> dict[str, Any]:
     """What a verdict rests on: versions, configuration, cost, and the command that repeats it."""
     stores = [ResultStore(folder / direction) for direction in DIRECTIONS]
     held = stores[0].read_run()
-    split = read_split(held["selection"]["split"])
+    split = find_split(stores[0])
     configuration, selection = held["configuration"], held["selection"]
     records = [record for store in stores for record in store.records()]
     gits = [store.read_run()["environment"].get("git") or {} for store in stores]

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from motionbench.controls import control_stores
-from motionbench.errors import MotionBenchError, StoreError
+from motionbench.errors import StoreError
 from motionbench.files import hash_json, read_lines
 from motionbench.metric import MetricInfo
 from motionbench.record import Record, Score
-from motionbench.split import Split, read_split
+from motionbench.split import Split
+from motionbench.split_location import SplitFinder
 from motionbench.store import ResultStore, comparable, line_to_record
 
 from .checking import check_records, check_scores
@@ -66,21 +67,33 @@ def read_runs(folders: Sequence[Path], splits: Sequence[Path] = ()) -> list[Run]
         own = ResultStore(folder)
         for store in (own, *control_stores(own).values()):
             stores.setdefault(store.folder.resolve(), store)
-    known = _Splits(splits)
+    known = SplitFinder(splits)
     return [read_run(store, known) for store in stores.values()]
 
 
-def read_run(store: ResultStore, splits: _Splits | None = None) -> Run:
+def read_run(store: ResultStore, splits: SplitFinder | None = None) -> Run:
     """One results folder. Raises StoreError."""
     manifest = store.read_run()
     configuration = _configuration(manifest, store)
     records, scores = tuple(store.records()), tuple(store.scores())
     check_records(records, configuration, str(store.folder / "records.jsonl"))
     check_scores(scores, str(store.folder / "scores.jsonl"))
-    split, missing = (splits or _Splits(())).find(manifest)
+    split, missing = _find(splits or SplitFinder(), store, configuration)
     notes = [*missing, *_repeats(store), *_half_lines(store), *_strays(store, scores)]
     label = Run(store, manifest, records, scores, {}, None, ()).name
     return Run(store, manifest, records, scores, _infos(store), split, tuple(f"{label}: {note}" for note in notes))
+
+
+def _find(splits: SplitFinder, store: ResultStore, configuration: dict[str, Any]) -> tuple[Split | None, list[str]]:
+    """The split of a run at the run's revision, or None and the sentence that says so."""
+    try:
+        return splits.find(store), []
+    except StoreError:
+        name, revision = configuration["split"], configuration["split_revision"]
+        return None, [
+            f"split {name} revision {revision} is not on this machine, so prompts, levels and "
+            "reference clips are not shown (`--split PATH` names its manifest)."
+        ]
 
 
 def _results_folders(folder: Path) -> list[Path]:
@@ -151,35 +164,3 @@ def _strays(store: ResultStore, scores: Sequence[Score]) -> Iterable[str]:
     stray = sum(score.record_key not in keys for score in scores)
     if stray:
         yield f"{stray} scores belong to no record, and are left out."
-
-
-class _Splits:
-    """The splits that runs name, each read once."""
-
-    def __init__(self, paths: Iterable[Path]) -> None:
-        self._given = {split.revision: split for split in map(read_split, paths)}
-        self._read: dict[str, Split | None] = {}
-
-    def find(self, manifest: dict[str, Any]) -> tuple[Split | None, list[str]]:
-        """The split of a run at the run's revision, or None and the sentence that says so."""
-        configuration = manifest["configuration"]
-        revision = configuration["split_revision"]
-        if revision in self._given:
-            return self._given[revision], []
-        named = (manifest.get("selection") or {}).get("split"), manifest.get("split_root"), configuration["split"]
-        for name in dict.fromkeys(str(name) for name in named if name):
-            split = self._try(name)
-            if split is not None and split.revision == revision:
-                return split, []
-        return None, [
-            f"split {configuration['split']} revision {revision} is not on this machine, so prompts, levels and "
-            "reference clips are not shown (`--split PATH` names its manifest)."
-        ]
-
-    def _try(self, name: str) -> Split | None:
-        if name not in self._read:
-            try:
-                self._read[name] = read_split(name)
-            except MotionBenchError:
-                self._read[name] = None  # another machine's path, or a split that is not installed: find() says so
-        return self._read[name]

@@ -19,6 +19,7 @@ from motionbench.record import Record, Score
 from motionbench.scorer import ScorePlan, metric_infos, score
 from motionbench.seeds import derive_seed
 from motionbench.split import Split
+from motionbench.split_location import SplitFinder
 from motionbench.store import ResultStore
 from motionbench.summary import Attempts, summarise
 
@@ -58,12 +59,16 @@ class Verification:
 
 @dataclass(frozen=True)
 class VerifyPlan:
-    """sample: how many records to score again; seed: which ones; tolerance: greatest difference of a score."""
+    """sample: how many records to score again; seed: which ones; tolerance: greatest difference of a score.
+
+    split: where the results' split lies, if not where it was.
+    """
 
     sample: int = 8
     seed: int = 0
     tolerance: float = TOLERANCE
     device: str = "cpu"
+    split: str | None = None
 
 
 def verify_results(
@@ -74,7 +79,7 @@ def verify_results(
     The sample is scored by the very scorer that scored the run, in a folder of its own: nothing is written to `folder`.
     Raises StoreError if the folder cannot be read or contradicts itself.
     """
-    run = read_run(ResultStore(folder))
+    run = read_run(ResultStore(folder), SplitFinder([] if plan.split is None else [plan.split]))
     findings = check_videos(run)
     rows, row_findings, skipped = _check_summary(run)
     broken = {f.where for f in findings}

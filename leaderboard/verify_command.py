@@ -18,6 +18,7 @@ def verify(
     tolerance: Annotated[
         float, typer.Option("--tolerance", min=0, help="Greatest difference of a score that is let pass.")
     ] = 1e-3,
+    split: options.Manifest = None,
     device: options.Device = "cpu",
     as_json: options.Json = False,
 ) -> None:
@@ -33,7 +34,7 @@ def verify(
 
     from .verify import VerifyPlan, verification_to_json, verify_results
 
-    plan = VerifyPlan(sample, seed, tolerance, device if device == "cpu" else resolve_device(device))
+    plan = VerifyPlan(sample, seed, tolerance, device if device == "cpu" else resolve_device(device), split)
     with Bars("scoring again") as bars:
         made = verify_results(results, plan, report=bars.counted)
     if as_json:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from motionbench import registry
-from motionbench.controls import control_stores, run_controls
+from motionbench.controls import control_stores, run_controls, to_controls
 from motionbench.device import resolve_device
 from motionbench.files import hash_json
 from motionbench.footage import AUTO, told_footage, tracker_for
@@ -20,7 +20,8 @@ from motionbench.results import Results, open_results
 from motionbench.runner import run
 from motionbench.scorer import DEFAULT_METRICS, ScorePlan, ScoreResult, metric_infos
 from motionbench.scorer import score as score_records
-from motionbench.split import Split, read_split
+from motionbench.split import Split
+from motionbench.split_location import find_split
 from motionbench.store import ResultStore
 from motionbench.summary import Attempts, summary_to_json
 
@@ -34,6 +35,7 @@ def evaluate(
     *,
     metrics: Names = None,
     tracker: str = AUTO,
+    controls: Names = None,
     out: str | Path | None = None,
     **options: Any,
 ) -> Results:
@@ -41,7 +43,8 @@ def evaluate(
 
     options: the fields of `RunPlan` (split, categories, limit, seeds, backbone, preset, settings, device, …), or
     changes to a plan that is given in place of the method. out: the results folder; where it holds results of the same
-    configuration, only what is missing is done. metrics: names, or `all`; default: the headline ones.
+    configuration, only what is missing is done. metrics: names, or `all`; default: the headline ones. controls: names,
+    or `none`; default: those that the metrics name and that can be had, without a model where the method uses none.
     Raises MotionBenchError if a name or a value is wrong, before anything is computed; a failed attempt is a record.
 
     Examples:
@@ -57,11 +60,13 @@ def evaluate(
     # Metrics and tracker are looked up first: a misspelled name must not cost the minutes of a run.
     scoring = to_score_plan(job.split, metrics, tracker, job.plan.device, job.plan.shard)
     store = ResultStore(out or default_folder(job))
+    chosen = to_controls(controls)
     with Bars(job.plan.method) as bars:
-        records = list(run(job.plan, store, observer=bars).records)
+        records = run(job.plan, store, observer=bars).records
     with Bars("controls") as bars:
-        records += run_controls(job.plan, store, metric_infos(scoring.metrics).values(), bars)
-    return summarize(store, scoring, score_all(store, scoring, {record.key for record in records}))
+        marks = run_controls(job.plan, store, metric_infos(scoring.metrics).values(), bars, chosen=chosen)
+    scored = score_all(store, job.split, scoring, {record.key for record in (*records, *marks)})
+    return replace(summarize(store, scoring, scored), asked=len({record.case_id for record in records}))
 
 
 def generate(method: str | RunPlan = "followyourmotion", *, out: str | Path | None = None, **options: Any) -> Results:
@@ -74,16 +79,22 @@ def generate(method: str | RunPlan = "followyourmotion", *, out: str | Path | No
 
 
 def score(
-    results: Results | str | Path, *, metrics: Names = None, tracker: str = AUTO, device: str = "auto"
+    results: Results | str | Path,
+    *,
+    metrics: Names = None,
+    tracker: str = AUTO,
+    device: str = "auto",
+    split: str | Path | None = None,
 ) -> Results:
     """Scores (again) what is there, controls included, and summarizes it; never generates.
 
-    Only what is missing is computed: new metrics, new versions of a metric, another tracker or model.
-    Raises StoreError, UnknownNameError, ManifestError.
+    Only what is missing is computed: new metrics, new versions of a metric, another tracker or model. split: where the
+    results' split lies, if it was moved without them. Raises StoreError, UnknownNameError, ManifestError.
     """
     store = (results if isinstance(results, Results) else open_results(results)).store
-    plan = to_score_plan(results_split(store), metrics, tracker, device)
-    return summarize(store, plan, score_all(store, plan))
+    held = find_split(store, split)
+    plan = to_score_plan(held, metrics, tracker, device)
+    return summarize(store, plan, score_all(store, held, plan))
 
 
 def to_plan(method: str | RunPlan, options: dict[str, Any]) -> RunPlan:
@@ -116,17 +127,11 @@ def default_folder(job: Job) -> Path:
     return Path("results") / f"{job.plan.method}-{job.split.name}-{hash_json(job.configuration)[:8]}"
 
 
-def results_split(store: ResultStore) -> Split:
-    """The split that a run was made for. Raises ManifestError, UnknownNameError, StoreError."""
-    return read_split(store.read_run()["selection"]["split"])
-
-
-def score_all(store: ResultStore, plan: ScorePlan, keys: Collection[str] | None = None) -> ScoreResult:
+def score_all(store: ResultStore, split: Split, plan: ScorePlan, keys: Collection[str] | None = None) -> ScoreResult:
     """Scores a run and the controls beside it, or only the records of these keys. The result is the run's own.
 
     What a control lacks shows as a missing floor or ceiling.
     """
-    split = results_split(store)
     stores = {"scoring": store, **{f"scoring {name}": control for name, control in control_stores(store).items()}}
     results = []
     for title, member in stores.items():

@@ -21,6 +21,7 @@ from motionbench.errors import ConfigError, ManifestError
 from motionbench.files import file_sha256, hash_json
 from motionbench.offload import CHOICES
 from motionbench.split import Split, read_split
+from motionbench.split_location import place_of
 
 Engine = Literal["local", "ray"]
 NO_BACKBONE = "none"  # in the records of methods that work on pixels
@@ -137,11 +138,11 @@ class Job:
         """The hash of the method's configuration as records carry it."""
         return str(self.configuration["config_hash"])
 
-    def selection(self) -> dict[str, Any]:
-        """Which cases were asked for, as run.json keeps it; `split` is what `read_split` takes."""
+    def selection(self, results: Path) -> dict[str, Any]:
+        """Which cases were asked for, and where their split lies from the results folder, as run.json keeps it."""
         plan = self.plan
         asked = {
-            "split": plan.split if not Path(plan.split).exists() else str(Path(plan.split).resolve()),
+            **place_of(plan.split, results),
             "categories": [str(category) for category in plan.categories],
             "limit": plan.limit,
             "seeds": list(plan.seeds),

@@ -39,7 +39,7 @@ def run_with_ray(job: Job, store: ResultStore, run_id: str, units: list[Unit], o
     try:
         gpus = 1 if job.device.startswith("cuda") else 0
         task = ray.remote(num_cpus=1, num_gpus=gpus)(work_unit)
-        plan = replace(job.plan, split=job.selection()["split"], device=job.device.partition(":")[0])
+        plan = replace(job.plan, split=job.selection(store.folder)["split"], device=job.device.partition(":")[0])
         folder = str(store.folder.resolve())
         waiting = {task.remote(plan, folder, run_id, unit, threads()): unit for unit in units}
         while waiting:

@@ -24,10 +24,12 @@ class Results:
     """What a run left behind; every call reads the folder as it is now.
 
     scoring: what the call that made these results scored, kept and could not score; None if it only generated.
+    asked: how many cases that call chose of those on record here; None if it chose none.
     """
 
     folder: Path
     scoring: ScoreResult | None = field(default=None, compare=False, repr=False)
+    asked: int | None = field(default=None, compare=False, repr=False)
 
     @property
     def store(self) -> ResultStore:

@@ -125,6 +125,7 @@ def summary_to_json(
         "metrics": {name: asdict(info) for name, info in infos.items()},
         "trackers": {name: sorted(_bases([attempts, *others], name).trackers) for name in infos},
         "models": {name: sorted(_bases([attempts, *others], name).models) for name in infos},
+        "on_record": counts(attempts.records),
         "rows": [asdict(row) for row in summarise(attempts, controls, infos)],
         "control_rows": [asdict(row) for control in others for row in summarise(control, controls, infos)],
         "gate": gate_of(attempts.method, run["configuration"]).to_json(),
@@ -137,6 +138,12 @@ def _bases(everyone: Iterable[Attempts], metric: str) -> Basis:
     """What a metric's values rest on in all of these."""
     held = [attempts.basis(metric) for attempts in everyone]
     return Basis(*(frozenset[str]().union(*sets) for sets in zip(*((b.trackers, b.models) for b in held), strict=True)))
+
+
+def counts(records: Iterable[Record]) -> dict[str, int]:
+    """How many cases and references are on record: what a summary speaks of, whatever the last command asked for."""
+    cases = {record.case_id for record in records}
+    return {"cases": len(cases), "references": len({case.rpartition("/")[0] for case in cases})}
 
 
 def cost(records: Sequence[Record]) -> dict[str, float | int | None]:

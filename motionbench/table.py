@@ -72,10 +72,10 @@ def _fill(text: str, width: int, indent: int = 0) -> list[str]:
     return textwrap.wrap(text, width, initial_indent=" " * indent, subsequent_indent=" " * 2 * indent)
 
 
-def print_summary(summary: Mapping[str, Any]) -> None:
-    """Prints the content of a `summary.json` on stdout."""
+def print_summary(summary: Mapping[str, Any], asked: int | None = None) -> None:
+    """Prints the content of a `summary.json` on stdout. asked: the number of cases that the command chose."""
     typer.echo(summary_table(summary).render(terminal.width()) + "\n")
-    for line in notes(summary):
+    for line in [*scope(summary, asked), *notes(summary)]:
         typer.echo(terminal.fill(line))
 
 
@@ -110,6 +110,15 @@ def differences_table(differences: Iterable[Difference]) -> Table:
             gap = interval(row.difference, row.low, row.high, sign=True)
             section.append((row.category, str(row.n_pairs), str(row.n_unpaired), number(row.a), number(row.b), gap))
     return table
+
+
+def scope(summary: Mapping[str, Any], asked: int | None) -> list[str]:
+    """Of which cases the table speaks: all on record, which may be more than were asked for this time."""
+    held = summary.get("on_record")
+    if held is None:  # a summary of an earlier version
+        return []
+    line = f"Of all {held['cases']} cases of {held['references']} references on record in this folder"
+    return [f"{line}; this command asked for {asked} of them." if asked not in (None, held["cases"]) else f"{line}."]
 
 
 def notes(summary: Mapping[str, Any]) -> list[str]:

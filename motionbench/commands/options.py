@@ -11,6 +11,9 @@ from motionbench.errors import ConfigError
 
 Method = Annotated[str, typer.Option("--method", help="Method or control (`motionbench list methods`).")]
 Split = Annotated[str, typer.Option("--split", help="`mini`, `lite`, another split, or a manifest's path.")]
+Manifest = Annotated[
+    str | None, typer.Option("--split", help="Where the results' split lies, if it was moved: folder or manifest.")
+]
 Categories = Annotated[list[str] | None, typer.Option("--category", help="Only this category; repeatable.")]
 Levels = Annotated[
     list[str] | None,
@@ -29,6 +32,10 @@ Tracker = Annotated[
 Metrics = Annotated[
     list[str] | None,
     typer.Option("--metrics", help="Metric names with commas between, or `all`; default: the headline ones."),
+]
+Controls = Annotated[
+    str | None,
+    typer.Option("--controls", metavar="A,B|none", help="Controls to run along; default: those of the metrics."),
 ]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting of the method; repeatable.")

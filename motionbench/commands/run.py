@@ -22,7 +22,7 @@ def run(plan: RunPlan, out: options.Out = None, as_json: options.Json = False) -
     """
     results = evaluation.generate(plan, out=out)
     failed = results.failures
-    list_failures(failed)
+    list_failures(results.store, failed, "run")
     if as_json:
         print_json({"results": str(results.folder), "failures": [failure(record) for record in failed]})
     else:

@@ -14,6 +14,7 @@ from motionbench.commands.scoring import publish
 
 def score(
     results: Annotated[Path, typer.Argument(help="Results folder of `run` or `eval`.")],
+    split: options.Manifest = None,
     metrics: options.Metrics = None,
     tracker: options.Tracker = "auto",
     device: options.Device = "auto",
@@ -26,6 +27,7 @@ def score(
 
     Example:
     motionbench score results/a --metrics motion_fidelity,text_alignment --tracker lk
+    motionbench score moved/results --split moved/split
     """
-    scored = evaluation.score(results, metrics=metrics, tracker=tracker, device=device)
+    scored = evaluation.score(results, metrics=metrics, tracker=tracker, device=device, split=split)
     raise typer.Exit(publish(scored, as_json=as_json))

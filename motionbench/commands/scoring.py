@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import typer
 
 from motionbench.commands.output import print_json
+from motionbench.commands.repeating import retry_command
 from motionbench.record import Record
 from motionbench.results import Results
+from motionbench.store import ResultStore
 from motionbench.table import print_summary
 
 
@@ -18,8 +20,8 @@ def publish(results: Results, *, as_json: bool) -> int:
     if as_json:
         print_json({"results": str(results.folder), **summary})
     else:
-        print_summary(summary)
-    list_failures(failed)
+        print_summary(summary, results.asked)
+    list_failures(results.store, failed, "eval")
     errors, unavailable = ([], {}) if scoring is None else (scoring.errors, scoring.unavailable)
     for case, metric, note in errors:
         typer.echo(f"not scored: {case} {metric}: {note}", err=True)
@@ -28,7 +30,9 @@ def publish(results: Results, *, as_json: bool) -> int:
     return 1 if failed or errors or unavailable else 0
 
 
-def list_failures(failed: Sequence[Record]) -> None:
-    """One line on stderr for each failed attempt."""
+def list_failures(store: ResultStore, failed: Sequence[Record], verb: str) -> None:
+    """One line on stderr for each failed attempt, and the command that tries them again."""
     for record in failed:
         typer.echo(f"failed: {record.case_id} seed {record.seed}: {record.reason}: {record.error}", err=True)
+    if failed:
+        typer.echo(f"try them again: {retry_command(store, verb)}", err=True)

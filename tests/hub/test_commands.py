@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 from footage import encode, moving_frames
+from motionbench.methods.folder import FolderConfig
 from small_world import Hopeless, change, install, make_clip, make_metric, make_split
 
 from motionbench import cli, registry
 from motionbench.clip import Clip
+from motionbench.commands.repeating import retry_command
+from motionbench.method import InputContract
 from motionbench.plan import RunPlan, config_to_json
 from motionbench.runner import run
 from motionbench.store import ResultStore, comparable, comparable_score
@@ -201,10 +205,114 @@ def test_failed_case_is_listed_and_the_rest_is_done(bench: Bench, tmp_path: Path
     rows = (ResultStore("a").read_summary() or {})["rows"]
     (camera,) = (r for r in rows if (r["metric"], r["category"]) == ("change", "camera"))
     assert (camera["n"], camera["n_failed"]) == (2, 2)
-    make_split(split)  # mended
-    bench.invoke(*words, code=1)  # a failed case stays failed until it is asked for again
-    bench.invoke(*words, "--retry-failed")
+    make_split(split)  # mended, and seen
+    bench.invoke(*words)
     assert [r.status for r in ResultStore("a").records()] == ["ok"] * 8
+
+
+def test_failures_come_with_the_command_that_tries_them_again(bench: Bench) -> None:
+    words = ["run", "--method", "hopeless", "--split", bench.split, "--out", "an out", "--category", "camera"]
+    _, err = bench.invoke(*words, "--limit", 1, "--seed", 3, "--device", "cpu", code=1)
+    (line,) = (line for line in err.splitlines() if line.startswith("try them again: "))
+    again = shlex.split(line.partition(": ")[2])
+    assert again[-1] == "--retry-failed"
+    before = (Path("an out") / "records.jsonl").read_text().count("\n")
+    bench.invoke(*again[1:], code=1)
+    assert (Path("an out") / "records.jsonl").read_text().count("\n") == before + 2
+
+
+def test_command_that_repeats_a_run_gives_its_configuration(bench: Bench, tmp_path: Path) -> None:
+    plan = RunPlan("folder", FolderConfig(tmp_path, "a b"), split=str(bench.split), device="cpu", limit=1)
+    run(plan, ResultStore("a"))
+    again = shlex.split(retry_command(ResultStore("a"), "run"))
+    before = ResultStore("a").read_run()
+    bench.invoke(*again[1:], code=1)
+    assert ResultStore("a").read_run() == before
+
+
+def test_table_says_of_which_cases_it_speaks(bench: Bench) -> None:
+    words = ["eval", "--method", "copy", "--split", bench.split, "--out", "a", "--controls", "none", *COMMON]
+    out, _ = bench.invoke(*words, "--limit", 2)
+    assert "Of all 8 cases of 4 references on record in this folder." in out
+    out, _ = bench.invoke(*words, "--limit", 1)
+    told = "Of all 8 cases of 4 references on record in this folder; this command asked for 4 of them."
+    assert told in " ".join(out.split())
+    assert (ResultStore("a").read_summary() or {})["on_record"] == {"cases": 8, "references": 4}
+
+
+def test_results_and_split_moved_together_are_found(bench: Bench, tmp_path: Path) -> None:
+    shutil.copytree(bench.split, tmp_path / "here/split")
+    results = tmp_path / "here/results/a"
+    words = ["--split", tmp_path / "here/split", "--out", results, *COMMON]
+    bench.invoke("eval", "--method", "reversed", *words)
+    (tmp_path / "here").rename(tmp_path / "there")
+    moved = tmp_path / "there/results/a"
+    for scores in moved.rglob("scores.jsonl"):
+        scores.unlink()
+    scored = json.loads(bench.invoke("score", moved, "--json", *COMMON)[0])
+    assert row(scored, "change", "all")["n"] == 8
+    bench.invoke("compare", moved, moved / "controls/frozen", "--metrics", "change")
+    assert json.loads(bench.invoke("verify", moved, "--json")[0])["recomputed"] == 16
+    assert json.loads(bench.invoke("leaderboard", moved, "--out", "page.html", "--json")[0])["notes"] == []
+
+
+def test_results_moved_alone_ask_for_their_split(bench: Bench, tmp_path: Path) -> None:
+    shutil.copytree(bench.split, tmp_path / "here/split")
+    bench.invoke("run", "--method", "copy", "--split", "here/split", "--out", "here/a", "--device", "cpu")
+    (tmp_path / "here/a").rename(tmp_path / "a")
+    (tmp_path / "here/split").rename(tmp_path / "elsewhere")
+    _, err = bench.invoke("score", "a", *COMMON, code=2)
+    assert "its split split, revision " in err
+    assert "nothing there" in err
+    assert "--split PATH" in err
+    other = make_split(tmp_path / "other", references=1)
+    assert f"{other} (revision " in bench.invoke("score", "a", "--split", other, *COMMON, code=2)[1]
+    bench.invoke("score", "a", "--split", "elsewhere", *COMMON)
+    assert json.loads(bench.invoke("verify", "a", "--split", "elsewhere", "--json")[0])["recomputed"] == 16
+
+
+class Modeled(Hopeless):
+    """A control that needs a model."""
+
+    name = "modeled"
+    contract = InputContract(trains=False, start_latent="noise", sees_reference=False, is_control=True)
+
+
+class Seer(Hopeless):
+    """A control that reads a file beside the reference."""
+
+    name = "seer"
+    contract = InputContract(
+        trains=False, start_latent="none", sees_reference=True, is_control=True, uses_backbone=False
+    )
+
+    @classmethod
+    def sources(cls, config: Any, split: Any, cases: Any) -> dict[str, list[Path]]:
+        return {case.id: [split.reference_path(case).with_suffix(".truth")] for case in cases}
+
+
+def test_controls_that_cannot_be_had_or_cost_a_model_are_left_out(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(bench.extra["methods"], "modeled", Modeled)
+    monkeypatch.setitem(bench.extra["methods"], "seer", Seer)
+    bench.extra["metrics"]["lofty"] = make_metric(change, "lofty", ceiling=("modeled", "seer", "copy"))
+    words = ["--method", "reversed", "--metrics", "lofty", "--tracker", "still", "--device", "cpu"]
+    _, err = bench.invoke("eval", "--split", bench.split, "--out", "a", *words)
+    assert sorted(path.name for path in Path("a/controls").iterdir()) == ["copy", "frozen"]
+    assert err.count("control modeled is left out: it needs a model and reversed uses none") == 1
+    assert err.count("control seer is left out: no case has the file") == 1
+
+
+def test_controls_are_chosen_by_name_or_none(bench: Bench) -> None:
+    words = ["--method", "reversed", "--category", "camera", "--limit", 1]
+    bench.evaluate("none", *words, "--controls", "none")
+    assert not Path("none/controls").exists()
+    bench.evaluate("two", *words, "--controls", "copy,frozen")
+    assert sorted(path.name for path in Path("two/controls").iterdir()) == ["copy", "frozen"]
+    _, err = bench.invoke("eval", "--split", bench.split, "--controls", "followyourmotion", *COMMON, code=2)
+    assert "is no control" in err
+    assert "Did you mean" in bench.invoke("eval", "--split", bench.split, "--controls", "frozn", *COMMON, code=2)[1]
 
 
 def test_other_configuration_in_the_same_folder_is_refused(bench: Bench) -> None:

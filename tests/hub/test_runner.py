@@ -101,7 +101,8 @@ def test_run_file_says_what_ran_where(drift: type[Drift], store: ResultStore, tm
     assert held["configuration"]["config"] == {"broken": "", "speed": 3}
     assert held["configuration"]["backbone_revision"] == "w1"
     assert held["configuration"]["split_revision"] == resolve(plan_for(folder)).split.revision
-    assert held["selection"] == {"split": str(folder), "categories": [], "limit": 1, "seeds": [0]}
+    place = {"split": str(folder), "split_from_here": "../s"}
+    assert held["selection"] == {**place, "categories": [], "limit": 1, "seeds": [0]}
     assert held["environment"]["versions"]["numpy"] == np.__version__
     assert "cores" in held["environment"]["device"]
     assert len(held["configuration_hash"]) == 16
