@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 
 from motionbench.case import Case
 from motionbench.commands.output import print_json
+from motionbench.terminal import fill_record
 
 from .hub.commands import pull, push
 
@@ -140,8 +142,10 @@ def check(
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Render it again and compare (mini, lite).")] = False,
     as_json: Json = False,
 ) -> None:
-    """Check a split's files, hashes, words, duplicates, motion and ground truth; exit 1 on errors, 0 on warnings alone.
+    """Check a split's files, hashes, words, duplicates, motion and ground truth.
 
+    Errors make a split unfit, exit 1; warnings are for you to judge, notes good to know. Of many findings of a kind
+    a few are shown.
     --json also tells what moves in each reference: camera, moving area, speed.
 
     Example:
@@ -149,7 +153,7 @@ def check(
     """
     from motionbench.progress import Bars
 
-    from .checks import Finding, inspect_split
+    from .checks import Finding, Severity, group_findings, inspect_split
     from .checks.check import find_manifest
 
     with Bars(f"check {split}") as bars:
@@ -162,10 +166,10 @@ def check(
     if as_json:
         print_json(seen.to_json())
     else:
-        for one in seen.findings:
-            typer.echo(str(one))
-        warnings = len(seen.findings) - seen.errors
-        state = f"{seen.errors} errors, {warnings} warnings" if seen.findings else "sound"
-        typer.echo(f"{seen.name}  revision {seen.revision}  {seen.cases} cases  {state}")
+        for line in group_findings(seen.findings):
+            typer.echo(fill_record(line, indent=4))
+        counts = Counter(one.severity for one in seen.findings)
+        told = ", ".join(f"{counts[one]} {one}{'s' * (counts[one] != 1)}" for one in Severity if counts[one])
+        typer.echo(f"{seen.name}  revision {seen.revision}  {seen.cases} cases  {told or 'sound'}")
     if seen.errors:
         raise typer.Exit(EXIT_FINDINGS)

@@ -59,7 +59,7 @@ class AppearanceLeak(SeenByModel):
 
     info: ClassVar[MetricInfo] = MetricInfo(
         name="appearance_leak",
-        version=1,
+        version=2,
         unit="",
         range=(None, None),
         better="lower",
@@ -70,8 +70,9 @@ class AppearanceLeak(SeenByModel):
     )
 
     def measure(self, sample: Sample) -> Measurement:
-        if not sample.prompt.strip() or not sample.caption.strip():
-            return Measurement(None, "empty prompt or caption")
+        for name, text in (("prompt", sample.prompt), ("caption", sample.caption)):
+            if why := self.embedder.cannot_read(text):
+                return Measurement(None, f"the {name} cannot be read: {why}", {"model": self.embedder.label})
         frames = self.embedder.frames(sample.generated), self.embedder.frames(sample.reference)
         texts = self.embedder.text(sample.prompt), self.embedder.text(sample.caption)
         details = {"model": self.embedder.label, "residual_cosine": round(residual_cosine(*frames, *texts), 5)}

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import io
 import logging
+import os
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from motionbench.metric import MetricSetting
 from motionbench.track_cache import cache_folder
 
 from .threads import one_thread
+from .tiny_clip.tokenizer import WordTokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -37,20 +39,21 @@ REVISIONS = {("ViT-B-32", "laion2b_s34b_b79k"): "1a25a446712ba5ee05982a381eed697
 PREFETCH = {REAL: "text_alignment", "ViT-L-14:openai": "text_alignment_l14"}
 _BATCH = 32  # frames
 _IN_MEMORY = 64  # clips
+NAMED = 12  # unknown words that a note lists
 
 
 @dataclass(frozen=True, eq=False)
 class ClipModel:
     """An open_clip model with what reads its inputs.
 
-    preprocess: frames (T, H, W, 3) uint8 -> (T, 3, S, S); tokenize: texts -> (B, L) token numbers, cut at L.
+    preprocess: frames (T, H, W, 3) uint8 -> (T, 3, S, S); tokenize: texts, L or None -> (B, L) token numbers, cut at L.
     weights: the first 16 hex digits of the SHA-256 of the weights file, which pins the model whatever it is called.
     """
 
     name: str
     model: Any
     preprocess: Callable[[NDArray[np.uint8]], torch.Tensor]
-    tokenize: Callable[[list[str]], torch.Tensor]
+    tokenize: Callable[..., torch.Tensor]
     weights: str
     device: str
 
@@ -116,7 +119,7 @@ def _kept(recipe: dict[str, Any], revision: str | None) -> Path | None:
     """The weights that open_clip fetched before, if they are whole: a broken download is none."""
     if recipe.get("url"):
         *_, digest, name = str(recipe["url"]).split("/")
-        path = Path("~/.cache/clip").expanduser() / name
+        path = Path(os.path.expanduser("~/.cache/clip")) / name
         hashed = len(digest) == 64  # of OpenAI's files; other addresses hold no hash
         return path if path.is_file() and (not hashed or file_sha256(path) == digest) else None
     from huggingface_hub import try_to_load_from_cache
@@ -211,23 +214,36 @@ class ClipEmbedder:
     def count_tokens(self, text: str) -> tuple[int, bool]:
         """How many tokens the model reads of a text, start and end included, and whether more of it was cut off.
 
-        Whether anything was cut shows in the last token before the end: a longer cut text keeps it, a whole one loses
-        it.
+        The tokenizer is asked again with room for all of it: no token stands for less than a byte.
         """
-        read = self._row(text)
-        if len(read) < self._length():
-            return len(read), False
-        shorter = self._row(text.rsplit(None, 1)[0]) if len(text.split()) > 1 else read[:-1]
-        return len(read), bool(np.array_equal(shorter, read))
+        read = self.clip.tokenize([text])
+        room = max(read.shape[1], 2 * len(text.encode("utf-8", "surrogatepass")) + 2)
+        whole = self.clip.tokenize([text], room)
+        length, needed = (int(row[0].argmax()) + 1 for row in (read, whole))  # the end token has the largest number
+        return length, needed > length
 
-    def _length(self) -> int:
-        return int(self.clip.tokenize([""]).shape[1])
+    def unknown_words(self, text: str) -> list[str]:
+        """Words of a text that the model does not know, in order, each once; [] for an open vocabulary."""
+        tokenizer = self.clip.tokenize
+        return list(dict.fromkeys(tokenizer.unknown_words(text))) if isinstance(tokenizer, WordTokenizer) else []
 
-    def _row(self, text: str) -> NDArray[np.int64]:
-        row = self.clip.tokenize([text])[0].cpu().numpy()
-        end = int(row.argmax()) + 1  # the end token has the largest number
-        cut: NDArray[np.int64] = row[:end]
-        return cut
+    def cannot_read(self, text: str) -> str:
+        """Why the embedding of a text says nothing of it; "" where it says something.
+
+        A model with a closed vocabulary gives all texts of words that it does not know one embedding.
+        """
+        tokenizer = self.clip.tokenize
+        if not text.strip():
+            return "it is empty"
+        if isinstance(tokenizer, WordTokenizer) and tokenizer.is_foreign(text):
+            return self.name_unknown(text) or f"no word for {self.clip.name} in it"
+        return ""
+
+    def name_unknown(self, text: str) -> str:
+        """`tiny-clip does not know: dragon, castle`, or "" for a text of known words."""
+        words = self.unknown_words(text)
+        rest = f" and {len(words) - NAMED} more" if len(words) > NAMED else ""
+        return f"{self.clip.name} does not know: {', '.join(words[:NAMED])}{rest}" if words else ""
 
     def _compute(self, clip: Clip) -> Array:
         rows = []

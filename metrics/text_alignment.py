@@ -25,7 +25,7 @@ class TextAlignment(SeenByModel):
 
     info: ClassVar[MetricInfo] = MetricInfo(
         name="text_alignment",
-        version=1,
+        version=2,
         unit="cosine",
         range=(-1.0, 1.0),
         better="higher",
@@ -36,8 +36,8 @@ class TextAlignment(SeenByModel):
     )
 
     def measure(self, sample: Sample) -> Measurement:
-        if not sample.prompt.strip():
-            return Measurement(None, "empty prompt")
+        if why := self.embedder.cannot_read(sample.prompt):
+            return Measurement(None, f"the prompt cannot be read: {why}", {"model": self.embedder.label})
         value = mean_text_cosine(self.embedder.frames(sample.generated), self.embedder.text(sample.prompt))
         tokens, truncated = self.embedder.count_tokens(sample.prompt)
         details = {
@@ -46,18 +46,21 @@ class TextAlignment(SeenByModel):
             "tokens": tokens,
             "truncated": truncated,
         }
-        return Measurement(value, "the prompt was cut" if truncated else "", details)
+        notes = ["the prompt was cut"] * truncated + [
+            note for note in [self.embedder.name_unknown(sample.prompt)] if note
+        ]
+        return Measurement(value, "; ".join(notes), details)
 
 
 class TextAlignmentB32(TextAlignment):
     """Mean cosine between every frame and the prompt, by OpenAI's CLIP ViT-B/32 for all footage (needs weights)."""
 
     model = REAL
-    info = MetricInfo(**{**vars(TextAlignment.info), "name": "text_alignment_b32"})
+    info = MetricInfo(**{**vars(TextAlignment.info), "name": "text_alignment_b32", "version": 1})
 
 
 class TextAlignmentL14(TextAlignment):
     """Mean cosine between every frame and the prompt, by OpenAI's CLIP ViT-L/14 for all footage (needs weights)."""
 
     model = "ViT-L-14:openai"
-    info = MetricInfo(**{**vars(TextAlignment.info), "name": "text_alignment_l14"})
+    info = MetricInfo(**{**vars(TextAlignment.info), "name": "text_alignment_l14", "version": 1})

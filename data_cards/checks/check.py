@@ -16,7 +16,17 @@ from .duplicates import Look, find_duplicates
 from .finding import Finding, Severity
 from .manifest import Line, read_lines
 from .motion import MotionStatistics, measure_motion
-from .videos import check_sizes, check_truth, check_unlisted, read_lock, read_reference, shape_of, true_objects
+from .videos import (
+    RENDERED,
+    check_sizes,
+    check_truth,
+    check_unlisted,
+    find_mixture,
+    read_lock,
+    read_reference,
+    shape_of,
+    true_objects,
+)
 from .words import check_balance, check_prompts, check_words
 
 Progress = Callable[[int, int], None]
@@ -65,7 +75,9 @@ def inspect_split(path_or_name: str | Path, report: Progress = lambda done, tota
     seen = look_at_clips(root, lines, findings, report)
     try:
         shapes = {name: one.shape for name, one in seen.items()}
-        findings += check_sizes(shapes, {name: one.look.file for name, one in seen.items()}, read_lock(root))
+        lock = read_lock(root)
+        findings += check_sizes(shapes, {name: one.look.file for name, one in seen.items()}, lock)
+        findings += find_mixture({name: shape for name, shape in shapes.items() if name not in lock})
     except ValueError as error:
         findings.append(Finding("lock", "lock.json", f"malformed: {error}", str(root / "lock.json")))
     findings += find_duplicates({name: one.look for name, one in seen.items()})
@@ -117,14 +129,16 @@ def look_at_clips(root: Path, lines: list[Line], findings: list[Finding], report
 def check_motion(case: Case, seen: MotionStatistics, file: str) -> Iterator[Finding]:
     """Motion that contradicts the declared category."""
     name, still = case.reference_id, seen.camera_class == "static"
+    # Of footage the measured motion is an estimate, and a person's word may be right; a renderer's is not estimated.
+    doubt = Severity.ERROR if RENDERED in case.tags else Severity.WARNING
     if still and seen.moving_area < LEAST_MOVING:
         yield Finding("static", name, "nothing moves; a reference needs motion", file)
     elif still and case.category is Category.CAMERA:
         text = f"declared camera, but the camera stands and {seen.moving_area:.0%} of the picture moves"
-        yield Finding("motion", name, text, file)
+        yield Finding("motion", name, text, file, severity=doubt)
     elif case.category is not Category.CAMERA and seen.moving_area < LEAST_MOVING:
         text = f"declared {case.category}, but only the camera moves ({seen.camera_class})"
-        yield Finding("motion", name, text, file)
+        yield Finding("motion", name, text, file, severity=doubt)
     elif case.category is Category.MULTI_OBJECT and (true_objects(Path(file)) or seen.objects) < 2:
         text = "declared multi_object, but one region moves; look at the clip"
         yield Finding("objects", name, text, file, severity=Severity.WARNING)

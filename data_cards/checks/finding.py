@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """An error makes the split unfit; a warning is for a person to judge."""
+    """An error makes the split unfit; a warning is for a person to judge; a note is good to know, and no fault."""
 
     ERROR = "error"
     WARNING = "warning"
+    NOTE = "note"
 
 
 @dataclass(frozen=True)
@@ -29,4 +32,20 @@ class Finding:
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{self.severity}  {self.kind}  {self.where}  {self.message}" + (f"  [{place}]" if place else "")
+        text = f"{self.severity}  {self.kind}  {self.where}  {self.message}" + (f"  [{place}]" if place else "")
+        # A manifest is somebody's: neither a line end nor a terminal's control sequence in it gets through.
+        return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+
+
+def group_findings(findings: Iterable[Finding], shown: int = 6) -> list[str]:
+    """A line a finding, errors first and each kind together; of more than `shown` of a kind the rest is counted."""
+    order = list(Severity)
+    kinds: dict[tuple[Severity, str], list[Finding]] = defaultdict(list)
+    for one in sorted(findings, key=lambda one: order.index(one.severity)):
+        kinds[one.severity, one.kind].append(one)
+    lines: list[str] = []
+    for (severity, kind), held in kinds.items():
+        lines += map(str, held[:shown])
+        if len(held) > shown:
+            lines.append(f"{severity}  {kind}  and {len(held) - shown} more; --json lists them all")
+    return lines

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from motionbench.case import Case
-from motionbench.split import PARSERS, SHARED, line_to_case, parse_text
+from motionbench.split import (
+    BYTE_ORDER_MARK,
+    PARSERS,
+    SHARED,
+    decode_line,
+    line_to_case,
+    parse_object,
+    parse_text,
+    shown,
+)
 
 from .finding import Finding
 
@@ -33,7 +41,7 @@ def read_lines(path: Path, findings: list[Finding]) -> list[Line]:
         findings.append(Finding("manifest", path.name, f"cannot be read: {error.strerror}", str(path)))
         return []
     lines: list[Line] = []
-    for number, raw in enumerate(data.splitlines(), 1):
+    for number, raw in enumerate(data.removeprefix(BYTE_ORDER_MARK).splitlines(), 1):
         if not raw.strip():
             continue
         case = read_line(path, number, raw, findings)
@@ -49,15 +57,14 @@ def read_line(path: Path, number: int, raw: bytes, findings: list[Finding]) -> C
     """The case in a line; None, and the reasons among `findings`, if it has none."""
     where = f"line {number}"
     try:
-        text = raw.decode()
-    except UnicodeDecodeError as error:
-        message = f"expected UTF-8, got byte {raw[error.start]:#04x}; save as UTF-8"
-        findings.append(Finding("encoding", where, message, str(path), number))
+        text = decode_line(raw)
+    except ValueError as error:
+        findings.append(Finding("encoding", where, str(error), str(path), number))
         return None
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        findings.append(Finding("json", where, f"not JSON: {error.msg} at column {error.colno}", str(path), number))
+        value = parse_object(text)
+    except ValueError as error:
+        findings.append(Finding("json", where, str(error), str(path), number))
         return None
     faults = list(find_faults(value))
     if not faults:
@@ -65,18 +72,15 @@ def read_line(path: Path, number: int, raw: bytes, findings: list[Finding]) -> C
             return line_to_case(text)
         except ValueError as error:  # what only the whole line shows: id against category
             faults = [("id", str(error))]
-    name = str(value.get("id", where)) if isinstance(value, dict) else where
+    name = value["id"] if isinstance(value.get("id"), str) else where
     findings += [Finding(kind, name, message, str(path), number) for kind, message in faults]
     return None
 
 
-def find_faults(value: Any) -> Iterator[tuple[str, str]]:
-    """(key, what is wrong) for each fault of a line's JSON value."""
-    if not isinstance(value, dict):
-        yield "json", f"expected one JSON object, got {type(value).__name__}"
-        return
+def find_faults(value: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """(key, what is wrong) for each fault of a line's JSON object."""
     for key in sorted(set(value) - KEYS):
-        yield "key", f"unknown key {key!r}; keys are {', '.join(sorted(KEYS))}"
+        yield "key", f"unknown key {shown(key)}; keys are {', '.join(sorted(KEYS))}"
     for key in sorted(KEYS - OPTIONAL - set(value)):
         yield key, f"key {key!r} is missing"
     for key in sorted(KEYS & set(value)):

@@ -67,12 +67,11 @@ def check_clip(path: Path, name: str, clip: Clip) -> Iterator[Finding]:
         yield Finding("length", name, "has a single frame; a reference needs motion", str(path))
     counted = container_frames(path)
     if counted and counted != len(clip):
-        text = f"its container declares {counted} frames, {len(clip)} decode; it is cut short or needs an edit list"
-        yield Finding("length", name, text, str(path))
+        text = f"its container declares {counted} frames, {len(clip)} decode; it is cut short or has an edit list"
+        yield Finding("length", name, text, str(path), severity=Severity.WARNING)
     if not FPS_RANGE[0] <= clip.fps <= FPS_RANGE[1]:
-        yield Finding(
-            "fps", name, f"{clip.fps:g} frames per second; expected {FPS_RANGE[0]:g} to {FPS_RANGE[1]:g}", str(path)
-        )
+        text = f"{clip.fps:g} frames per second; usual are {FPS_RANGE[0]:g} to {FPS_RANGE[1]:g}"
+        yield Finding("fps", name, text, str(path), severity=Severity.WARNING)
 
 
 def container_frames(path: Path) -> int:
@@ -89,18 +88,34 @@ def container_frames(path: Path) -> int:
 def check_sizes(
     shapes: Mapping[str, Mapping[str, float]], files: Mapping[str, str], lock: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[Finding]:
-    """Clips that differ from what the lock declares, or, without one, from the other clips of the split."""
-    usual = {key: Counter(s[key] for s in shapes.values()).most_common(1)[0][0] for key in KINDS} if shapes else {}
+    """Clips that differ from what the lock declares of them."""
     for name, shape in shapes.items():
-        declared = lock.get(name)
         for key, kind in KINDS.items():
-            wanted = declared.get(key) if declared else usual[key]
+            wanted = lock.get(name, {}).get(key)
             if wanted is None or abs(float(wanted) - shape[key]) <= (FPS_TOLERANCE if key == "fps" else 0):
                 continue
-            text = f"{key} {shape[key]:g}, {'declared' if declared else 'the other clips have'} {wanted:g}"
-            yield Finding(kind, name, text, files[name])
+            yield Finding(kind, name, f"{key} {shape[key]:g}, declared {wanted:g}", files[name])
 
 
+def find_mixture(shapes: Mapping[str, Mapping[str, float]]) -> Iterator[Finding]:
+    """A note on each of length, size and rate in which clips that no lock declares differ: footage does, and may."""
+    ways = {
+        "length": {name: f"{shape['frames']:g} frames" for name, shape in shapes.items()},
+        "size": {name: f"{shape['width']:g}x{shape['height']:g}" for name, shape in shapes.items()},
+        "fps": {name: f"{shape['fps']:g} per second" for name, shape in shapes.items()},
+    }
+    for kind, told in ways.items():
+        counts = Counter(told.values()).most_common()
+        if len(counts) < 2:
+            continue
+        alone = {text: next(name for name in told if told[name] == text) for text, count in counts if count == 1}
+        listed = [f"{text} ({alone.get(text) or f'{count} references'})" for text, count in counts[:MIXTURES]]
+        rest = f" and {len(counts) - MIXTURES} more" if len(counts) > MIXTURES else ""
+        text = f"references differ: {', '.join(listed)}{rest}; every pair is compared at one length, size and rate"
+        yield Finding(kind, "split", text, severity=Severity.NOTE)
+
+
+MIXTURES = 4  # that a note lists
 KINDS = {"frames": "length", "width": "size", "height": "size", "fps": "fps"}
 
 

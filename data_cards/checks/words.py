@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from motionbench.case import Category, Level
+from motionbench.words import split_words
 
 from ..hub.licences import hub_licence
 from .finding import Finding, Severity
 from .manifest import Line
 
-NO_LICENCE = re.compile(r"\W*(unknown|none|todo|tbd|n/?a|null|\?+)?\W*", re.IGNORECASE)
-WORD = re.compile(r"[a-z0-9]+")
+NO_LICENCE = {"", "unknown", "none", "todo", "tbd", "na", "null"}  # with what is no letter left out
+TELLING = ("L", "M", "N", "So")  # Unicode's categories of what tells a prompt: letters, digits, emoji
 SAME_WORDS = 0.9  # share of words in common from which a prompt of another level counts as the caption again
 
 
 def check_words(path: Path, line: Line) -> Iterator[Finding]:
     """What is wrong with the words of one case."""
     case, here = line.case, (str(path), line.number)
-    if NO_LICENCE.fullmatch(case.licence):
+    if "".join(split_words(case.licence)) in NO_LICENCE:
         yield Finding("licence", case.id, f"{case.licence!r} is no licence; name it, or remove the clip", *here)
     elif hub_licence(case.licence) == "other":
         text = f"{case.licence!r} is no SPDX identifier; whoever uses the clip must look up what it allows"
@@ -34,17 +34,22 @@ def check_words(path: Path, line: Line) -> Iterator[Finding]:
 
 def words_in_common(a: str, b: str) -> float:
     """Share of words that two texts share, order, case and punctuation aside: 1 for the same words."""
-    one, two = sorted(WORD.findall(a.lower())), sorted(WORD.findall(b.lower()))
+    one, two = sorted(words_of(a)), sorted(words_of(b))
     if one == two:
         return 1.0
     return len(set(one) & set(two)) / max(1, len(set(one) | set(two)))
+
+
+def words_of(text: str) -> list[str]:
+    """What tells a text from others: its words in any script, or the text itself where it has none."""
+    return split_words(text, TELLING) or [text.strip()]
 
 
 def check_prompts(path: Path, lines: list[Line]) -> Iterator[Finding]:
     """Prompts that two cases of one reference share, and levels that stand twice."""
     seen: dict[tuple[str, str], Line] = {}
     for line in lines:
-        key = (line.case.reference_id, " ".join(WORD.findall(line.case.prompt.lower())))
+        key = (line.case.reference_id, " ".join(words_of(line.case.prompt)))
         other = seen.setdefault(key, line)
         if other is not line:
             text = f"has the prompt of {other.case.id} (line {other.number}); one of them tests nothing"

@@ -75,7 +75,10 @@ def find_gaps(entry: Entry, sequence: Sequence) -> Iterator[str]:
 
 
 def find_too_few_objects(entry: Entry, sequence: Sequence) -> Iterator[str]:
-    """A sequence of several objects whose own annotation, where the user has it, shows fewer than two."""
+    """A sequence of several objects whose own annotation, where the user has it, shows fewer than two.
+
+    Annotations of DAVIS 2016, which has the same frames, mark all objects alike, with 255: they do not tell how many.
+    """
     if entry.category is not Category.MULTI_OBJECT:
         return
     mask = sequence.folder.parents[1].with_name("Annotations") / "480p" / entry.sequence / "00000.png"
@@ -84,8 +87,9 @@ def find_too_few_objects(entry: Entry, sequence: Sequence) -> Iterator[str]:
     from PIL import Image
 
     with Image.open(mask) as image:  # an indexed picture: 0 is the background, each object has a number
-        objects = len(set(np.unique(np.asarray(image)).tolist()) - {0, 255})
-    if objects < LEAST_OBJECTS:
+        labels = set(np.unique(np.asarray(image.convert("L") if image.mode == "1" else image)).tolist()) - {0}
+    objects = len(labels - {255})
+    if labels != {255} and objects < LEAST_OBJECTS:
         yield f"{entry.id}: {mask} shows {objects} objects, a reference of several needs {LEAST_OBJECTS}"
 
 

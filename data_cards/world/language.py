@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from functools import cache
+
+from motionbench.words import split_words
 
 from .scenes import SCENE_NAMES, SCENES
 from .shapes import OBJECT_SHAPES
@@ -106,7 +107,7 @@ def parse_caption(text: str) -> Parsed:
 
     A color belongs to the next subject; after a person, to the shirt. A subject without a color has color "".
     """
-    words = [_SYNONYMS.get(w, w) for w in re.findall(r"[a-z]+", text.lower())]
+    words = [_SYNONYMS.get(w, w) for w in split_words(text)]
     known = vocabulary()
     scene: str | None = None
     color = ""

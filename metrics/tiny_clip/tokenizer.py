@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from motionbench.errors import MissingWeightsError
+from motionbench.words import split_words
+
+from .content import FUNCTION_WORDS
 
 PAD, UNKNOWN, START = 0, 1, 2
 CONTEXT_LENGTH = 32
@@ -36,7 +38,7 @@ class WordTokenizer:
     def from_file(cls, path: Path) -> WordTokenizer:
         """The tokenizer saved by `save`. Raises MissingWeightsError if the file is absent or malformed."""
         try:
-            held = json.loads(path.read_text())
+            held = json.loads(path.read_text(encoding="utf-8"))
             return cls(held["words"], held["context_length"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise MissingWeightsError(f"no tiny-clip vocabulary at {path}: {error}; reinstall the package") from error
@@ -46,12 +48,20 @@ class WordTokenizer:
         path.write_text(json.dumps({"context_length": self.context_length, "words": self.words}, indent=1) + "\n")
 
     def split(self, text: str) -> list[str]:
-        """Lower-case words of a text; everything but letters separates."""
-        return re.findall(r"[a-z]+", text.lower())
+        """Lower-case words of a text in any script; everything but letters separates."""
+        return split_words(text)
 
     def unknown_words(self, text: str) -> list[str]:
-        """Words of a text that the model has never seen, in order."""
-        return [word for word in self.split(text) if word not in self.numbers]
+        """Words of a text that the model has never seen, in order; function words, which say nothing, aside."""
+        return [word for word in self._content_words(text) if word not in self.numbers]
+
+    def is_foreign(self, text: str) -> bool:
+        """Whether the model cannot know what a text is about: most of its content words are unknown, or it has none."""
+        words = self._content_words(text)
+        return not words or 2 * len(self.unknown_words(text)) > len(words)
+
+    def _content_words(self, text: str) -> list[str]:
+        return [word for word in self.split(text) if word not in FUNCTION_WORDS]
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text with its start and end, before any cutting."""

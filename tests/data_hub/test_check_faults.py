@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from motionbench.data_cards.checks import Severity, check, check_split, inspect_split
+from motionbench.data_cards.checks import Finding, Severity, check, check_split, group_findings, inspect_split
+from motionbench.data_cards.checks.manifest import Line
 from motionbench.data_cards.checks.motion import MotionStatistics
+from motionbench.data_cards.checks.words import check_prompts, check_words, words_in_common
 from small_split import FRAMES, SIZE, pan, squares, texture
 
+from motionbench.case import Case, Category, Level
 from motionbench.clip import Clip
 from motionbench.files import file_sha256
 
@@ -207,11 +211,11 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str, str]] = {  # what: (how it 
     "a text for a video": (spoil("human/0001", lambda data: b"not a video\n" * 50), "video", "human/0001"),
     "a video cut short": (spoil("human/0001", lambda data: data[: len(data) * 2 // 3]), "video", "human/0001"),
     "a link out of the folder": (link_away, "reference", "human/0001"),
-    "another length than the rest": (replace_clip("human/0001", squares(5, 1, 20)[:7]), "length", "human/0001"),
+    "another length than the rest": (replace_clip("human/0001", squares(5, 1, 20)[:7]), "length", "split"),
     "another length than declared": (declare(frames=12), "length", "camera/0001"),
     "another size than declared": (declare(width=80), "size", "camera/0001"),
-    "another size than the rest": (replace_clip("human/0001", LARGE), "size", "human/0001"),
-    "another rate than the rest": (replace_clip("human/0001", squares(5, 1, 20), 12.0), "fps", "human/0001"),
+    "another size than the rest": (replace_clip("human/0001", LARGE), "size", "split"),
+    "another rate than the rest": (replace_clip("human/0001", squares(5, 1, 20), 12.0), "fps", "split"),
     "a single frame": (replace_clip("human/0001", squares(5, 1, 20)[:1]), "length", "human/0001"),
     "the same clip twice": (copy_over, "duplicate", "camera/0002"),
     "a clip re-encoded": (replace_clip("camera/0002", frames_of("camera/0001"), crf=24), *NEAR),
@@ -302,3 +306,50 @@ def test_an_inspection_tells_what_moves_as_plain_json(sound: Path) -> None:
     assert motion["single_object/0001"]["camera_class"] == "static"
     assert 0.02 < motion["single_object/0001"]["moving_area"] < 0.15
     assert motion["multi_object/0001"]["objects"] >= 2
+
+
+def test_footage_of_mixed_length_size_and_rate_is_sound_and_said_to_be_mixed(sound: Path) -> None:
+    replace_clip("human/0001", lambda folder: np.concatenate([LARGE(folder)] * 2), 12.0)(sound)
+    path = sound / "references/human/0001.truth.npz"
+    path.unlink()
+    change_all("human", tags=[])(sound)
+    found = inspect_split(sound)
+    assert found.errors == 0, [str(f) for f in found.findings]
+    notes = [f for f in found.findings if f.severity is Severity.NOTE]
+    assert [f.kind for f in notes] == ["length", "size", "fps"]  # one each, not one for every clip
+    assert all("human/0001" in f.message for f in notes)
+
+
+def test_findings_are_grouped_errors_first_and_many_of_a_kind_counted() -> None:
+    found = [Finding("size", f"camera/{i:04}", "differs", severity=Severity.WARNING) for i in range(9)]
+    found.insert(4, Finding("sha256", "human/0001", "is another"))
+    found.append(Finding("fps", "split", "mixed", severity=Severity.NOTE))
+    lines = group_findings(found)
+    assert lines[0].startswith("error  sha256")
+    assert [line.split()[1] for line in lines[1:-1]] == ["size"] * 7
+    assert lines[-2] == "warning  size  and 3 more; --json lists them all"
+    assert lines[-1].startswith("note  fps")
+
+
+CASE = Case(
+    "camera/0001/0", Category.CAMERA, "a.mp4", "0" * 64, "a caption", "a prompt", Level.SCENE, "CC-BY-4.0", "source"
+)
+PROMPTS = {
+    "Chinese": ("红色的球在草地上", "蓝色的球在草地上"), "Japanese": ("赤いボールが転がる", "青いボールが転がる"),
+    "Russian": ("красный шар", "синий шар"), "Arabic": ("كرة حمراء", "كرة زرقاء"), "Hindi": ("लाल गेंद", "नीली गेंद"),
+    "emoji": ("🔴", "🔵"), "Korean": ("빨간 공", "파란 공"), "Thai": ("ลูกบอลสีแดง", "ลูกบอลสีฟ้า"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("language", PROMPTS)
+def test_prompts_in_any_script_are_told_apart_and_the_same_is_found(language: str) -> None:
+    one, other = PROMPTS[language]
+    line = Line(replace(CASE, prompt=one), 1)
+    assert list(check_prompts(Path("m"), [line, Line(replace(CASE, id="camera/0001/1", prompt=other), 2)])) == []
+    assert words_in_common(one, other) < 1
+    again = Line(replace(CASE, id="camera/0001/1", prompt=f" {one}。"), 2)
+    assert [f.kind for f in check_prompts(Path("m"), [line, again])] == ["prompt"]
+    assert words_in_common(one, f" {one}!") == 1
+    # At level `scene` a caption and another prompt in one script are no fault, the same prompt is.
+    assert list(check_words(Path("m"), Line(replace(CASE, caption=one, prompt=other), 1))) == []
+    assert [f.kind for f in check_words(Path("m"), Line(replace(CASE, caption=one, prompt=one), 1))] == ["level"]

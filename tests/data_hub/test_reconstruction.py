@@ -206,6 +206,18 @@ def test_one_object_in_the_annotation_of_a_reference_of_several_is_refused(sourc
         build_reconstruction(sources, tmp_path / "out", entries=ENTRIES)
 
 
+@pytest.mark.parametrize("mode", ["L", "P", "1"])
+def test_masks_of_davis_2016_mark_all_objects_alike_and_are_taken(mode: str, sources: Path, tmp_path: Path) -> None:
+    mask = sources / "DAVIS/Annotations/480p/dogs-jump/00000.png"
+    mask.parent.mkdir(parents=True)
+    image = Image.fromarray(255 * np.eye(8, dtype=np.uint8))
+    (image.point(lambda value: value, mode) if mode == "1" else image.convert(mode)).save(mask)
+    assert len(build_reconstruction(sources, tmp_path / "out", entries=ENTRIES)) == 12
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(mask)
+    with pytest.raises(ManifestError, match="shows 0 objects"):
+        build_reconstruction(sources, tmp_path / "again", entries=ENTRIES)
+
+
 def test_a_folder_of_downloads_that_is_not_there_is_said_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="expected the folder of your downloads, found none; check --sources"):
         build_reconstruction(tmp_path / "nowhere", tmp_path / "out", partial=True)

@@ -81,6 +81,19 @@ def test_manifest_is_read_in_order_with_typed_fields(tmp_path: Path) -> None:
         (with_(sha256="abc"), "sha256 must be 64 lower-case hex digits"),
         (with_(tags="pan"), "tags must be a list of strings"),
         (b'{"id": "\xff"}', "expected UTF-8, got byte 0xff"),
+        (with_(reference="."), "reference must be a path below"),
+        (with_(reference="clips/"), "reference must be a path below"),
+        (with_(reference="a" * 300 + ".mp4"), "reference must be a path that a disk can hold"),
+        (with_(prompt="a\0b"), "prompt must be plain text, got '\\x00'"),
+        (with_(caption="\x1b[2J"), "caption must be plain text, got '\\x1b'"),
+        (with_(prompt="a \ud800 b"), "prompt must be plain text, got '\\ud800'"),
+        (with_(tags=["\udfff"]), "tags must be plain text"),
+        (with_(id="camera/٠٠٠١/0"), "id must be category/NNNN/n"),
+        (with_(id="camera/" + "1" * 500 + "/0"), "id must be category/NNNN/n"),
+        (with_(prompt="x" * 20_000), "prompt must have at most 10000 characters, got 20000"),
+        ('{"id": ' + "1" * 5000 + "}", "Exceeds the limit"),
+        ("[" * 100_000, "expected one JSON object, got brackets within brackets"),
+        ('{"id": "a", "id": "b"}', "key 'id' stands twice"),
     ],
 )
 def test_malformed_line_is_named_with_file_and_line(
@@ -90,6 +103,8 @@ def test_malformed_line_is_named_with_file_and_line(
     with pytest.raises(ManifestError) as caught:
         read_split(path)
     assert str(caught.value).startswith(f"{path}:2: {says}")
+    assert str(caught.value).isprintable()  # so it is one line, and short
+    assert len(str(caught.value)) < 400 + len(str(path))
 
 
 def test_empty_and_absent_manifests_are_told_apart(tmp_path: Path) -> None:

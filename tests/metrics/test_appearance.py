@@ -61,6 +61,9 @@ class Embedder:
     def frames(self, clip: Clip) -> np.ndarray:
         return REFERENCE if clip.frames[0, 0, 0, 0] == 2 else frames_of([0.9, 0, 0, 0.3])
 
+    def cannot_read(self, text: str) -> str:
+        return ""
+
     def text(self, text: str) -> np.ndarray:
         return PROMPT if text == "prompt" else CAPTION
 

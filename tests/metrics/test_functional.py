@@ -96,6 +96,12 @@ class Embedder:
     def text(self, text: str) -> np.ndarray:
         return unit(np.random.default_rng(len(text)).normal(1, 1, 8))
 
+    def cannot_read(self, text: str) -> str:
+        return ""
+
+    def name_unknown(self, text: str) -> str:
+        return ""
+
     def count_tokens(self, text: str) -> tuple[int, bool]:
         return len(text), False
 

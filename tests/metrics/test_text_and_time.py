@@ -278,3 +278,61 @@ def test_a_broken_download_is_not_taken_for_the_weights(monkeypatch: pytest.Monk
     (tmp_path / ".cache/clip/ViT-B-32.pt").write_bytes(b"half of it")
     with pytest.raises(MissingWeightsError, match="not here"):
         load_clip("ViT-B-32:openai", "cpu")
+
+
+LONG = {  # more than the 16 tokens of the small model
+    "Chinese": "红色的球在草地上滚动红色的球在草地上滚动", "Japanese": "カメラがゆっくりと右へ動いていく",
+    "one word": "#" + "redballongrass" * 12, "Thai": "ลูกบอลสีแดงกลิ้งบนหญ้า",
+    "emoji": "🔴🟢🔵🟡" * 6, "words": "ball " * 15,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", LONG)
+def test_a_cut_is_marked_in_any_script_and_without_spaces(kind: str, embedder: ClipEmbedder) -> None:
+    assert embedder.count_tokens(LONG[kind]) == (16, True)
+    assert embedder.count_tokens(LONG[kind][:2])[1] is False
+    clip = random_clip(3)
+    measured = TextAlignment(embedder).measure(sample_of(clip, clip, LONG[kind]))
+    assert measured.note == "the prompt was cut"
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> ClipEmbedder:
+    return ClipEmbedder(load_clip("tiny-clip", "cpu"), tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "named"),
+    [
+        ("红色的球", "红, 色, 的, 球"), ("красный шар на траве", "красный, шар, на, траве"),
+        ("a dragon in the castle", "dragon, castle"), ("a red dragon in the castle", "dragon, castle"),
+        ("🔴 123", "no word for tiny-clip in it"), ("a of the", "no word for tiny-clip in it"),
+    ],
+)  # fmt: skip
+def test_a_prompt_of_unknown_words_has_no_value_and_they_are_named(prompt: str, named: str, tiny: ClipEmbedder) -> None:
+    clip = random_clip(4)
+    for metric in (TextAlignment(tiny), AppearanceLeak(tiny)):
+        measured = metric.measure(sample_of(clip, clip, prompt))
+        assert measured.value is None
+        assert measured.note.startswith("the prompt cannot be read: ")
+        assert named in measured.note
+
+
+def test_some_unknown_words_leave_the_value_and_are_named(tiny: ClipEmbedder) -> None:
+    clip = random_clip(5)
+    measured = TextAlignment(tiny).measure(sample_of(clip, clip, "a red ball and a blue dragon"))
+    assert measured.value is not None
+    assert measured.note == "tiny-clip does not know: dragon"
+    whole = TextAlignment(tiny).measure(sample_of(clip, clip, "a red ball and a blue star"))
+    assert whole.note == ""
+
+
+@pytest.mark.parametrize("name", ["mini", "lite"])
+def test_the_embedded_splits_hold_no_word_that_is_unknown_and_no_prompt_that_is_cut(
+    name: str, tiny: ClipEmbedder
+) -> None:
+    from motionbench.split import read_split
+
+    for case in read_split(name).cases:
+        for text in (case.prompt, case.caption):
+            assert (tiny.unknown_words(text), tiny.cannot_read(text), tiny.count_tokens(text)[1]) == ([], "", False)
