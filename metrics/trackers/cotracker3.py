@@ -17,6 +17,7 @@ from motionbench.tracks import Tracks
 
 from ..threads import one_thread
 from .downloads import UNREADABLE
+from .following import follow
 
 REVISION = "82e02e8029753ad4ef13cf06be7f4fc5facdda4d"
 REPOSITORY = f"facebookresearch/co-tracker:{REVISION}"
@@ -81,13 +82,16 @@ class CoTracker3:
 
         A later window starts where the one before ended (they share a frame). A point that is hidden there goes on
         from its guessed place, but stays hidden until the window after the next finds it: it cannot be told where it
-        is.
+        is. Tracks end at a hard cut (see `follow`). Raises ShapeError for malformed queries.
         """
+        return follow(clip, queries, self._track)
+
+    def _track(self, clip: Clip, queries: NDArray[np.float32]) -> Tracks:
         count, frames = len(queries), len(clip)
         points = np.repeat(queries.astype(np.float32)[:, None], frames, axis=1)
         visible = np.ones((count, frames), bool)
         start = 0
-        while count and start < frames - 1:
+        while start < frames - 1:
             stop = min(start + WINDOW, frames)
             found, seen = self._window(clip.frames[start:stop], points[:, start])
             points[:, start + 1 : stop] = found[:, 1:]

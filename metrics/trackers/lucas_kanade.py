@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from motionbench.clip import Clip
-from motionbench.errors import ShapeError
 from motionbench.tracks import Tracks
+
+from .following import follow
 
 Array = NDArray[np.float32]
 
 _SIDE = 256  # small clips are enlarged (at most 4x) until their shorter side has as many pixels
+_LARGEST = 1024  # large clips are shrunk until their longer side has as many pixels
 _LEVELS = 3
 _WINDOWS = (21, 11)  # coarse to find it, then fine so that a neighbor cannot capture the point
 _ROUND_TRIP = 2.0  # pixels of the enlarged clip
@@ -40,14 +42,26 @@ class LucasKanade:
         """Tracks of `queries` (N, 2) from frame to frame.
 
         A point that fails the way back or no longer looks as in the first frame is hidden; it then moves with the
-        frame's overall motion and is taken up again where it looks right. Raises ShapeError for malformed queries.
+        frame's overall motion and is taken up again where it looks right; tracks end at a hard cut (see `follow`).
+        Raises ShapeError for malformed queries.
         """
-        if queries.ndim != 2 or queries.shape[1] != 2:
-            raise ShapeError(f"queries must be (N, 2) x, y, got {queries.shape}")
+        return follow(clip, queries, self._track_large)
+
+    def _track_large(self, clip: Clip, queries: NDArray[np.float32]) -> Tracks:
+        """Tracks in a clip of any size: what is larger than `_LARGEST` is followed on smaller frames."""
+        shrink = _LARGEST / max(clip.height, clip.width)
+        if shrink >= 1:
+            return self._track(clip, queries)
+        small = clip.resize(max(1, round(clip.height * shrink)), max(1, round(clip.width * shrink)))
+        scale = np.array([small.width / clip.width, small.height / clip.height], np.float32)
+        found = self._track(small, (queries + 0.5) * scale - 0.5)
+        return Tracks((found.points + 0.5) / scale - 0.5, found.visible, clip.height, clip.width)
+
+    def _track(self, clip: Clip, queries: NDArray[np.float32]) -> Tracks:
         count, frames = len(queries), len(clip)
         points = np.repeat(queries.astype(np.float32)[:, None], frames, axis=1)
         visible = np.ones((count, frames), bool)
-        if count and frames > 1:
+        if frames > 1:
             scale = float(np.clip(_SIDE / min(clip.height, clip.width), 1.0, 4.0))
             color, gray = normalize(clip.frames, scale)
             track = _Course(color, gray, (queries + 0.5) * scale - 0.5)

@@ -20,6 +20,7 @@ from motionbench.tracks import Tracks
 
 from ..threads import one_thread
 from .downloads import UNREADABLE, fetch_file, fetch_source
+from .following import follow, follow_in_windows
 
 REVISION = "c2cbab81cc06092b5f05bfe2da7bfec54e2079c9"
 SOURCE_URL = f"https://github.com/google-deepmind/tapnet/archive/{REVISION}.zip"
@@ -123,24 +124,22 @@ class Tapir:
         return f"{checkpoint} (Apache-2.0)"
 
     def track(self, clip: Clip, queries: NDArray[np.float32]) -> Tracks:
-        """Tracks of `queries` (N, 2), in windows of 96 frames so that memory is bounded.
+        """Tracks of `queries` (N, 2), in windows of 96 frames so that memory is bounded (see `follow_in_windows`).
 
-        Every window begins with the clip's first frame, in which the points are: each is looked for anew in every frame
-        by how it looked there, so windows need no joining and errors do not add up.
+        They end at a hard cut (see `follow`). Raises ShapeError for malformed queries.
         """
-        count, frames = len(queries), len(clip)
-        points = np.repeat(queries.astype(np.float32)[:, None], frames, axis=1)
-        visible = np.ones((count, frames), bool)
+        return follow(clip, queries, self._track)
+
+    def _track(self, clip: Clip, queries: NDArray[np.float32]) -> Tracks:
         scale = np.array([SIDE / clip.width, SIDE / clip.height], np.float32)
-        small = clip.resize(SIDE, SIDE).frames
-        step = WINDOW - CONTEXT - 1
-        for start in range(1, frames if count else 0, step):
-            stop, before = min(start + step, frames), max(1, start - CONTEXT)
-            shown = np.concatenate([small[:1], small[before:stop]])
-            found, seen = self._window(shown, (queries + 0.5) * scale)
-            points[:, start:stop] = found[:, 1 + start - before :] / scale - 0.5
-            visible[:, start:stop] = seen[:, 1 + start - before :]
-        return Tracks(points, visible, clip.height, clip.width)
+
+        def track(window: Clip, asked: NDArray[np.float32]) -> Tracks:
+            found, seen = self._window(window.frames, (asked + 0.5) * scale)
+            return Tracks(found / scale - 0.5, seen, SIDE, SIDE)
+
+        small = clip.resize(SIDE, SIDE)
+        found = follow_in_windows(small, queries, track, frames=WINDOW, context=CONTEXT)
+        return Tracks(found.points, found.visible, clip.height, clip.width)
 
     @torch.inference_mode()
     def _window(

@@ -17,10 +17,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from motionbench.clip import Clip
-from motionbench.errors import MissingWeightsError, ShapeError
+from motionbench.errors import MissingWeightsError
 from motionbench.tracks import Tracks, grid_queries
 
 from ..threads import Workers, workers
+from .following import follow, follow_in_windows
 from .tiny_model import Prediction, Said, TinyTrackerConfig, TinyTrackerNet
 from .tiny_reading import read_features
 from .tiny_scene import AGREE, ScenePath, fit_scene, inside_frame, put_on_scene
@@ -29,6 +30,7 @@ FOLDER = Path(__file__).resolve().parent.parent / "weights" / "tiny_tracker"
 CHUNK = 80  # queries followed at once, whatever the number of cores: same digits everywhere, and fit for the cache
 ACCELERATOR_CHUNK = 1024  # the same elsewhere than on the CPU: bounds memory at about 0.3 GB for 17 frames
 FRAMES = 3  # described at once
+LONGEST, CONTEXT = 240, 16  # frames: longer clips go in windows, each with so many frames of the one before
 MATCH_RADIUS = 2  # px, half side of the patch that tells whether the scene is seen at a place
 
 
@@ -57,11 +59,15 @@ def load_tracker(folder: Path, device: str) -> TinyTrackerNet:
 
 def frames_to_square(frames: NDArray[np.uint8], size: int) -> torch.Tensor:
     """Frames (T, H, W, 3) as (T, 3, size, size) float32 in [0, 1], stretched to a square with antialiasing as
-    CoTracker stretches its input."""
-    x = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255
-    if x.shape[-2:] == (size, size):
-        return x
-    return F.interpolate(x, size=(size, size), mode="bilinear", antialias=True, align_corners=False).clamp(0, 1)
+    CoTracker stretches its input. Frame by frame: of large ones only one is held as numbers of four bytes."""
+    found = torch.empty(len(frames), 3, size, size)
+    for frame, into in zip(frames, found, strict=True):
+        x = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1).float() / 255
+        if x.shape[-2:] != (size, size):
+            wanted = (size, size)
+            x = F.interpolate(x[None], wanted, mode="bilinear", antialias=True, align_corners=False)[0].clamp(0, 1)
+        into.copy_(x)
+    return found
 
 
 class Board:
@@ -121,17 +127,14 @@ class TinyTracker:
 
     @torch.inference_mode()
     def track(self, clip: Clip, queries: NDArray[np.float32]) -> Tracks:
-        """Tracks of `queries` (N, 2), x then y in pixels of the clip's first frame; N may be 0. Raises ShapeError for
-        another shape."""
-        if queries.ndim != 2 or queries.shape[1] != 2:
-            raise ShapeError(f"queries must be (N, 2), got {queries.shape}")
+        """Tracks of `queries` (N, 2), x then y in pixels of the clip's first frame; N may be 0. They end at a hard cut
+        (see `follow`). Raises ShapeError for another shape."""
         with workers(self.device) as team:
-            return self._track(clip, queries, team)
+            return follow(clip, queries, partial(self._track, team))
 
-    def _track(self, clip: Clip, queries: NDArray[np.float32], team: Workers) -> Tracks:
-        if not len(queries):
-            shape = (0, len(clip))
-            return Tracks(np.zeros((*shape, 2), np.float32), np.zeros(shape, np.bool_), clip.height, clip.width)
+    def _track(self, team: Workers, clip: Clip, queries: NDArray[np.float32]) -> Tracks:
+        if len(clip) > LONGEST:
+            return follow_in_windows(clip, queries, partial(self._track, team), frames=LONGEST, context=CONTEXT)
         size = self.model.config.size
         scale = np.array([size / clip.width, size / clip.height], dtype=np.float32)
         small = torch.from_numpy((queries.astype(np.float32) + 0.5) * scale - 0.5)
@@ -139,7 +142,6 @@ class TinyTracker:
         chunk = CHUNK if self.device == "cpu" else ACCELERATOR_CHUNK
         parts = team.map(partial(self._follow, around), small.split(chunk))
         points = (np.concatenate([p for p, _ in parts]) + 0.5) / scale - 0.5
-        points[:, 0] = queries  # the query is where it was asked, to the last bit
         return Tracks(points.astype(np.float32), np.concatenate([v for _, v in parts]), clip.height, clip.width)
 
     def _survey(self, frames: torch.Tensor, team: Workers) -> Surroundings:
