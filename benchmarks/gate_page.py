@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from marked_page import put_between, table
-
 from motionbench.gate import NOT_GATED, read_gates
+from motionbench.marked_page import put_between, table
 
 VERDICT = Mapping[str, Any]
 

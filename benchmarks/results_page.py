@@ -14,10 +14,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from marked_page import put_between, table
-
 from motionbench import registry
 from motionbench.comparison import Difference, compare
+from motionbench.marked_page import put_between, table
 from motionbench.metric import MetricInfo
 from motionbench.scorer import metric_infos
 from motionbench.store import ResultStore

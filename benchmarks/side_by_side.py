@@ -6,6 +6,11 @@ on one prompt a reference, and the gate; what is there after nine minutes is kep
     --workers 16 --seconds 540 --out results/many --pack many.tar
 Then `motionbench score results/many/lite/METHOD` and `reversed_reference_gate.py score results/many/gate`.
 
+A study's variants go the same way, all on the first reference, then all on the second:
+  python benchmarks/side_by_side.py --study benchmarks/studies/ablation.toml --workers 16 --seconds 540 \
+    --out results/studies/ablation --pack ablation.tar
+Then `motionbench study benchmarks/studies/ablation.toml`, which adds the controls, scores and writes the page.
+
 METHOD may bring settings: `--lite followyourmotion:decouple=no` goes to `lite/followyourmotion:decouple=no`.
 Each process takes the next reference of the next method; what is on record is not made again, so the same command
 goes on. At the end of the time processes are killed, which costs each the reference that it was at.
@@ -17,7 +22,7 @@ import argparse
 import tarfile
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,16 +33,11 @@ from motionbench.plan import RunPlan, resolve
 from motionbench.processes import work_side_by_side
 from motionbench.runner import run
 from motionbench.store import ResultStore
+from motionbench.studies.declaration import read_study
+from motionbench.studies.running import Task, plan_variants
+from motionbench.studies.running import to_tasks as variants_to_tasks
 
 PACK_EVERY = 30.0  # seconds
-
-
-@dataclass(frozen=True)
-class Task:
-    """One reference of a method, as a shard of its plan, and the results folder that it goes to."""
-
-    plan: RunPlan
-    out: Path
 
 
 def to_tasks(plan: RunPlan, out: Path) -> list[Task]:
@@ -53,8 +53,8 @@ def plan_to_make(text: str, args: argparse.Namespace, split: str, **selection: A
 
 
 def all_tasks(args: argparse.Namespace) -> list[Task]:
-    """First every method on the split, then every one through the gate, in the order given."""
-    tasks = []
+    """First the study, then every method on the split, then every one through the gate, in the order given."""
+    tasks = study_tasks(args.study, args) if args.study else []
     for method in args.lite:
         plan = plan_to_make(method, args, args.split, levels=args.level or ())
         tasks += to_tasks(plan, args.out / "lite" / method)
@@ -64,6 +64,12 @@ def all_tasks(args: argparse.Namespace) -> list[Task]:
             plan = plan_to_make(method, args, split)
             tasks += to_tasks(plan, args.out / "gate" / method / direction)
     return tasks
+
+
+def study_tasks(file: Path, args: argparse.Namespace) -> list[Task]:
+    """The references of a study's variants, with results in folders below `--out`."""
+    study = read_study(file)
+    return variants_to_tasks(plan_variants(study, device=args.device, keep_adapters=False), args.out)
 
 
 def carry_out(task: Task) -> None:
@@ -126,6 +132,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--lite", action="append", default=[], metavar="METHOD[:KEY=VALUE]", help="run it on --split; repeatable"
     )
     parser.add_argument("--gate", action="append", default=[], metavar="METHOD", help="put it to the gate; repeatable")
+    parser.add_argument("--study", type=Path, metavar="FILE", help="the variants of a study file")
     parser.add_argument("--split", default="lite")
     parser.add_argument("--level", action="append", default=[], help="only prompts of this level; repeatable")
     parser.add_argument("--backbone", default="tiny")

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from marked_page import BEGIN, END, put_between
 from wan_plot import draw_bars, draw_curve
+
+from motionbench.marked_page import BEGIN, END, put_between
 
 Lines = dict[tuple[str, str], dict[str, Any]]
 # The paper's schedule, and what has to hold for it (one 80 GB GPU, 1.3B, 81 frames of 480x832).

@@ -91,7 +91,7 @@ def _draw(out: Path, scores: HeadScores, config: Any, backbone: str) -> None:
     from .followyourmotion.picture import head_ratio, write_heads
 
     temporal = scores.is_temporal(config.head_rule, alpha=config.head_alpha, ratio=config.head_ratio)
-    if config.head_rule == "paper":
+    if config.head_rule != "released":
         ratio = head_ratio(scores.spatial, scores.temporal, config.head_alpha)
     else:
         ratio = -head_ratio(scores.mass_temporal, scores.mass_spatial, config.head_ratio)

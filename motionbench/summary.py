@@ -123,8 +123,8 @@ def summary_to_json(
     return {
         "configuration": run["configuration"],
         "metrics": {name: asdict(info) for name, info in infos.items()},
-        "trackers": {name: sorted(_bases([attempts, *others], name).trackers) for name in infos},
-        "models": {name: sorted(_bases([attempts, *others], name).models) for name in infos},
+        "trackers": {name: sorted(bases([attempts, *others], name).trackers) for name in infos},
+        "models": {name: sorted(bases([attempts, *others], name).models) for name in infos},
         "on_record": counts(attempts.records),
         "rows": [asdict(row) for row in summarise(attempts, controls, infos)],
         "control_rows": [asdict(row) for control in others for row in summarise(control, controls, infos)],
@@ -134,7 +134,7 @@ def summary_to_json(
     }
 
 
-def _bases(everyone: Iterable[Attempts], metric: str) -> Basis:
+def bases(everyone: Iterable[Attempts], metric: str) -> Basis:
     """What a metric's values rest on in all of these."""
     held = [attempts.basis(metric) for attempts in everyone]
     return Basis(*(frozenset[str]().union(*sets) for sets in zip(*((b.trackers, b.models) for b in held), strict=True)))

@@ -13,7 +13,8 @@ class Config:
     """All settings of a fit; the defaults are preset `paper`. On backbone `tiny` the preset of that name applies.
 
     Heads. head_rule: `paper` (cosine similarities, temporal iff S_spatial < head_alpha * S_temporal) or `released`
-    (attention mass, temporal iff w_t >= head_ratio * w_s). head_times: flow times in (0, 1] at which maps are read;
+    (attention mass, temporal iff w_t >= head_ratio * w_s); `inverted` and `random` are controls of the idea (see
+    `heads`), for studies. head_times: flow times in (0, 1] at which maps are read;
     head_draws: noise draws at each. decouple: False trains one LoRA on all heads, for spatial_steps + temporal_steps.
 
     LoRA. rank; lora_scale: alpha / rank. isolate_norm: q and k are normalized with the statistics of the untouched
@@ -34,7 +35,7 @@ class Config:
     they are active (1 in the paper). sample_steps, guidance: None takes the backbone's own.
     """
 
-    head_rule: Literal["paper", "released"] = "paper"
+    head_rule: Literal["paper", "released", "inverted", "random"] = "paper"
     head_alpha: float = 1.25
     head_ratio: float = 1.3
     head_times: tuple[float, ...] = (0.25, 0.5, 0.75)

@@ -20,7 +20,7 @@ from ..backbones.flow import noised
 from .head_stream import BLOCK, CHUNK_ELEMENTS, Grid, stream_sums
 from .rope import compared_heads
 
-HeadRule = Literal["paper", "released"]
+HeadRule = Literal["paper", "released", "inverted", "random"]
 ELEMENTS = 1 << 23  # attention maps of up to so many numbers (32 MiB in float32) are looked at whole
 
 
@@ -37,15 +37,22 @@ class HeadScores:
     mass_spatial: NDArray[np.float64]
     mass_temporal: NDArray[np.float64]
 
-    def is_temporal(self, rule: HeadRule, *, alpha: float = 1.25, ratio: float = 1.3) -> NDArray[np.bool_]:
+    def is_temporal(
+        self, rule: HeadRule, *, alpha: float = 1.25, ratio: float = 1.3, seed: int = 0
+    ) -> NDArray[np.bool_]:
         """(L, K) bool: the heads that count as temporal.
 
         `paper`: S_spatial < alpha * S_temporal (arXiv:2506.05207, alpha 1.25 parts heads about evenly).
         `released`: w_t >= ratio * w_s on the masses (the code's own rule, which is another one).
+        Two controls of the idea: `inverted`, which calls temporal what `paper` calls spatial; `random`, which draws by
+        `seed` as many temporal heads in each layer as `paper` finds there.
         """
-        if rule == "paper":
-            return np.asarray(self.spatial < alpha * self.temporal)
-        return np.asarray(self.mass_temporal >= ratio * self.mass_spatial)
+        if rule == "released":
+            return np.asarray(self.mass_temporal >= ratio * self.mass_spatial)
+        temporal = np.asarray(self.spatial < alpha * self.temporal)
+        if rule == "inverted":
+            return ~temporal
+        return np.random.default_rng(seed).permuted(temporal, axis=1) if rule == "random" else temporal
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists, rounded to nothing: `from_json` gives the same scores."""

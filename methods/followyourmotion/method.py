@@ -64,7 +64,7 @@ class FollowYourMotion:
         clip = backbone.prepare(reference)
         text = backbone.encode_text([caption])
         scores = self.score_heads([(clip, caption)], seed=seed) if config.decouple else None
-        temporal = self._assignment(scores)
+        temporal = self._assignment(scores, seed)
         with self._tunable(temporal) as heads, placed_rope(backbone.transformer) as rope:
             spatial = self._fit_spatial(heads, clip, text, seed) if config.decouple else {}
             tuned = self._fit_temporal(heads, rope, clip, text, seed)
@@ -130,11 +130,12 @@ class FollowYourMotion:
     def _active(self) -> tuple[BranchName, ...]:
         return BRANCHES if self.config.branches_at_inference == "both" else ("temporal",)
 
-    def _assignment(self, scores: HeadScores | None) -> NDArray[np.bool_]:
-        shape = self.backbone.transformer.config
+    def _assignment(self, scores: HeadScores | None, seed: int) -> NDArray[np.bool_]:
+        config, shape = self.config, self.backbone.transformer.config
         if scores is None:  # one LoRA on all heads
             return np.ones((shape.num_layers, shape.num_attention_heads), dtype=bool)
-        return scores.is_temporal(self.config.head_rule, alpha=self.config.head_alpha, ratio=self.config.head_ratio)
+        drawn = derive_seed(seed, "followyourmotion", "random heads")
+        return scores.is_temporal(config.head_rule, alpha=config.head_alpha, ratio=config.head_ratio, seed=drawn)
 
     def _fit_spatial(self, heads: Heads, clip: Clip, text: Tensor, seed: int) -> dict[str, Tensor]:
         """The spatial LoRA's weights; it stays on the heads, frozen."""

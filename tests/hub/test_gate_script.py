@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from small_world import make_split
 
+from motionbench import marked_page
 from motionbench.split import read_split
 from motionbench.store import ResultStore
 
@@ -150,7 +151,6 @@ def test_a_method_that_ignores_its_reference_has_exactly_nothing(gate: ModuleTyp
 def test_the_page_takes_its_tables_from_the_file_and_keeps_the_text(
     gate: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    marks = load_script(SCRIPT.with_name("marked_page.py"))  # which the next one imports
     pages = load_script(SCRIPT.with_name("gate_page.py"))
     cost = {"fit_seconds": 60.04, "generate_seconds": 11.0, "peak_memory_bytes": 2**30}
     circumstances = {
@@ -163,7 +163,7 @@ def test_the_page_takes_its_tables_from_the_file_and_keeps_the_text(
     file, page = tmp_path / "gate.json", tmp_path / "gate.md"
     held = {"vmc": good | circumstances, "smm": bad | circumstances}
     file.write_text(json.dumps({"schema": 1, "methods": held}))
-    page.write_text(f"before\n{marks.BEGIN}\nold\n{marks.END}\nafter\n")
+    page.write_text(f"before\n{marked_page.BEGIN}\nold\n{marked_page.END}\nafter\n")
     monkeypatch.setattr(sys, "argv", ["gate_page.py", str(file), "--page", str(page)])
     pages.main()
     text = page.read_text()

@@ -54,3 +54,17 @@ def test_a_method_may_bring_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         ("backbone", 2.0, 3)
     }
     assert {t.out.name for t in tasks} == {"backbone:guidance=2:sample_steps=3"}
+
+
+def test_a_study_is_shared_reference_by_reference(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    side_by_side = importlib.import_module("side_by_side")
+    file = tmp_path / "small.toml"
+    file.write_text('split = "mini"\n[variants.copy]\nmethod = "copy"\n[variants.frozen]\nmethod = "frozen"\n')
+    tasks = side_by_side.all_tasks(
+        side_by_side.parse(["--study", str(file), "--out", str(tmp_path), "--device", "cpu"])
+    )
+    assert [(task.out.name, task.plan.shard[0]) for task in tasks] == [
+        (name, number) for number in (1, 2, 3, 4) for name in ("copy", "frozen")
+    ]
+    assert {task.out.parent for task in tasks} == {tmp_path}

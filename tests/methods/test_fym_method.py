@@ -227,6 +227,8 @@ def test_generation_differs_from_the_untuned_backbone_and_between_branches(fitte
         {"head_alpha": 1e-9},  # all heads spatial
         {"head_alpha": 1e9},  # all heads temporal
         {"head_rule": "released"},
+        {"head_rule": "inverted"},
+        {"head_rule": "random"},
         {"gradient_checkpointing": True},
         {"time_density": "uniform", "temporal_batch": 2, "temporal_shift": 1.0},
         {"frame_choice": "offset", "rope_positions": "true_indices", "motion_axis": "channel"},

@@ -85,6 +85,19 @@ def test_rules_are_the_two_inequalities():
     assert scores.is_temporal("paper").tolist() == [[True, False, True]]
     assert scores.is_temporal("paper", alpha=0.5).tolist() == [[False, False, True]]
     assert scores.is_temporal("released").tolist() == [[True, False, True]]
+
+
+def test_the_controls_of_the_idea_invert_the_split_or_draw_as_many_heads_of_each_layer():
+    rng = np.random.default_rng(0)
+    scores = HeadScores(*rng.random((4, 6, 8)))
+    paper = scores.is_temporal("paper")
+    assert (scores.is_temporal("inverted") == ~paper).all()
+    drawn = [scores.is_temporal("random", seed=seed) for seed in range(40)]
+    assert all((one.sum(1) == paper.sum(1)).all() for one in drawn)
+    assert (scores.is_temporal("random", seed=3) == drawn[3]).all()
+    mean = np.mean(drawn, axis=0)  # every head as often as its layer's share says
+    assert np.abs(mean - paper.mean(1, keepdims=True)).max() < 0.3
+    assert not any((one == paper).all() for one in drawn)
     assert np.array_equal(HeadScores.from_json(scores.to_json()).spatial, scores.spatial)
 
 

@@ -1,0 +1,1 @@
+"""Declared experiments: variants of a method, their contrasts, and one page that says what they show."""

@@ -1,0 +1,201 @@
+"""What a study shows, as numbers: rows of variants, contrasts with intervals, and how a paper's numbers compare.
+
+Nothing is averaged here: `summary` and `comparison` are the only places that do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from motionbench.comparison import Difference, compare
+from motionbench.controls import control_stores
+from motionbench.errors import StoreError
+from motionbench.metric import MetricInfo
+from motionbench.plan import RunPlan, resolve
+from motionbench.record import Row
+from motionbench.store import ResultStore
+from motionbench.summary import ALL, Attempts, bases, cost, failure, summarise
+
+from .declaration import SECONDS, Contrast, Study
+from .running import variant_folders
+
+Verdict = Literal["same sign", "opposite sign", "not told apart", ""]
+
+
+@dataclass(frozen=True)
+class VariantResult:
+    """One variant: rows by (metric, category), cost as in a summary, attempts planned and on record, failures.
+
+    same_as: the earlier variant that it is, in the same settings; None if it is its own.
+    """
+
+    name: str
+    title: str
+    rows: Mapping[tuple[str, str], Row]
+    cost: Mapping[str, float | int | None]
+    planned: int
+    on_record: int
+    failures: tuple[dict[str, Any], ...]
+    published: Mapping[str, float]
+    same_as: str | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """Mean of a fit and a clip together; None where neither was measured."""
+        parts = [value for key in ("fit_seconds", "generate_seconds") if (value := self.cost.get(key)) is not None]
+        return float(sum(parts)) if parts else None
+
+
+@dataclass(frozen=True)
+class ContrastResult:
+    """One contrast: the paired differences by (metric, category).
+
+    published: metric -> a - b in the paper. verdicts: metric -> whether ours has its sign, by the interval.
+    """
+
+    contrast: Contrast
+    differences: Mapping[tuple[str, str], Difference]
+    published: Mapping[str, float]
+    verdicts: Mapping[str, Verdict]
+
+
+@dataclass(frozen=True)
+class StudyReport:
+    """A whole study's result. facts: what the numbers rest on, by name."""
+
+    study: Study
+    infos: Mapping[str, MetricInfo]
+    categories: tuple[str, ...]
+    variants: Mapping[str, VariantResult]
+    contrasts: tuple[ContrastResult, ...]
+    facts: Mapping[str, str]
+
+    @property
+    def distinct(self) -> list[VariantResult]:
+        """The variants without those that are an earlier one again, as a sweep through the baseline has them."""
+        return [result for result in self.variants.values() if result.same_as is None]
+
+    @property
+    def told_contrasts(self) -> list[ContrastResult]:
+        """The contrasts without those that say again what an earlier one says, or compare a variant with itself."""
+        found: dict[tuple[str, str], ContrastResult] = {}
+        for result in self.contrasts:
+            a, b = (self.variants[name].same_as or name for name in (result.contrast.a, result.contrast.b))
+            if a != b:
+                found.setdefault((a, b), result)
+        return list(found.values())
+
+
+def make_report(study: Study, plans: Mapping[str, RunPlan], out: Path, infos: Mapping[str, MetricInfo]) -> StudyReport:
+    """The report of what a study's folders hold. A variant that was not run has no rows. Raises StoreError if none was,
+    or if scores of one metric rest on two trackers or models."""
+    folders = variant_folders(dict(plans), out)
+    held = {name: ResultStore(folder) for name, folder in folders.items() if (folder / "run.json").is_file()}
+    if not held:
+        raise StoreError(f"{out} holds no results of this study; `motionbench study` without --no-run makes them")
+    controls = {name: Attempts.read(store, infos) for name, store in control_stores(ResultStore(out)).items()}
+    keys = {name: _keys(plan) for name, plan in plans.items()}
+    attempts = {name: _only(Attempts.read(store, infos), keys[name]) for name, store in held.items()}
+    _refuse_mixed([*attempts.values(), *controls.values()], infos)
+    variants = {
+        name: replace(
+            _variant_result(study, name, attempts.get(name), controls, infos, len(keys[name])),
+            same_as=folders[name].name if folders[name].name != name else None,
+        )
+        for name in study.variants
+    }
+    categories = tuple(sorted({record.category for found in attempts.values() for record in found.records}))
+    contrasts = tuple(
+        _contrast_result(study, contrast, attempts, infos)
+        for contrast in study.contrasts
+        if contrast.a in attempts and contrast.b in attempts
+    )
+    return StudyReport(study, infos, categories, variants, contrasts, _facts(held, attempts, infos))
+
+
+def _keys(plan: RunPlan) -> set[str]:
+    job = resolve(plan)
+    return {job.key(case, unit.seed) for unit in job.units() for case in unit.cases}
+
+
+def _only(attempts: Attempts, keys: set[str]) -> Attempts:
+    """The attempts that the study asks for: a folder may hold more, such as seeds of an earlier version of the file.
+
+    Records made elsewhere (another device, an earlier version of the package) have other keys: then all count.
+    """
+    kept = tuple(record for record in attempts.records if record.key in keys)
+    return Attempts(attempts.method, kept or attempts.records, attempts.scores)
+
+
+def _variant_result(
+    study: Study,
+    name: str,
+    attempts: Attempts | None,
+    controls: Mapping[str, Attempts],
+    infos: Mapping[str, MetricInfo],
+    planned: int,
+) -> VariantResult:
+    variant = study.variants[name]
+    if attempts is None:
+        return VariantResult(name, variant.title, {}, {}, planned, 0, (), variant.published)
+    rows = {(row.metric, row.category): row for row in summarise(attempts, controls, infos)}
+    failures = tuple(failure(record) for record in attempts.records if record.status == "failed")
+    paid = cost(attempts.records)
+    return VariantResult(name, variant.title, rows, paid, planned, len(attempts.records), failures, variant.published)
+
+
+def _contrast_result(
+    study: Study, contrast: Contrast, attempts: Mapping[str, Attempts], infos: Mapping[str, MetricInfo]
+) -> ContrastResult:
+    found = compare(attempts[contrast.a], attempts[contrast.b], list(infos))
+    differences = {(one.metric, one.category): one for one in found}
+    a, b = (study.variants[name].published for name in (contrast.a, contrast.b))
+    published = {key: a[key] - b[key] for key in a if key in b}
+    verdicts = {m: to_verdict(published[m], differences[m, ALL]) for m in infos if m in published}
+    return ContrastResult(contrast, differences, published, verdicts)
+
+
+def to_verdict(published: float, own: Difference) -> Verdict:
+    """Whether a difference has the sign of a published one; told apart only if its interval excludes 0."""
+    if own.difference is None or own.low is None or own.high is None or published == 0:
+        return ""
+    if own.low <= 0 <= own.high:
+        return "not told apart"
+    return "same sign" if (own.difference > 0) == (published > 0) else "opposite sign"
+
+
+def _refuse_mixed(everyone: list[Attempts], infos: Mapping[str, MetricInfo]) -> None:
+    for metric in infos:
+        basis = bases(everyone, metric)
+        if basis.mixed:
+            raise StoreError(f"{metric} rests on {basis}: scores of two kinds; score the whole study again alike")
+
+
+def _facts(
+    stores: Mapping[str, ResultStore], attempts: Mapping[str, Attempts], infos: Mapping[str, MetricInfo]
+) -> dict[str, str]:
+    runs = [store.read_run() for store in stores.values()]
+    held = [run["configuration"] for run in runs]
+    held_bases = [bases(attempts.values(), metric) for metric in infos]
+    references = {r.case_id.rpartition("/")[0] for found in attempts.values() for r in found.records}
+    seeds = {str(r.seed) for found in attempts.values() for r in found.records}
+    told = {
+        "Backbone": {f"{c['backbone']} {c['backbone_revision'] or ''}".strip() for c in held},
+        "Split": {f"{c['split']} {c['split_revision']}" for c in held},
+        "References": {str(len(references))},
+        "Seeds": seeds,
+        "Metrics": {f"{name} v{info.version}" for name, info in infos.items()},
+        "Tracker": {tracker for basis in held_bases for tracker in basis.trackers},
+        "Model": {model for basis in held_bases for model in basis.models},
+        "Device": {str((run.get("environment") or {}).get("device", "")) for run in runs} - {""},
+    }
+    return {name: ", ".join(sorted(values)) for name, values in told.items() if values}
+
+
+def published_metrics(study: Study) -> list[str]:
+    """The metrics and `seconds` for which a published number is given, in the order they are first named."""
+    found = dict.fromkeys(key for variant in study.variants.values() for key in variant.published)
+    return [*(key for key in found if key != SECONDS), *(key for key in found if key == SECONDS)]
