@@ -92,7 +92,7 @@ def _tell_plan(declared: Study, plans: dict[str, RunPlan], out: Path, as_json: b
         job = resolve(plan)
         keys = {job.key(case, unit.seed) for unit in job.units() for case in unit.cases}
         shared = folders[name].name if folders[name].name != name else None
-        done = len(done_keys(ResultStore(folders[name]), keys, retry_failed=False))
+        done = len(done_keys(job, ResultStore(folders[name]), keys))
         rows[name] = {"attempts": len(keys), "fits": len(job.units()), "on_record": done, "same_as": shared}
     if as_json:
         print_json({"study": declared.name, "out": str(out), "variants": rows})
