@@ -61,6 +61,7 @@ def row_to_json(row: Row, info: MetricInfo) -> dict[str, Any]:
         "normalised_high": high,
         "n": row.n,
         "n_failed": row.n_failed,
+        "support": row.support,
     }
 
 

@@ -36,6 +36,7 @@ from .camera_motion import fit_camera
 from .temporal import consecutive_cosine
 from .text_alignment import mean_text_cosine
 from .track_matching import Motion, tracks_to_motion
+from .track_windows import tracks_to_windows
 from .trajectory_error import course_errors, thing_courses
 
 Size = tuple[int, int]
@@ -59,9 +60,11 @@ __all__ = [
 
 
 def motion_fidelity(generated: ArrayLike, reference: ArrayLike, size: Size, *, visible: Visible = None) -> float | None:
-    """Likeness of motion in [-1, 1]: 1 same, 0 still, -1 opposite; None if the reference has no track or no motion.
+    """Likeness of motion in [-1, 1]: 1 same, 0 still, -1 opposite; None if the reference does not move, or if too few
+    tracks of either clip are seen.
 
-    The formula is `motionbench.metrics.motion_fidelity.motion_fidelity`, on the tracks that the metric itself uses.
+    The formula is `motionbench.metrics.motion_fidelity.motion_fidelity`. The metric itself tracks a fresh grid of
+    points in each window of a clip; here the windows see what is left of the tracks that are given.
 
     Examples:
         >>> import numpy as np
@@ -70,8 +73,10 @@ def motion_fidelity(generated: ArrayLike, reference: ArrayLike, size: Size, *, v
         >>> motion_fidelity(still, points, (64, 64)), motion_fidelity(points, still, (64, 64))
         (0.0, None)
     """
-    made, true = _motions(generated, reference, size, visible)
-    value = headline.motion_fidelity(made, true)[0] if len(true.points) else None
+    windows = tracks_to_windows(*_pair(generated, reference, size, visible))
+    if headline.lacking_support(headline.windows_support(windows)):
+        return None
+    value = headline.motion_fidelity(windows)[0]
     return None if value is None else float(value)
 
 
@@ -250,9 +255,13 @@ def _tracks(points: ArrayLike, size: Size, visible: ArrayLike | None) -> Tracks:
     return Tracks(array, seen, *size)
 
 
-def _motions(generated: ArrayLike, reference: ArrayLike, size: Size, visible: Visible) -> tuple[Motion, Motion]:
+def _pair(generated: ArrayLike, reference: ArrayLike, size: Size, visible: Visible) -> tuple[Tracks, Tracks]:
     seen = (None, None) if visible is None else visible
-    made, true = (_tracks(p, size, v) for p, v in zip((generated, reference), seen, strict=True))
+    return _tracks(generated, size, seen[0]), _tracks(reference, size, seen[1])
+
+
+def _motions(generated: ArrayLike, reference: ArrayLike, size: Size, visible: Visible) -> tuple[Motion, Motion]:
+    made, true = _pair(generated, reference, size, visible)
     return tracks_to_motion(made), tracks_to_motion(true)
 
 

@@ -2,178 +2,49 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from motionbench.metric import Measurement, MetricInfo, MetricSetting, Sample
 
 from . import track_matching as tm
-from .group_comparison import coherence, compare_groups, scatter_likeness
-from .motion_parts import Group, MotionParts, motion_to_parts
-from .motion_signals import amplitude, likeness
-from .track_matching import MOVING_RANGE, Array, Motion
+from .camera_motion import fit_camera
+from .motion_comparison import Part, Reading, compare_motions
+from .motion_field import motion_to_field
+from .track_matching import Motion
+from .track_windows import sample_windows
 
-_HALF_SUPPORT = 0.01  # of all tracks
-_REVERSED_PAIR = 0.7  # worth of an opposite motion as evidence that two groups correspond
+Windows = Sequence[tuple[Motion, Motion]]  # (generated, reference), at the same number of frames
+
+LEAST_TRACKS = 0.05  # of the points that were to be followed: fewer would be noise, or one thing taken for the whole
 
 
-@dataclass(frozen=True)
-class Part:
-    """One compared part; similarity in [-1, 1], weight = the larger amplitude.
+def motion_fidelity(windows: Sequence[tuple[Motion, Motion]]) -> tuple[float | None, list[Reading]]:
+    """Mean likeness of the windows' motions, (generated, reference) each, in [-1, 1]; None: a still reference.
 
-    kind: `camera`; `course` and `inner` (mean motion of a pair of groups, and what moves within them); `group` (one
-    without partner); `scatter`. support: tracks in the generated clip and in the reference; 0 = no partner.
+    Windows weigh by how much moves in them, on either side: one whose reference stands still is no likeness (0) as far
+    as the generated clip moves.
     """
-
-    kind: str
-    similarity: float
-    weight: float
-    support: tuple[int, int]
-
-
-def motion_fidelity(generated: Motion, reference: Motion) -> tuple[float | None, list[Part]]:
-    """Amplitude-weighted mean likeness of the parts of two motions, in [-1, 1], and the parts; None: a still reference.
-
-    Every part is a velocity signal. Likeness of two: 2 <g, r> / (<g, g> + <r, r>), where the product sums displacements
-    over 1, 2, 4 and 8 steps (each divided by its length): 1 for equal, cos(angle) for rotated, 2s/(1+s^2) for s times
-    as far, 0 against stillness, -1 for opposite. Parts: the camera (pan, tilt, zoom, roll as a flow field); of each
-    pair of groups of tracks that stay together, the mean course relative to the camera, and what moves within (the rest
-    of its field, over its own normalized layout); and all scattered tracks as one. Groups are paired one to one; a part
-    without partner counts 0 with its full weight, whichever side it is on: unwanted drift and missing objects cost.
-    Of the groupings tried, the one under which the two clips explain each other best (largest absolute value) is kept.
-    """
-    frames = min(generated.points.shape[1], reference.points.shape[1])
-    levels = zip(
-        motion_to_parts(tm.resample_motion(generated, frames)),
-        motion_to_parts(tm.resample_motion(reference, frames)),
-        strict=True,
-    )
-    best: tuple[float | None, list[Part]] = (None, [])
-    known = set()
-    for g, r in levels:
-        grouping = _grouping(g), _grouping(r)
-        if grouping in known:  # another link length came to the same groups
-            continue
-        known.add(grouping)
-        parts = [part for part in _compare(g, r) if part.weight > 0]
-        if not _moves(r):
-            return None, parts
-        total = sum(part.weight for part in parts)
-        value = sum(part.weight * part.similarity for part in parts) / total
-        if best[0] is None or abs(value) > abs(best[0]) + 1e-9:
-            best = (value, parts)
-    return best
-
-
-def _grouping(parts: MotionParts) -> tuple[bytes, ...]:
-    """Which tracks belong together; those of no group are all the others that move."""
-    return tuple(group.index.tobytes() for group in parts.groups)
-
-
-def _compare(g: MotionParts, r: MotionParts) -> list[Part]:
-    return [_camera_part(g, r), *_group_parts(g, r), *_scatter_part(g, r)]
-
-
-def _moves(parts: MotionParts) -> bool:
-    return parts.n_moving > 0 or bool(np.any(_camera_signal(parts)))
-
-
-def _camera_signal(parts: MotionParts) -> Array:
-    """(1, T-1, 4) the camera's signal, faded to exactly 0 where its whole path stays within what counts as still."""
-    signal = parts.camera.signal
-    if not len(signal):
-        return signal[None]
-    reach = float(np.linalg.norm(np.cumsum(signal, axis=0), axis=1).max())
-    faded: Array = signal * np.clip(reach / MOVING_RANGE - 1, 0, 1)
-    return faded[None]
-
-
-def _camera_part(g: MotionParts, r: MotionParts) -> Part:
-    a, b = _camera_signal(g), _camera_signal(r)
-    wa, wb = g.camera.seen[None].astype(float), r.camera.seen[None].astype(float)
-    return Part("camera", likeness(a, wa, b, wb), max(amplitude(a, wa), amplitude(b, wb)), (g.n_tracks, r.n_tracks))
-
-
-def _group_parts(g: MotionParts, r: MotionParts) -> list[Part]:
-    """One part per pair of groups, and one per group without partner."""
-    share_g, share_r = _grouped_share(g), _grouped_share(r)
-    known_g = [share_g * _support(x, g.n_tracks) for x in g.groups]
-    known_r = [share_r * _support(x, r.n_tracks) for x in r.groups]
-    trust_g = [known * coherence(x) for known, x in zip(known_g, g.groups, strict=True)]
-    trust_r = [known * coherence(x) for known, x in zip(known_r, r.groups, strict=True)]
-    within_g = [known * coherence(_within(x)) for known, x in zip(known_g, g.groups, strict=True)]
-    within_r = [known * coherence(_within(x)) for known, x in zip(known_r, r.groups, strict=True)]
-    weight_g = [trust * amplitude(x.steps, x.weights) for trust, x in zip(trust_g, g.groups, strict=True)]
-    weight_r = [trust * amplitude(x.steps, x.weights) for trust, x in zip(trust_r, r.groups, strict=True)]
-    pairs = {(i, j): compare_groups(x, y) for i, x in enumerate(g.groups) for j, y in enumerate(r.groups)}
-    s = np.zeros((len(g.groups), len(r.groups)))
-    for at, pair in pairs.items():
-        s[at] = pair.similarity
-    evidence = np.where(s >= 0, s, -_REVERSED_PAIR * s)
-    worth = np.maximum.outer(np.array(weight_g), np.array(weight_r)) if s.size else s
-    rows, columns = linear_sum_assignment(evidence * worth, maximize=True)
-    parts = []
-    for i, j in zip(rows.tolist(), columns.tolist(), strict=True):
-        support = len(g.groups[i]), len(r.groups[j])
-        course = _larger(pairs[i, j].courses, (trust_g[i], trust_r[j]))
-        inner = _larger(pairs[i, j].inners, (within_g[i], within_r[j]))
-        parts.append(Part("course", pairs[i, j].course, course, support))
-        parts.append(Part("inner", pairs[i, j].inner, inner, support))
-    parts += [Part("group", 0.0, weight_g[i], (len(x), 0)) for i, x in enumerate(g.groups) if i not in rows]
-    parts += [Part("group", 0.0, weight_r[j], (0, len(x))) for j, x in enumerate(r.groups) if j not in columns]
-    return parts
-
-
-def _within(group: Group) -> Group:
-    """The group without its mean course: what moves within it, or the wavering of its tracks, which is not coherent."""
-    mass = np.maximum(group.weights.sum(axis=0), 1e-12)
-    course = (group.steps * group.weights[..., None]).sum(axis=0) / mass[:, None]
-    return replace(group, steps=(group.steps - course) * group.weights[..., None])
-
-
-def _support(group: Group, n_tracks: int) -> float:
-    """In (0, 1): half for a thing that holds 1% of all tracks. A few tracks that agree may do so by chance."""
-    return len(group) / (len(group) + _HALF_SUPPORT * n_tracks)
-
-
-def _larger(amplitudes: tuple[float, float], trust: tuple[float, float]) -> float:
-    return max(a * t for a, t in zip(amplitudes, trust, strict=True))
-
-
-def _grouped_share(parts: MotionParts) -> float:
-    grouped = sum(len(group) for group in parts.groups)
-    return grouped / max(grouped + (len(parts.scatter) if parts.scatter else 0), 1)
-
-
-def _scatter_part(g: MotionParts, r: MotionParts) -> list[Part]:
-    """All tracks without a group as one part, matched one to one; its weight is its share of the moving tracks."""
-    if g.scatter is None and r.scatter is None:
-        return []
-    sides = [
-        0.0
-        if p.scatter is None
-        else (1 - _grouped_share(p)) * coherence(p.scatter) * amplitude(p.scatter.steps, p.scatter.weights)
-        for p in (g, r)
-    ]
-    similarity = 0.0 if g.scatter is None or r.scatter is None else scatter_likeness(g.scatter, r.scatter)
-    support = (len(g.scatter) if g.scatter else 0, len(r.scatter) if r.scatter else 0)
-    return [Part("scatter", similarity, max(sides), support)]
+    readings = [compare_motions(generated, reference) for generated, reference in windows]
+    total = sum(reading.weight for reading in readings)
+    if total == 0 or all(reading.value is None for reading in readings):
+        return None, readings
+    return sum(reading.weight * (reading.value or 0.0) for reading in readings) / total, readings
 
 
 class MotionFidelity:
-    """Headline: likeness of motion to the reference, camera with camera and group with group, size and place aside."""
+    """Headline: likeness of motion to the reference, part by part or as one field, window by window."""
 
     info: ClassVar[MetricInfo] = MetricInfo(
         name="motion_fidelity",
-        version=6,
+        version=7,
         unit="",
         range=(-1.0, 1.0),
         better="higher",
         source="this project; starts from Yatim et al., arXiv:2311.17009, Section 5.1",
-        summary="likeness of motion, camera with camera and group with group: 1 same, 0 still, -1 opposite",
+        summary="likeness of motion, part by part or as one field, by windows: 1 same, 0 still, -1 opposite",
     )
 
     @classmethod
@@ -181,22 +52,57 @@ class MotionFidelity:
         return cls()
 
     def measure(self, sample: Sample) -> Measurement:
-        generated = tm.tracks_to_motion(sample.tracks(sample.generated))
-        reference = tm.tracks_to_motion(sample.tracks(sample.reference))
-        if not len(reference.points):
-            return Measurement(None, "no track of the reference survives")
-        value, parts = motion_fidelity(generated, reference)
-        details = {**track_details(generated, reference), "parts": [_part_to_json(part) for part in parts]}
-        if value is None:
-            return Measurement(None, "static reference", details)
-        note = "" if len(generated.points) else "no track of the generated clip survives"
-        return Measurement(value, note, details)
+        windows = sample_windows(sample)
+        support = windows_support(windows)
+        lacking = lacking_support(support)
+        if lacking:
+            return Measurement(None, lacking, support)
+        value, readings = motion_fidelity(windows)
+        details = {
+            **support,
+            **windows_details(windows),
+            "windows": [_reading_to_json(reading) for reading in readings],
+        }
+        return Measurement(value, "static reference" if value is None else "", details)
 
 
-def track_details(generated: Motion, reference: Motion) -> dict[str, Any]:
-    """The track-level companions: mf, mf_match, direction cosine, log2 speed ratio, moving ratio and counts."""
-    frames = min(generated.points.shape[1], reference.points.shape[1])
-    generated, reference = tm.resample_motion(generated, frames), tm.resample_motion(reference, frames)
+def windows_support(windows: Windows) -> dict[str, Any]:
+    """How much the value rests on, of the generated clip and of the reference.
+
+    points: how many were to be followed. tracks: how many are seen in at least half of a window's steps, in the window
+    that has fewest. covered: share of the frame, over time, near which there are tracks. camera: share of the windows
+    in which most tracks agree on a camera's motion (0: it is not known, and things are not told from the scene).
+    """
+    sides = list(zip(*windows, strict=True))
+    return {
+        "points": [min(motion.asked for motion in side) for side in sides],
+        "tracks": [min(len(motion.points) for motion in side) for side in sides],
+        "covered": [round(float(np.mean([motion_to_field(motion).covered for motion in side])), 3) for side in sides],
+        "camera": [round(float(np.mean([fit_camera(m).consensus > 0 for m in side])), 3) for side in sides],
+    }
+
+
+def lacking_support(support: dict[str, Any]) -> str:
+    """Why nothing can be said of a pair of clips; empty where something can."""
+    sides = zip(("generated clip", "reference"), support["tracks"], support["points"], strict=True)
+    for name, tracks, asked in sides:
+        if tracks == 0 or tracks < LEAST_TRACKS * asked:
+            return f"too few tracks of the {name} survive to tell: {tracks} of {asked}, {LEAST_TRACKS:.0%} needed"
+    return ""
+
+
+def windows_details(windows: Windows) -> dict[str, Any]:
+    """Track-level companions, means over windows: mf, mf_match, direction cosine, log2 speed ratio, moving ratio."""
+    found = [_track_details(generated, reference) for generated, reference in windows]
+    details: dict[str, Any] = {}
+    for name in found[0]:
+        values = [value for each in found if (value := each[name]) is not None]
+        details[name] = float(np.mean(values)) if values else None
+    moving = [[len(tm.moving(motion).points) for motion in pair] for pair in windows]
+    return {**details, "moving_tracks": np.max(moving, axis=0).tolist()}
+
+
+def _track_details(generated: Motion, reference: Motion) -> dict[str, float | None]:
     n_generated, n_reference = len(tm.moving(generated).points), len(tm.moving(reference).points)
     return {
         "mf": tm.mf(generated, reference),
@@ -204,8 +110,14 @@ def track_details(generated: Motion, reference: Motion) -> dict[str, Any]:
         "direction_cosine": tm.direction_cosine(generated, reference),
         "speed_ratio_log2": tm.log_speed_ratio(generated, reference),
         "moving_ratio": n_generated / n_reference if n_reference else None,
-        "tracks": [len(generated.points), len(reference.points)],
-        "moving_tracks": [n_generated, n_reference],
+    }
+
+
+def _reading_to_json(reading: Reading) -> dict[str, Any]:
+    return {
+        "value": None if reading.value is None else round(reading.value, 4),
+        "weight": round(reading.weight, 5),
+        "parts": [_part_to_json(part) for part in reading.parts],
     }
 
 

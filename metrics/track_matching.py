@@ -28,12 +28,14 @@ class Motion:
     """N usable tracks over T frames, in diagonals of the frame.
 
     points: (N, T, 2), with hidden stretches held at the last visible place. weights: (N, T-1) in {0, 1}, both ends
-    of the step visible. size: (width, height) of the frame, in diagonals.
+    of the step visible. size: (width, height) of the frame, in diagonals. asked: how many points were to be followed,
+    of which these N are left.
     """
 
     points: Array
     weights: Array
     size: tuple[float, float]
+    asked: int = 0
 
     @property
     def steps(self) -> Array:
@@ -42,7 +44,7 @@ class Motion:
 
     def keep(self, mask: NDArray[np.bool_]) -> Motion:
         """The tracks of a mask (N,)."""
-        return Motion(self.points[mask], self.weights[mask], self.size)
+        return Motion(self.points[mask], self.weights[mask], self.size, self.asked)
 
 
 @lru_cache(maxsize=KEPT)
@@ -63,7 +65,7 @@ def tracks_to_motion(tracks: Tracks) -> Motion:
         keys = np.concatenate([points[:, 0, ::-1], points[:, 1:].reshape(len(points), -1)], axis=1)
         order = np.lexsort(keys.T[::-1])
         points, weights = points[order], weights[order]
-    return Motion(points, weights, (tracks.width / diagonal, tracks.height / diagonal))
+    return Motion(points, weights, (tracks.width / diagonal, tracks.height / diagonal), len(tracks.points))
 
 
 def hold_hidden(points: Array, visible: NDArray[np.bool_]) -> Array:
@@ -93,7 +95,7 @@ def resample_motion(motion: Motion, frames: int) -> Motion:
     total = np.concatenate([np.zeros((len(points), 1)), np.cumsum(motion.weights == 0, axis=1)], axis=1)
     begin, end = np.floor(times[:-1] + 1e-9).astype(int), np.ceil(times[1:] - 1e-9).astype(int)
     weights = (total[:, end] - total[:, begin] == 0).astype(np.float64)
-    return Motion(points, weights, motion.size)
+    return Motion(points, weights, motion.size, motion.asked)
 
 
 def motion_range(points: Array) -> Array:

@@ -74,6 +74,8 @@ class Row:
     floor, ceiling: means of the control methods on the same cases.
     normalised = (mean - floor) / (ceiling - floor); None where a control is missing or both ends coincide.
     n counts measured values, n_failed failed attempts and unmeasurable ones.
+    support: mean share of the tracked points that stay in sight, in the clip of each pair that keeps fewer; None where
+    a metric uses no tracks or does not say. A mean that rests on little support is a guess.
     """
 
     method: str
@@ -87,3 +89,4 @@ class Row:
     normalised: float | None
     n: int
     n_failed: int
+    support: float | None = None

@@ -179,7 +179,25 @@ def _row(attempts: Attempts, everyone: Mapping[str, Attempts], info: MetricInfo,
     ceiling = _control_mean(alike, info.ceiling, info.name, cases)
     n = sum(attempts.value(r, info.name) is not None for r in records)
     scaled = normalise(mean, floor, ceiling, info)
-    return Row(attempts.method, category, info.name, mean, low, high, floor, ceiling, scaled, n, len(records) - n)
+    return Row(
+        attempts.method, category, info.name, mean, low, high, floor, ceiling, scaled, n, len(records) - n,
+        _support(attempts, records, info.name),
+    )  # fmt: skip
+
+
+def _support(attempts: Attempts, records: Iterable[Record], metric: str) -> float | None:
+    """Mean over all scores that say how many of their points were kept, those without a value included."""
+    held = (attempts.scores.get((record.key, metric)) for record in records)
+    shares = [share for score in held if score is not None and (share := score_support(score)) is not None]
+    return float(np.mean(shares)) if shares else None
+
+
+def score_support(score: Score) -> float | None:
+    """Share of the tracked points that stay in sight, in the clip that keeps fewer; None if the score does not say."""
+    tracks, points = score.details.get("tracks"), score.details.get("points")
+    if not (isinstance(tracks, list) and isinstance(points, list) and len(tracks) == len(points) and points):
+        return None
+    return min(float(kept) / max(float(asked), 1.0) for kept, asked in zip(tracks, points, strict=True))
 
 
 def _strata(attempts: Attempts, metric: str, cases: frozenset[str]) -> dict[str, list[float]]:

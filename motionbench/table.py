@@ -14,7 +14,7 @@ from motionbench import terminal
 from motionbench.comparison import Difference
 
 ABSENT = "–"
-INDENT = 2  # of the rows below a section's name
+INDENT = 1  # of the rows below a section's name
 UNVALIDATED = "†"  # behind the name of a method that has not passed the reversed-reference gate
 BETTER = {
     "higher": ("↑", "higher is better"),
@@ -90,14 +90,17 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
     run = summary["configuration"]
     mark = f" {UNVALIDATED}" if is_unvalidated(summary) else ""
     title = f"{run['method']}{mark} · {run['backbone']} · {run['split']} {run['split_revision']}"
-    table = Table(("category", "n", "failed", "mean [95%]", "floor", "ceiling", "normalized"), title)
+    columns = ("category", "n", "failed", "mean [95%]", "floor", "ceiling", "normalized")
+    supported = _says_support(summary)
+    table = Table((*columns, "kept") if supported else columns, title)
     for metric, rows in groupby(summary["rows"], key=lambda row: row["metric"]):
         models = summary.get("models", {}).get(metric, [])
         section = table.section(metric_title(summary["metrics"][metric], models))
         for row in rows:
             counts = (str(row["n"]), str(row["n_failed"]), interval(row["mean"], row["low"], row["high"]))
             ends = (number(row["floor"]), number(row["ceiling"]), number(row["normalised"]))
-            section.append((row["category"], *counts, *ends))
+            kept = (share(row.get("support")),) if supported else ()
+            section.append((row["category"], *counts, *ends, *kept))
     return table
 
 
@@ -130,6 +133,10 @@ def notes(summary: Mapping[str, Any]) -> list[str]:
         lines.append("No interval where a category has fewer than two references: one clip says nothing of the spread.")
     if any(row["n_failed"] for row in rows):
         lines.append("`failed` counts failed cases and values that could not be measured; none of them is a zero.")
+    if _says_support(summary):
+        lines.append(
+            "`kept`: share of the tracked points that stay in sight, in the clip of each pair that keeps fewer."
+        )
     for kind in ("trackers", "models"):
         for metric, names in summary.get(kind, {}).items():
             if len(names) > 1:
@@ -153,6 +160,15 @@ def metric_title(info: Mapping[str, Any], models: Sequence[str] = ()) -> str:
     """`text_alignment v1 ↑ (tiny-clip)`: name, version, the direction that is better, and the model, if it has one."""
     by = f" ({', '.join(model.rpartition(' ')[0] for model in models)})" if models else ""
     return f"{info['name']} v{info['version']} {BETTER[info['better']][0]}".rstrip() + by
+
+
+def share(value: float | None) -> str:
+    """`92%`, or a dash for a missing value."""
+    return ABSENT if value is None else f"{value:.0%}"
+
+
+def _says_support(summary: Mapping[str, Any]) -> bool:
+    return any(row.get("support") is not None for row in summary["rows"])
 
 
 def interval(mean: float | None, low: float | None, high: float | None, *, sign: bool = False) -> str:

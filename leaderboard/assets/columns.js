@@ -5,7 +5,7 @@ function columnsOf(board) {
   const metrics = Object.keys(board.metrics);
   return [
     rankColumn(), methodColumn(), ...(Object.keys(weights()).length ? [totalColumn()] : []),
-    ...(metrics.includes(HEADLINE) ? [normalisedColumn(board)] : []),
+    ...(metrics.includes(HEADLINE) ? [normalisedColumn(board), supportColumn()] : []),
     ...orderedMetrics(metrics).map((name) => metricColumn(board, name)),
     attemptsColumn(), trainedColumn(), startColumn(),
     costColumn("fit_seconds", "Fit s", "Mean seconds to tune or prepare the method for one reference."),
@@ -86,6 +86,16 @@ function normalisedColumn(board) {
       if (value === null) return ABSENT;
       return make("span", { class: "gauge-cell" }, make("span", {}, fixed(value, 2)), gauge(value, row.normalised_low, row.normalised_high, entry.role));
     },
+  };
+}
+
+function supportColumn() {
+  const support = (cells) => cells.metrics[HEADLINE]?.support ?? null;
+  return {
+    id: "support", title: "Tracks kept", numeric: true,
+    help: "What motion fidelity rests on: mean share of the tracked points that stay in sight, in the clip of each pair that keeps fewer.",
+    value: (entry, cells) => support(cells),
+    node: (entry, cells) => (support(cells) === null ? ABSENT : `${Math.round(100 * support(cells))}%`),
   };
 }
 

@@ -45,7 +45,8 @@ class ExamPlan:
 @dataclass(frozen=True)
 class Answer:
     """One metric's value for one clip. question: a corruption's name, a control, or `perfect@SETTING`,
-    `reversed@SETTING`. tracker: `truth`, or a tracker and its version; `, decoded` follows where clips were."""
+    `reversed@SETTING`. tracker: `truth`, or a tracker and its version; `, decoded` follows where clips were.
+    kept: tracks that survive in the clip that has fewer, where the metric says so."""
 
     reference: str
     category: str
@@ -56,6 +57,7 @@ class Answer:
     version: int
     value: float | None
     note: str
+    kept: int | None = None
 
     @property
     def key(self) -> tuple[Any, ...]:

@@ -18,6 +18,7 @@ from motionbench.track_cache import TrackCache
 from motionbench.tracks import Tracks
 from motionbench.world import CorruptingWorld
 
+from ..track_windows import window_tracks
 from .plan import TRUTH, Answer, ExamPlan
 from .studio import Pair, Studio, grid_of
 
@@ -36,7 +37,9 @@ class Look:
     def at(self, pair: Pair, grid: int) -> Callable[[Clip], Tracks]:
         """Clip -> tracks for a pair of clips."""
         # The generated clip last: a perfect copy is one clip with one set of tracks.
-        true = {shown.clip.sha256: shown.true for shown in reversed(pair)}
+        true: dict[str, Tracks] = {}
+        for shown in reversed(pair) if self.tracker == TRUTH else ():
+            true.update(window_tracks(shown.clip, shown.true))
 
         def look(clip: Clip) -> Tracks:
             self.used = True

@@ -31,7 +31,7 @@ def to_markdown(reports: Sequence[MetricReport], corruptions: Sequence[Corruptio
         (m.tracker, m.demand, m.found, {True: "yes", False: "**no**", None: "–"}[m.met]) for m in to_marks(reports)
     ]
     if marks:
-        parts += ["## Marks", _table(("tracks", "demand", "found", "met"), marks)]
+        parts += ["## Marks", to_table(("tracks", "demand", "found", "met"), marks)]
     trackers = sorted({report.tracker for report in reports})
     for tracker in trackers:
         own = [r for r in reports if r.tracker == tracker and r.judges_motion]
@@ -41,7 +41,7 @@ def to_markdown(reports: Sequence[MetricReport], corruptions: Sequence[Corruptio
     if seen:
         parts += ["## Text, time and appearance (no tracks)", *_section(seen, corruptions)]
     named = [(c.name, c.kind, " ".join(c.summary.split())) for c in corruptions]
-    parts += ["## The corruptions", _table(("corruption", "kind", "what it does"), named)]
+    parts += ["## The corruptions", to_table(("corruption", "kind", "what it does"), named)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -62,20 +62,20 @@ def _section(reports: Sequence[MetricReport], corruptions: Sequence[Corruption])
 def _grade_table(reports: Sequence[MetricReport]) -> str:
     rows = [
         (
-            f"`{r.metric}` v{r.version}", str(r.rho.n), _interval(r.rho, bold=True), _interval(r.accuracy, bold=True),
-            _number(r.swap, 3), _number(r.appearance_shift, 3), f"{r.missing[0]} of {r.missing[1]}",
+            f"`{r.metric}` v{r.version}", str(r.rho.n), to_cell(r.rho, bold=True), to_cell(r.accuracy, bold=True),
+            to_number(r.swap, 3), to_number(r.appearance_shift, 3), f"{r.missing[0]} of {r.missing[1]}",
         )
         for r in reports
     ]  # fmt: skip
     head = ("metric", "references", "rho", "pairs", "swap changes by", "appearance shifts by", "unmeasurable")
-    return _table(head, rows)
+    return to_table(head, rows)
 
 
 def _control_table(reports: Sequence[MetricReport]) -> str:
     names = ("perfect", *(name for name in CONTROLS if name != "swapped"))
-    rows = [(f"`{r.metric}`", *(_interval(r.controls[name]) for name in names)) for r in reports]
+    rows = [(f"`{r.metric}`", *(to_cell(r.controls[name]) for name in names)) for r in reports]
     titles = {"identity": "identity (ceiling)", "frozen": "frozen (floor)"}
-    return _table(("metric", *(titles.get(name, name) for name in names)), rows)
+    return to_table(("metric", *(titles.get(name, name) for name in names)), rows)
 
 
 def _corruption_table(reports: Sequence[MetricReport], corruptions: Sequence[Corruption]) -> str:
@@ -83,8 +83,8 @@ def _corruption_table(reports: Sequence[MetricReport], corruptions: Sequence[Cor
     rows = []
     for r in reports:
         found = (r.by_corruption.get(name) for name in shown)
-        rows.append((f"`{r.metric}`", *("–" if pair is None else _number(pair[0]) for pair in found)))
-    return _table(("metric", *shown), rows)
+        rows.append((f"`{r.metric}`", *("–" if pair is None else to_number(pair[0]) for pair in found)))
+    return to_table(("metric", *shown), rows)
 
 
 def _sensitivity_table(reports: Sequence[MetricReport]) -> str:
@@ -92,15 +92,15 @@ def _sensitivity_table(reports: Sequence[MetricReport]) -> str:
     rows = []
     for r in reports:
         found = (r.sensitivity.get(setting) for setting in settings)
-        rows.append((f"`{r.metric}`", *("–" if both is None else " / ".join(map(_interval, both)) for both in found)))
-    return _table(("metric", *settings), rows)
+        rows.append((f"`{r.metric}`", *("–" if both is None else " / ".join(map(to_cell, both)) for both in found)))
+    return to_table(("metric", *settings), rows)
 
 
-def _number(value: float | None, digits: int = 2) -> str:
+def to_number(value: float | None, digits: int = 2) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def _interval(estimate: Estimate, *, bold: bool = False) -> str:
+def to_cell(estimate: Estimate, *, bold: bool = False) -> str:
     if estimate.mean is None:
         return "–"
     mean = f"**{estimate.mean:.3f}**" if bold else f"{estimate.mean:.3f}"
@@ -109,6 +109,6 @@ def _interval(estimate: Estimate, *, bold: bool = False) -> str:
     return f"{mean} [{estimate.low:.2f}, {estimate.high:.2f}]"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def to_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])

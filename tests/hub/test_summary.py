@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from attempt_tables import make_attempts, make_info, make_record
@@ -182,3 +183,18 @@ def test_summary_is_json_with_controls_and_failures() -> None:
     assert {row["method"] for row in value["control_rows"]} == {"frozen"}
     assert value["failures"] == [{"case_id": "camera/0002/0", "seed": 0, "reason": "oom", "error": "out of memory"}]
     assert value["metrics"]["fidelity"]["version"] == 1
+
+
+def test_support_is_the_mean_share_of_points_kept_on_the_side_that_keeps_fewer() -> None:
+    attempts = make_attempts({"camera/0001/0": [0.5], "camera/0002/0": [None], "human/0001/0": [0.1]})
+    kept = {"camera/0001/0": [300, 400], "camera/0002/0": [10, 400]}
+    scores = {
+        key: replace(score, details={"points": [400, 400], "tracks": kept[case]})
+        for (key, metric), score in attempts.scores.items()
+        if (case := key.split(":")[1]) in kept
+    }
+    held = {key: scores.get(key[0], score) for key, score in attempts.scores.items()}
+    rows = {row.category: row for row in summarise(replace(attempts, scores=held), {}, {"fidelity": make_info()})}
+    assert rows["camera"].support == pytest.approx((0.75 + 0.025) / 2)  # a null value has its support too
+    assert rows["human"].support is None
+    assert rows[ALL].support == rows["camera"].support

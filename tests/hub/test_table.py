@@ -67,11 +67,11 @@ def test_the_widest_usual_table_stands_side_by_side_in_eighty_columns() -> None:
     values = {f"single_object/{i:04}/0": [-0.9 + 0.01 * (i % 3)] for i in range(120)}
     made = summary(values)  # type: ignore[arg-type]
     for row in made["rows"]:
-        row |= {"floor": -0.123, "ceiling": -0.987, "normalised": -0.123}
+        row |= {"floor": -0.123, "ceiling": -0.987, "normalised": -0.123, "support": 1.0}
     lines = summary_table(made).render(80).splitlines()
     (line,) = (line for line in lines if line.strip().startswith("single_object"))
     assert line.split()[1:3] == ["120", "0"]
-    assert line.split()[-3:] == ["-0.123", "-0.987", "-0.123"]
+    assert line.split()[-4:] == ["-0.123", "-0.987", "-0.123", "100%"]
 
 
 def test_a_metric_without_a_better_end_has_no_arrow_and_no_scale() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from itertools import permutations
 
 import numpy as np
+from motionbench.metrics.track_windows import clip_windows, count_windows, cut_tracks
 
 from motionbench.clip import Clip
 from motionbench.metric import Sample
@@ -107,6 +108,10 @@ def still_clip(frames: int, value: int = 0, height: int = 12, width: int = 16) -
 def make_sample(generated: Tracks, reference: Tracks, prompt: str = "a red ball") -> Sample:
     """A sample whose clips are stand-ins, tracked by look-up."""
     clips = still_clip(generated.points.shape[1], 1), still_clip(reference.points.shape[1], 2)
-    found: dict[str, Tracks] = {clips[0].sha256: generated, clips[1].sha256: reference}
+    found: dict[str, Tracks] = {}
+    for clip, tracks in zip(clips, (generated, reference), strict=True):
+        n = count_windows(min(map(len, clips)))
+        parts = zip(clip_windows(clip, n), cut_tracks(tracks, n), strict=True)
+        found |= {clip.sha256: tracks, **{window.sha256: part for window, part in parts}}
     look: Callable[[Clip], Tracks] = lambda clip: found[clip.sha256]  # noqa: E731
     return Sample(clips[0], clips[1], prompt, prompt, "single_object/0000/0", "single_object", look)

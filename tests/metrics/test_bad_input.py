@@ -123,8 +123,8 @@ def test_a_value_is_finite_or_a_null_with_a_reason(name: str, case: str) -> None
         ("both black", None, "static reference"),
         ("static", 0.0, ""),
         ("all black", 0.0, ""),
-        ("no track", None, "no track of the reference survives"),
-        ("no track survives", None, "no track of the reference survives"),
+        ("no track", None, "tracks of the generated clip survive"),
+        ("no track survives", None, "tracks of the generated clip survive"),
         ("tracker breaks down", None, ""),
     ],
 )
