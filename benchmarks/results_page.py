@@ -77,7 +77,8 @@ def best_first(runs: Sequence[Run]) -> list[Run]:
 def overview(runs: Sequence[Run]) -> str:
     """One row a folder: the headline, what it cost the prompt, seconds and memory."""
     head = ["method", "trained", "starts from", "motion fidelity [95%]", "normalized", "text alignment [95%]",
-            "appearance leak", "temporal gap", "s per fit", "s per clip", "peak GiB", "failed", "gate"]  # fmt: skip
+            "appearance leak", "temporal gap (distance)", "s per fit", "s per clip", "peak GiB", "failed",
+            "gate"]  # fmt: skip
     return table(head, [_overview(run) for run in runs])
 
 

@@ -13,7 +13,7 @@ from motionbench.case import Case, Level
 from motionbench.errors import MotionBenchError
 from motionbench.files import hash_json
 from motionbench.metric import MetricInfo
-from motionbench.summary import ALL, Attempts, category_of, latest_scores
+from motionbench.summary import ALL, Attempts, category_of, latest_scores, those_to_zero
 
 from .merging import HEADLINE, Entry
 
@@ -74,7 +74,7 @@ class Board:
         """What an entry attempted at a prompt level, with the scores of the versions and bases that are shown here."""
         kept = tuple(r for r in entry.records if self.holds(r.case_id, level, ALL))
         shown = [s for s in entry.scores if s.metric in self.bases and not self.bases[s.metric].differs(Basis.of([s]))]
-        return RememberedAttempts(entry.method, kept, latest_scores(shown, self.infos))
+        return RememberedAttempts(entry.method, kept, latest_scores(shown, self.infos), those_to_zero(self.infos))
 
     def holds(self, case_id: str, level: str, category: str) -> bool:
         """True if a case belongs to the view of a prompt level and a category."""

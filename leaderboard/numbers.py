@@ -62,15 +62,15 @@ def row_to_json(row: Row, info: MetricInfo) -> dict[str, Any]:
         "n": row.n,
         "n_failed": row.n_failed,
         "support": row.support,
+        "signed": row.signed,
     }
 
 
 def _normalised_ends(row: Row, info: MetricInfo) -> tuple[float | None, float | None]:
-    """The interval on the normalised scale. Where closest to zero is best, an interval around zero reaches its best."""
+    """The interval on the normalised scale."""
     if row.low is None or row.high is None:
         return None, None
-    values = [row.low, row.high, *([0.0] if info.better == "zero" and row.low < 0 < row.high else [])]
-    ends = [end for value in values if (end := normalise(value, row.floor, row.ceiling, info)) is not None]
+    ends = [end for value in (row.low, row.high) if (end := normalise(value, row.floor, row.ceiling, info)) is not None]
     return (min(ends), max(ends)) if ends else (None, None)
 
 

@@ -33,7 +33,8 @@ def compare(a: Attempts, b: Attempts, metrics: Sequence[str]) -> list[Difference
     """Differences a - b per metric and category, and their macro mean `all`.
 
     A pair is a case: values of its seeds are averaged within each run first, so runs with other seeds can be compared.
-    Values by different trackers or models make no pair (`Attempts.basis`).
+    Values by different trackers or models make no pair (`Attempts.basis`). Where closest to zero is best, distances
+    from zero are compared: a negative difference says that a is the closer one.
     """
     attempted = {r.case_id for r in [*a.records, *b.records]}
     categories = [*sorted({category_of(case) for case in attempted}), ALL]

@@ -73,6 +73,7 @@ class Row:
     category is one of the four, or `all` (macro mean over categories).
     floor, ceiling: means of the control methods on the same cases.
     normalised = (mean - floor) / (ceiling - floor); None where a control is missing or both ends coincide.
+    Where closest to zero is best, all of these are of the distances from zero, and signed is the mean of the values.
     n counts measured values, n_failed failed attempts and unmeasurable ones.
     support: mean share of the tracked points that stay in sight, in the clip of each pair that keeps fewer; None where
     a metric uses no tracks or does not say. A mean that rests on little support is a guess.
@@ -90,3 +91,4 @@ class Row:
     n: int
     n_failed: int
     support: float | None = None
+    signed: float | None = None

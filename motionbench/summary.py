@@ -2,13 +2,15 @@
 
 Seeds of a case are averaged first, then the cases (prompts) of a reference, the references of a category, and the
 categories: a reference with many prompts weighs no more than one with few, nor a category with many references.
+Where closest to zero is best, every value counts by its distance from zero: too much here and too little there do not
+make up for each other.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -30,11 +32,13 @@ class Attempts:
     """All attempts of one method, with the value of each metric on each.
 
     records: the last one per key. scores: (record key, metric) -> the score that counts (see `latest_scores`).
+    to_zero: the metrics of which closest to zero is best.
     """
 
     method: str
     records: tuple[Record, ...]
     scores: Mapping[tuple[str, str], Score]
+    to_zero: frozenset[str] = frozenset()
 
     def value(self, record: Record, metric: str) -> float | None:
         """The measured value, or None: failed, unmeasurable, not yet scored, or one of a mixture (see `Basis`)."""
@@ -57,16 +61,28 @@ class Attempts:
     def read(cls, store: ResultStore, infos: Mapping[str, MetricInfo]) -> Self:
         """The attempts in a results folder."""
         method = str(store.read_run()["configuration"]["method"])
-        return cls(method, tuple(store.records()), latest_scores(store.scores(), infos))
+        return cls(method, tuple(store.records()), latest_scores(store.scores(), infos), those_to_zero(infos))
 
     def case_values(self, metric: str) -> dict[str, float]:
-        """Case id -> mean over its seeds, for the cases with a value."""
+        """Case id -> mean over its seeds, for the cases with a value; of distances from zero for those `to_zero`."""
+        return self._case_means(metric, abs if metric in self.to_zero else float)
+
+    def signed_case_values(self, metric: str) -> dict[str, float]:
+        """Case id -> mean over its seeds of the values as they are."""
+        return self._case_means(metric, float)
+
+    def _case_means(self, metric: str, of: Callable[[float], float]) -> dict[str, float]:
         values: dict[str, list[float]] = defaultdict(list)
         for record in self.records:
             value = self.value(record, metric)
             if value is not None:
-                values[record.case_id].append(value)
+                values[record.case_id].append(of(value))
         return {case: float(np.mean(values[case])) for case in sorted(values)}
+
+
+def those_to_zero(infos: Mapping[str, MetricInfo]) -> frozenset[str]:
+    """The metrics of which closest to zero is best."""
+    return frozenset(name for name, info in infos.items() if info.better == "zero")
 
 
 def category_of(case_id: str) -> str:
@@ -110,6 +126,9 @@ def summarise(attempts: Attempts, controls: Mapping[str, Attempts], infos: Mappi
     A category of which nothing could be measured has mean None, and then so has `all`: a mean over fewer categories
     would be another number.
     """
+    near = those_to_zero(infos)
+    attempts = attempts if attempts.to_zero == near else replace(attempts, to_zero=near)
+    controls = {k: v if v.to_zero == near else replace(v, to_zero=near) for k, v in controls.items()}
     everyone = {attempts.method: attempts, **controls}
     categories = [*sorted({category_of(r.case_id) for r in attempts.records}), ALL]
     return [_row(attempts, everyone, info, category) for info in infos.values() for category in categories]
@@ -179,9 +198,12 @@ def _row(attempts: Attempts, everyone: Mapping[str, Attempts], info: MetricInfo,
     ceiling = _control_mean(alike, info.ceiling, info.name, cases)
     n = sum(attempts.value(r, info.name) is not None for r in records)
     scaled = normalise(mean, floor, ceiling, info)
+    signed = None
+    if info.better == "zero":
+        signed = complete_mean(_within(attempts.signed_case_values(info.name), cases), cases)
     return Row(
         attempts.method, category, info.name, mean, low, high, floor, ceiling, scaled, n, len(records) - n,
-        _support(attempts, records, info.name),
+        _support(attempts, records, info.name), signed,
     )  # fmt: skip
 
 
@@ -201,7 +223,11 @@ def score_support(score: Score) -> float | None:
 
 
 def _strata(attempts: Attempts, metric: str, cases: frozenset[str]) -> dict[str, list[float]]:
-    return values_to_strata({case: v for case, v in attempts.case_values(metric).items() if case in cases})
+    return _within(attempts.case_values(metric), cases)
+
+
+def _within(values: Mapping[str, float], cases: frozenset[str]) -> dict[str, list[float]]:
+    return values_to_strata({case: value for case, value in values.items() if case in cases})
 
 
 def _control_mean(
@@ -219,14 +245,12 @@ def _control_mean(
 def normalise(mean: float | None, floor: float | None, ceiling: float | None, info: MetricInfo) -> float | None:
     """(mean - floor) / (ceiling - floor): 0 like the floor control, 1 like the ceiling control, not clipped.
 
-    Where closest to zero is best, distances from zero are compared: overshooting by as much as the floor gains nothing.
-    None where one is missing, where both ends coincide, where neither end is better (`none`), and where the "floor" is
-    the better of the two: a frozen frame is perfectly consistent in time, and a scale from it to a real clip would be
-    upside down.
+    Where closest to zero is best, all three are mean distances from zero: overshooting as far as the floor falls short
+    gains nothing. None where one is missing, where both ends coincide, where neither end is better (`none`), and where
+    the "floor" is the better of the two: a frozen frame is perfectly consistent in time, and a scale from it to a real
+    clip would be upside down.
     """
     if mean is None or floor is None or ceiling is None or info.better == "none":
         return None
-    if info.better == "zero":
-        mean, floor, ceiling = abs(mean), abs(floor), abs(ceiling)
     gain = ceiling - floor if info.better == "higher" else floor - ceiling
     return (mean - floor) / (ceiling - floor) if gain > COINCIDE else None

@@ -93,15 +93,23 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
     columns = ("category", "n", "failed", "mean [95%]", "floor", "ceiling", "normalized")
     supported = _says_support(summary)
     table = Table((*columns, "kept") if supported else columns, title)
-    for metric, rows in groupby(summary["rows"], key=lambda row: row["metric"]):
+    for metric, group in groupby(summary["rows"], key=lambda row: row["metric"]):
+        rows = list(group)
         models = summary.get("models", {}).get(metric, [])
-        section = table.section(metric_title(summary["metrics"][metric], models))
+        section = table.section(metric_title(summary["metrics"][metric], models) + _with_sign(rows))
         for row in rows:
-            counts = (str(row["n"]), str(row["n_failed"]), interval(row["mean"], row["low"], row["high"]))
+            mean = interval(row["mean"], row["low"], row["high"])
+            counts = (str(row["n"]), str(row["n_failed"]), mean)
             ends = (number(row["floor"]), number(row["ceiling"]), number(row["normalised"]))
             kept = (share(row.get("support")),) if supported else ()
             section.append((row["category"], *counts, *ends, *kept))
     return table
+
+
+def _with_sign(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The signed means of a metric of which closest to zero is best, whose rows are of distances; else nothing."""
+    told = [f"{row['category']} {number(row['signed'], sign=True)}" for row in rows if row.get("signed") is not None]
+    return f"; with sign: {', '.join(told)}" if told else ""
 
 
 def differences_table(differences: Iterable[Difference]) -> Table:
@@ -129,6 +137,10 @@ def notes(summary: Mapping[str, Any]) -> list[str]:
     rows = summary["rows"]
     directions = sorted({info["better"] for info in summary["metrics"].values()})
     lines = [", ".join(" ".join(BETTER[better]).strip() for better in directions) + "."]
+    if any(row.get("signed") is not None for row in rows):
+        lines.append(
+            "Where closest to 0 is best, means are of distances from 0; those with sign stand beside the name."
+        )
     if any(row["mean"] is not None and row["low"] is None for row in rows):
         lines.append("No interval where a category has fewer than two references: one clip says nothing of the spread.")
     if any(row["n_failed"] for row in rows):

@@ -115,21 +115,26 @@ const ARROWS = { higher: "↑", lower: "↓", zero: "→0", none: "" };
 function metricColumn(board, name) {
   const info = board.metrics[name];
   return {
-    id: name, metric: name, numeric: true, ascending: info.better === "lower", nearZero: info.better === "zero" && !state.relative,
+    id: name, metric: name, numeric: true, ascending: ["lower", "zero"].includes(info.better),
     title: `${info.title}\u00a0${ARROWS[info.better]}`.trim(),
-    help: `${info.summary} Version ${info.version}${info.unit ? `, unit ${info.unit}` : ""}${info.models.length ? `, by ${info.models.join(", ")}` : ""}.`,
+    help: `${info.summary}${info.better === "zero" ? " Mean distance from zero; below it the mean with its sign." : ""} Version ${info.version}${info.unit ? `, unit ${info.unit}` : ""}${info.models.length ? `, by ${info.models.join(", ")}` : ""}.`,
     value: (entry, cells) => metricPart(entry, cells, name)?.value ?? null,
-    fields: (entry, cells) => spread(name, metricPart(entry, cells, name), "value", "low", "high"),
+    fields: (entry, cells) => {
+      const part = metricPart(entry, cells, name);
+      const signed = info.better === "zero" && !state.relative ? { [`${name}_signed`]: part?.signed ?? null } : {};
+      return { ...spread(name, part, "value", "low", "high"), ...signed };
+    },
     node(entry, cells) {
       const part = metricPart(entry, cells, name);
       if (!part || part.value === null) return make("span", { title: "not measured" }, ABSENT);
-      const sign = Boolean(state.relative) || info.better === "zero";
+      const sign = Boolean(state.relative);
       const counts = `${part.n} values${part.n_failed ? `, ${part.n_failed} missing` : ""}`;
       // Failed attempts have no value in any column, and are told once, under Done; here stands what else is missing.
       const unmeasured = part.n_failed - cells.attempts.failed;
       const missing = unmeasured > 0 ? make("small", { class: "missing", title: counts }, `${unmeasured} unmeasured`) : null;
       const whiskers = make("small", {}, interval(part.low, part.high, 3, sign));
-      return make("span", { class: "measured", title: counts }, make("span", {}, fixed(part.value, 3, sign)), whiskers, missing);
+      const signed = (part.signed ?? null) === null ? null : make("small", { title: "mean with its sign" }, fixed(part.signed, 3, true));
+      return make("span", { class: "measured", title: counts }, make("span", {}, fixed(part.value, 3, sign)), whiskers, signed, missing);
     },
   };
 }
@@ -137,7 +142,7 @@ function metricColumn(board, name) {
 // The number that a metric's cell shows: the mean, or its paired difference to the backbone.
 function metricPart(entry, cells, name) {
   const row = cells.metrics[name];
-  if (!state.relative) return row ? { value: row.mean, low: row.low, high: row.high, n: row.n, n_failed: row.n_failed } : null;
+  if (!state.relative) return row ? { value: row.mean, low: row.low, high: row.high, n: row.n, n_failed: row.n_failed, signed: row.signed } : null;
   if (entry.method === "backbone") return { value: 0, low: null, high: null, n: row?.n ?? 0, n_failed: 0 };
   const gap = cells.relative[name];
   return gap ? { value: gap.difference, low: gap.low, high: gap.high, n: gap.pairs, n_failed: 0 } : null;

@@ -16,18 +16,17 @@ function sortedEntries(board, view) {
   const best = board.metrics[HEADLINE]?.better === "lower" ? 1 : -1;
   const tie = (entry) => view[entry.id].metrics[HEADLINE]?.mean ?? null;
   const order = (a, b) =>
-    compareValues(by.value(a, view[a.id]), by.value(b, view[b.id]), descending, by.nearZero) ||
+    compareValues(by.value(a, view[a.id]), by.value(b, view[b.id]), descending) ||
     compareValues(tie(a), tie(b), best < 0) || (a.label < b.label ? -1 : 1);
   return shownEntries(board).toSorted(order);
 }
 
 // Missing values come last in either direction.
-function compareValues(a, b, descending, nearZero = false) {
+function compareValues(a, b, descending) {
   if (a === b) return 0;
   if (a === null) return 1;
   if (b === null) return -1;
-  const [x, y] = nearZero ? [Math.abs(a), Math.abs(b)] : [a, b];
-  const order = typeof x === "number" ? x - y : String(x).localeCompare(String(y), "en");
+  const order = typeof a === "number" ? a - b : String(a).localeCompare(String(b), "en");
   return descending ? -order : order;
 }
 
@@ -85,7 +84,7 @@ function renderHeading(board, column) {
 function sortBy(board, column) {
   const { column: sorted, descending } = sortOf(board);
   // A first click shows the best first.
-  const down = sorted === column.id ? !descending : Boolean(column.numeric && !column.ascending && !column.nearZero);
+  const down = sorted === column.id ? !descending : Boolean(column.numeric && !column.ascending);
   change({ sort: `${column.id}:${down ? "down" : "up"}` });
   announce(`Sorted by ${column.title}, ${down ? "descending" : "ascending"}`);
   document.querySelector(`[data-board="${board.id}"] [data-sort="${column.id}"]`)?.focus();

@@ -11,7 +11,7 @@ from attempt_tables import make_attempts, make_info, make_record
 from motionbench.comparison import compare
 from motionbench.metric import MetricInfo
 from motionbench.record import Row, Score
-from motionbench.summary import ALL, Attempts, cost, latest_scores, normalise, summarise, summary_to_json
+from motionbench.summary import ALL, Attempts, cost, latest_scores, normalise, summarise, summary_to_json, those_to_zero
 
 
 def rows_of(attempts: Attempts, *controls: Attempts, info: MetricInfo | None = None) -> dict[str, Row]:
@@ -101,8 +101,7 @@ def test_without_controls_nothing_is_normalised() -> None:
         ("higher", 1.2, 0.0, 1.0, 1.2),  # not clipped: a method may beat the ceiling control
         ("higher", -0.5, 0.0, 1.0, -0.5),
         ("lower", 2.0, 4.0, 0.0, 0.5),
-        ("zero", -1.0, -2.0, 0.0, 0.5),
-        ("zero", -2.0, 2.0, 0.0, 0.0),  # as far off on the other side
+        ("zero", 1.0, 2.0, 0.0, 0.5),
         ("higher", 0.5, 1.0, 0.9, None),  # a frozen frame beats every clip in consistency
         ("lower", 0.5, 0.0, 1.0, None),
         ("higher", 0.5, 0.7, 0.7, None),
@@ -114,6 +113,54 @@ def test_normalised_score(
     better: str, mean: float | None, floor: float | None, ceiling: float | None, expected: float | None
 ) -> None:
     assert normalise(mean, floor, ceiling, make_info(better=better)) == expected
+
+
+ZERO = make_info(better="zero")
+
+
+def zero_row(values: dict[str, list[float | str | None]], *controls: Attempts, category: str = ALL) -> Row:
+    return rows_of(make_attempts(values, info=ZERO), *controls, info=ZERO)[category]
+
+
+def test_too_much_here_and_too_little_there_do_not_cancel() -> None:
+    row = zero_row({"camera/0001/0": [0.042], "human/0001/0": [-0.010]})
+    assert row.mean == pytest.approx(0.026)
+    assert row.signed == pytest.approx(0.016)
+
+
+def test_within_a_category_and_a_case_nothing_cancels_either() -> None:
+    row = zero_row({"camera/0001/0": [0.3, -0.3], "camera/0002/0": [-0.1, -0.1]}, category="camera")
+    assert row.mean == pytest.approx(0.2)
+    assert row.signed == pytest.approx(-0.05)
+    assert row.low is not None
+    assert row.low >= 0.1  # the interval is of distances, too
+
+
+def test_normalized_distances_fall_between_those_of_the_categories() -> None:
+    values = {"camera/0001/0": [0.042], "human/0001/0": [-0.010]}
+    frozen = make_attempts({"camera/0001/0": [0.032], "human/0001/0": [0.06]}, method="frozen", info=ZERO)
+    copy = make_attempts({"camera/0001/0": [0.0], "human/0001/0": [0.0]}, method="copy", info=ZERO)
+    rows = rows_of(make_attempts(values, info=ZERO), frozen, copy, info=ZERO)
+    found = {name: rows[name].normalised for name in ("camera", "human", ALL)}
+    assert found == pytest.approx({"camera": -0.3125, "human": 0.8333, ALL: 0.4348}, abs=1e-4)
+
+
+def test_as_far_off_on_the_other_side_as_the_floor_is_the_floor() -> None:
+    frozen = make_attempts({"camera/0001/0": [2.0]}, method="frozen", info=ZERO)
+    copy = make_attempts({"camera/0001/0": [0.0]}, method="copy", info=ZERO)
+    assert zero_row({"camera/0001/0": [-2.0]}, frozen, copy).normalised == 0.0
+
+
+def test_only_where_closest_to_zero_is_best_there_is_a_signed_mean() -> None:
+    row = rows_of(make_attempts({"camera/0001/0": [-0.5], "camera/0002/0": [0.1]}))["camera"]
+    assert (row.mean, row.signed) == (pytest.approx(-0.2), None)
+
+
+def test_who_is_closer_to_zero_has_the_smaller_value_in_a_comparison() -> None:
+    near = replace(make_attempts({"camera/0001/0": [-0.1]}, info=ZERO), to_zero=those_to_zero({"fidelity": ZERO}))
+    far = replace(make_attempts({"camera/0001/0": [0.3]}, method="b", info=ZERO), to_zero=near.to_zero)
+    (gap, _) = compare(near, far, ["fidelity"])
+    assert (gap.a, gap.b, gap.difference) == pytest.approx((0.1, 0.3, -0.2))
 
 
 def test_score_of_another_metric_version_does_not_count() -> None:

@@ -107,3 +107,13 @@ def test_table_of_differences_fits(capsys: pytest.CaptureFixture[str]) -> None:
     (line,) = (line for line in lines if line.strip().startswith("single_object"))
     assert line.split()[1:5] == ["3", "0", "0.900", "0.100"]
     assert "+0.800 [" in line
+
+
+def test_signed_means_stand_beside_the_name_where_closest_to_zero_is_best() -> None:
+    info = make_info("gap", better="zero")
+    made = make_attempts({"camera/0001/0": [0.042], "human/0001/0": [-0.010]}, info=info)
+    value = summary_to_json(RUN, made, {}, {"gap": info})
+    text = summary_table(value).render(80)
+    assert "gap v1 →0; with sign: camera +0.042, human -0.010, all +0.016" in text
+    assert text.splitlines()[-1].split() == ["all", "2", "0", "0.026", "–", "–", "–"]
+    assert any("distances from 0" in line for line in notes(value))
