@@ -115,6 +115,22 @@ def silence(path: Path) -> Path:
     return path
 
 
+def hdr_card(path: Path, transfer: str, signal: float) -> Path:
+    """Four frames of one gray, 10 bit in BT.2020, at a signal in [0, 1] of the limited range."""
+    tags = f"log-level=none:colorprim=bt2020:colormatrix=bt2020nc:transfer={transfer}:range=limited"
+    with av.open(str(path), "w") as file:
+        stream: Any = file.add_stream("libx265", rate=25, options={"x265-params": tags})
+        stream.height, stream.width, stream.pix_fmt = 64, 96, "yuv420p10le"
+        for index in range(4):
+            frame = av.VideoFrame(96, 64, "yuv420p10le")
+            for plane, level in zip(frame.planes, (round(64 + signal * 876), 512, 512), strict=True):
+                plane.update(np.full(plane.buffer_size // 2, level, np.uint16).tobytes())
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    return path
+
+
 def reference_frames(path: Path) -> Frames:
     """What a player shows, decoded here frame by frame and turned by hand."""
     with av.open(str(path)) as file:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
-from footage import encode, moving_frames, place, player_frames
+from footage import encode, hdr_card, moving_frames, place, player_frames
 
 from motionbench.errors import VideoError
 from motionbench.reading.hdr import light_to_pq, pq_to_light, to_sdr
@@ -62,22 +61,6 @@ def test_other_turns_are_refused_with_the_angle(tmp_path: Path) -> None:
 def test_colors_are_those_of_a_player(tmp_path: Path, pixels: str, tags: dict[str, str]) -> None:
     path = encode(tmp_path / "colors.mp4", FRAMES[:4], pixels=pixels, options=tags)
     np.testing.assert_array_equal(read_clip(path).frames, player_frames(path))
-
-
-def hdr_card(path: Path, transfer: str, signal: float) -> Path:
-    """Four frames of one gray, 10 bit in BT.2020, at a signal in [0, 1] of the limited range."""
-    tags = f"log-level=none:colorprim=bt2020:colormatrix=bt2020nc:transfer={transfer}:range=limited"
-    with av.open(str(path), "w") as file:
-        stream = file.add_stream("libx265", rate=25, options={"x265-params": tags})
-        stream.height, stream.width, stream.pix_fmt = 64, 96, "yuv420p10le"
-        for index in range(4):
-            frame = av.VideoFrame(96, 64, "yuv420p10le")
-            for plane, level in zip(frame.planes, (round(64 + signal * 876), 512, 512), strict=True):
-                plane.update(np.full(plane.buffer_size // 2, level, np.uint16).tobytes())
-            frame.pts, frame.time_base = index, Fraction(1, 25)
-            file.mux(stream.encode(frame))
-        file.mux(stream.encode(None))
-    return path
 
 
 def test_hdr_is_mapped_to_standard_range_with_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
