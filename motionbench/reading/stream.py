@@ -52,7 +52,7 @@ def opened(path: str) -> Iterator[Any]:
     """The file as a PyAV container. Names in other encodings than UTF-8 do not matter, and no other file is opened."""
     import av
 
-    with av.open(path, metadata_errors="replace", options={"protocol_whitelist": "file"}) as container:
+    with av.open(path, metadata_errors="replace", container_options={"protocol_whitelist": "file"}) as container:
         yield container
 
 
@@ -86,14 +86,14 @@ def choose(container: Any) -> Any:
         raise Refusal(
             f"its container is {container.format.name!r}, not a video container (mp4, mov, mkv, webm, avi, ts)"
         )
-    streams = [s for s in container.streams.video if not int(s.disposition) & (COVER | THUMBNAILS)]
+    streams = [s for s in container.streams.video if not s.disposition.value & (COVER | THUMBNAILS)]
     if not streams:
         held = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
         raise Refusal(f"it holds no video stream (it holds {held})")
     known = [s for s in streams if s.codec_context is not None]
     if not known:
         raise Refusal("no decoder is known for its video")
-    return max(known, key=lambda s: (int(s.disposition) & DEFAULT, s.width * s.height, -s.index))
+    return max(known, key=lambda s: (s.disposition.value & DEFAULT, s.width * s.height, -s.index))
 
 
 def read_packets(container: Any, stream: Any) -> tuple[list[Packet], Extent]:
