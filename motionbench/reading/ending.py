@@ -13,7 +13,7 @@ from typing import Any
 
 from motionbench.reading import Refusal
 
-SHORT = 0.5  # seconds by which the duration in an MP4 may be too long: edit lists and rounding
+SHORT = 0.1  # seconds by which the duration in an MP4 may be too long: edit lists and rounding
 GIF_EXTENSION, GIF_IMAGE, GIF_END = 0x21, 0x2C, 0x3B
 
 
