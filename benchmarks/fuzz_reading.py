@@ -152,7 +152,7 @@ def read(decoder: Decoder, path: Path) -> str:
 def player_frames(path: Path) -> range | None:
     """How many frames a player may show; None where there is no ffmpeg (its ffprobe).
 
-    Versions of FFmpeg differ in whether they show what stands before the first keyframe: at most all, at least the rest.
+    Versions of FFmpeg differ in whether they show what stands before the first keyframe: it is left open here.
     """
     program = shutil.which("ffprobe")
     if program is None:
