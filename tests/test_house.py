@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -209,6 +210,16 @@ def test_committed_text_names_no_registry_and_no_path_of_a_machine() -> None:
         if match:
             faults.append((str(path.relative_to(ROOT)), match[0]))
     assert faults == []
+
+
+def test_every_page_is_in_the_site_and_every_tutorial_is_without_output() -> None:
+    listed = set(re.findall(r": (\S+\.(?:md|ipynb))$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE))
+    docs = ROOT / "docs"
+    pages = {path for path in committed_files() if docs in path.parents and path.suffix in {".md", ".ipynb"}}
+    assert listed == {str(p.relative_to(docs)) for p in pages if docs / "results" / "records" not in p.parents}
+    for path in (path for path in pages if path.suffix == ".ipynb"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        assert [cell for cell in cells if cell.get("outputs") or cell.get("execution_count")] == []
 
 
 def test_checkout_and_weights_stay_small() -> None:

@@ -1,0 +1,31 @@
+"""What `mkdocs build` does beside rendering: puts the packages together as setuptools does, for the API reference."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "out" / "api"
+ROOMS = ("data_cards", "leaderboard", "methods", "metrics")
+
+
+def on_config(config: Any) -> Any:
+    """Readies the tutorials' environment, and copies hub and rooms to out/api, to be read without being imported."""
+    os.environ.setdefault("TQDM_DISABLE", "1")  # bars of libraries are no part of a page
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads that wait for each other cost a busy machine minutes
+    package = SOURCE / "motionbench"
+    shutil.rmtree(package, ignore_errors=True)
+    for folder, target in {"motionbench": package, **{room: package / room for room in ROOMS}}.items():
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            copy = target / path.relative_to(ROOT / folder)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+    return config
+
+
+def on_post_build(config: Any) -> None:
+    """Removes the copy, which would be found by searches and by mistake."""
+    shutil.rmtree(SOURCE, ignore_errors=True)
