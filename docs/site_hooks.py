@@ -12,7 +12,7 @@ SOURCE = ROOT / "out" / "api"
 ROOMS = ("data_cards", "leaderboard", "methods", "metrics")
 
 
-def on_config(config: Any) -> Any:
+def on_startup(command: str, dirty: bool) -> None:
     """Readies the tutorials' environment, and copies hub and rooms to out/api, to be read without being imported."""
     os.environ.setdefault("TQDM_DISABLE", "1")  # bars of libraries are no part of a page
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads that wait for each other cost a busy machine minutes
@@ -23,7 +23,6 @@ def on_config(config: Any) -> Any:
             copy = target / path.relative_to(ROOT / folder)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
-    return config
 
 
 def on_post_build(config: Any) -> None:
