@@ -139,8 +139,10 @@ class Backbone:
     def prepare(self, clip: Clip) -> Clip:
         """The clip at the native shape: nearest frames (never blended), the center at the native aspect, scaled."""
         native = (self.frames, self.height, self.width)
-        if clip.frames.shape[:3] != native:
-            logger.info("reference of %d frames %dx%d taken as %d frames %dx%d", *_shape(clip), *native)
+        if clip.frames.shape[:3] != native or clip.times is not None:
+            repeated = self.frames - len(set(clip.indices(self.frames)))
+            words = f"; {repeated} of them repeat the one before" if repeated else ""
+            logger.info("reference of %d frames %dx%d taken as %d frames %dx%d%s", *_shape(clip), *native, words)
         return to_shape(clip, *native)
 
     @torch.no_grad()

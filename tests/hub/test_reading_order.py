@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -109,6 +110,27 @@ def test_the_film_is_read_and_not_its_cover(tmp_path: Path) -> None:
         for stream in streams:
             file.mux(stream.encode(None))
     assert read_clip(path).frames.shape == (24, 64, 96, 3)
+
+
+@pytest.mark.parametrize(
+    ("params", "how"),
+    [
+        (CLOSED, {}),
+        ("keyint=250:bframes=3:b-pyramid=normal:ref=4:weightp=2", {}),
+        ("keyint=1", {"rate": Fraction(30000, 1001)}),
+        ("bframes=2:slices=4", {"container": {"movflags": "frag_keyframe+empty_moov"}}),
+        (CLOSED, {"options": {"colorspace": "bt709", "color_trc": "bt709", "color_primaries": "bt709"}}),
+        ("cabac=0:8x8dct=0", {"container": {"movflags": "faststart"}}),
+    ],
+)
+def test_what_decord_reads_is_what_pyav_reads(tmp_path: Path, params: str, how: dict[str, Any]) -> None:
+    pytest.importorskip("decord")
+    path = encode(tmp_path / "plain.mp4", moving_frames(40), params=params, **how)
+    frames, known, reader = video_worker.read(str(path), "auto", None)
+    exact, same, other = video_worker.read(str(path), "pyav", None)
+    assert (reader, other) == ("decord", "pyav")
+    np.testing.assert_array_equal(frames, exact)
+    assert (known.total, known.fps, known.times) == (same.total, same.fps, same.times) == (40, known.fps, None)
 
 
 def test_recordings_joined_end_to_end_are_one(tmp_path: Path) -> None:

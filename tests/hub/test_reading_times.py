@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from motionbench.clip import Clip
 from motionbench.errors import ShapeError
 from motionbench.reading.timing import constant_rate, to_times
+from motionbench.single_transfer import read_reference
 from motionbench.video import read_clip, sample_file
 
 FRAMES = moving_frames()
@@ -101,6 +103,22 @@ def test_times_go_on_where_a_stream_starts_anew() -> None:
     np.testing.assert_allclose(to_times(missing, missing, 0.1, 5.0, "h264"), [0, 0.2, 0.4, 0.6])
     assert constant_rate(np.arange(9) / 8, 1e-3, 8.0) == 8.0
     assert constant_rate(np.array([0, 0.1, 0.5]), 1e-3, 8.0) is None
+
+
+def test_transfer_says_what_it_sampled_and_what_repeats(tmp_path: Path) -> None:
+    class Native:
+        frames, height, width = 40, 64, 64
+
+    said: list[str] = []
+    path = encode(tmp_path / "slowing.mp4", FRAMES, ticks=SLOWING)
+    clip = read_reference(path, Native, said.append)
+    repeated = sum(np.array_equal(a, b) for a, b in pairwise(clip.frames))
+    assert repeated >= 16
+    line = f"sampled: 40 frames of 24, evenly over 1.30 s (30.00 fps); {repeated} of them repeat the one before"
+    assert said[-1] == line
+    copied = read_reference(path, None, said.append)
+    assert (len(copied), copied.times) == (24, None)
+    assert said[-1].startswith("sampled: 24 frames of 24, evenly over 1.30 s")
 
 
 def test_it_is_told_how_many_frames_repeat(tmp_path: Path) -> None:

@@ -37,6 +37,18 @@ def test_encode_gives_one_latent_per_frame_and_decode_gives_the_clip_shape_back(
     assert backbone.decode(latents).frames.shape == (17, 64, 64, 3)
 
 
+def test_prepare_tells_how_many_frames_repeat(backbone: Backbone, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        assert len(backbone.prepare(clip(frames=10))) == 17
+        held = Clip(clip().frames, 8.0, times=np.array([*range(16), 31]) / 8)  # the last but one frame is held
+        backbone.prepare(held)
+        backbone.prepare(clip(frames=33))
+    first, second, third = caplog.messages
+    assert first == "reference of 10 frames 64x64 taken as 17 frames 64x64; 7 of them repeat the one before"
+    assert "of them repeat" in second
+    assert "repeat" not in third
+
+
 def test_encode_refuses_lengths_that_the_vae_would_silently_cut(backbone: Backbone) -> None:
     with pytest.raises(ShapeError, match=r"4k\+1 frames"):
         backbone.encode(clip(frames=16))
