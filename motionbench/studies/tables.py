@@ -66,7 +66,10 @@ def _overview(report: StudyReport) -> ReportTable:
                 str(len(result.failures)),
             )
         )
-    note = "Macro means over categories with 95% bootstrap intervals over references; 0 is the floor and 1 the ceiling."
+    note = (
+        "Macro means over categories with 95% bootstrap intervals over references. Normalized, 0 is the floor control "
+        "and 1 the ceiling."
+    )
     return ReportTable("Variants", head, tuple(rows), note)
 
 
