@@ -24,15 +24,26 @@ A, B, C = 0.17883277, 0.28466892, 0.55991073  # HLG: BT.2100, Table 5
 
 def to_sdr(codes: NDArray[np.uint16], transfer: str) -> NDArray[np.uint8]:
     """R'G'B' (H, W, 3) of 8 bit for a display of gamma 2.4 (BT.1886), from R'G'B' of 16 bit (full range)."""
-    light = light_table(transfer)[codes]
+    light = light_table(transfer)[codes.transpose(2, 0, 1)]  # (3, H, W): whole planes are fast to weigh
     if transfer == "HLG":  # the system gamma of a display of 1000 cd/m2: BT.2100, Table 5, OOTF
-        light *= PEAK * (light @ LUMA)[..., None] ** np.float32(0.2)
-    brightest = light.max(axis=-1, keepdims=True)
-    levels, gains = knee_table()
-    light *= np.interp(brightest, levels, gains).astype(np.float32)
-    shown = np.clip(light @ TO_709.T / WHITE, 0, 1)
-    values: NDArray[np.uint8] = np.rint(255 * shown ** (1 / 2.4)).astype(np.uint8)
-    return values
+        light *= PEAK * weighed(light, LUMA) ** 0.2
+    light *= knee_table()[steps(light.max(axis=0) / 10000)]
+    shown = np.stack([weighed(light, row) for row in TO_709], axis=-1)
+    shown /= WHITE
+    return value_table()[steps(shown)]
+
+
+def weighed(planes: Light, weights: Light) -> Light:
+    """The weighed sum (H, W) of three planes."""
+    total: Light = planes[0] * weights[0] + planes[1] * weights[1] + planes[2] * weights[2]
+    return total
+
+
+def steps(light: Light) -> NDArray[np.uint16]:
+    """Places in a table that is even in the root of light in [0, 1]: as fine in the dark as eyes are."""
+    np.sqrt(np.clip(light, 0, 1, out=light), out=light)
+    light *= 65535
+    return light.astype(np.uint16)
 
 
 def pq_to_light(signal: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -57,9 +68,16 @@ def light_table(transfer: str) -> Light:
 
 
 @cache
-def knee_table() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Levels in cd/m2, and by how much each is multiplied: BT.2390-8, section 5.4.1, from PEAK to WHITE."""
-    levels = pq_to_light(np.linspace(0, 1, 4096))[1:]
+def value_table() -> NDArray[np.uint8]:
+    """8-bit values by step of light, 1 being white."""
+    values: NDArray[np.uint8] = np.rint(255 * (np.arange(1 << 16) / 65535) ** (2 / 2.4)).astype(np.uint8)
+    return values
+
+
+@cache
+def knee_table() -> Light:
+    """By how much light is multiplied, by step of it, 1 being 10,000 cd/m2: BT.2390-8, 5.4.1, from PEAK to WHITE."""
+    levels = 10000 * (np.maximum(np.arange(1 << 16), 0.5) / 65535) ** 2
     top, white = (float(light_to_pq(np.array(level))) for level in (PEAK, WHITE))
     signal = np.minimum(light_to_pq(levels) / top, 1)
     limit = white / top
@@ -67,4 +85,4 @@ def knee_table() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     t = np.clip((signal - start) / (1 - start), 0, 1)
     spline = (2 * t**3 - 3 * t**2 + 1) * start + (t**3 - 2 * t**2 + t) * (1 - start) + (3 * t**2 - 2 * t**3) * limit
     mapped = pq_to_light(np.where(signal < start, signal, spline) * top)
-    return levels, mapped / levels
+    return (mapped / levels).astype(np.float32)
