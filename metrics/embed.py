@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 Array = NDArray[np.float32]
 TINY = "tiny-clip"
 REAL = "ViT-B-32:openai"  # for footage of no installed world
+EFFICIENTNET = "efficientnet-lite0"
 # Commits of the Hub repositories that named weights are taken from; OpenAI's own files are named by their hash instead.
 REVISIONS = {("ViT-B-32", "laion2b_s34b_b79k"): "1a25a446712ba5ee05982a381eed697ef9b435cf"}
 # Named weights that a metric of ours uses: how a user fetches them once.
@@ -67,11 +68,15 @@ def model_for(world: str | None) -> str:
 def load_clip(name: str, device: str, *, fetch: bool = False) -> ClipModel:
     """The model of a name: `tiny-clip` (embedded), `ARCHITECTURE:TAG` or `ARCHITECTURE:/path/to/checkpoint`.
 
+    `efficientnet-lite0` (extra `[efficientnet]`) sees frames only, and has no texts.
+
     fetch: get weights that are not here; else nothing is downloaded, since nobody asked for it while scoring.
     Raises MissingWeightsError with the command that gets them, or UnknownNameError for what open_clip does not know.
     """
     if name == TINY:
         return _load_tiny(device)
+    if name == EFFICIENTNET:
+        return _load_efficientnet(device)
     import open_clip
 
     architecture, _, tag = name.partition(":")
@@ -143,6 +148,16 @@ def _load_tiny(device: str) -> ClipModel:
     path = tiny.FOLDER / f"{tiny.NAME}.safetensors"
     mean, std = (tuple(x.flatten().tolist()) for x in (loaded.mean, loaded.std))
     return _assemble(TINY, loaded.model, loaded.tokenizer, path, device, (mean, std))
+
+
+def _load_efficientnet(device: str) -> ClipModel:
+    from . import efficientnet as net
+
+    def no_texts(texts: list[str]) -> torch.Tensor:
+        raise UnknownNameError(f"{net.NAME} reads no texts")
+
+    preprocess = functools.partial(letterbox, side=net.SIDE, mean=net.MEAN, std=net.STD)
+    return ClipModel(net.NAME, net.load_network(device), preprocess, no_texts, net.SHA256[:16], device)
 
 
 def _assemble(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from motionbench.metric import Measurement, MetricInfo, Sample
 
-from .embed import SeenByModel
+from .embed import EFFICIENTNET, SeenByModel, load_clip
 
 Array = NDArray[np.float32]
 
@@ -81,3 +82,29 @@ class TemporalGap(TemporalConsistency):
         if reference > 0:
             details["ratio"] = round(generated / reference, 6)
         return Measurement(generated - reference, "", details)
+
+
+class SeenByEfficientNet(SeenByModel):
+    """For all footage by one image model, whose weights the extra `[efficientnet]` installs: nothing is downloaded."""
+
+    model = EFFICIENTNET
+
+    @classmethod
+    def prefetch(cls) -> str:
+        """Says which weights are here. Raises MissingExtra with the pip command."""
+        return f"{EFFICIENTNET} {load_clip(EFFICIENTNET, 'cpu').weights} (Apache-2.0)"
+
+
+_SOURCE = "this project; features: EfficientNet-Lite0 (ImageNet), after Tan and Le, arXiv:1905.11946"
+
+
+class TemporalConsistencyEfficientnet(SeenByEfficientNet, TemporalConsistency):
+    """Mean cosine of neighboring frames' ImageNet features, for all footage and offline (extra `[efficientnet]`)."""
+
+    info = replace(TemporalConsistency.info, name="temporal_consistency_efficientnet", source=_SOURCE)
+
+
+class TemporalGapEfficientnet(SeenByEfficientNet, TemporalGap):
+    """Consistency by ImageNet features minus the reference's, for all footage and offline (extra `[efficientnet]`)."""
+
+    info = replace(TemporalGap.info, name="temporal_gap_efficientnet", source=_SOURCE)

@@ -246,7 +246,7 @@ class TrajectoryError(ClipMetric):
 
 
 class TextAlignment(ClipMetric):
-    """Mean cosine between frames and `prompt`, by the embedded image-text model."""
+    """Mean cosine between frames and `prompt`, by the image-text model for the references' footage."""
 
     metric = "text_alignment"
 
@@ -273,6 +273,18 @@ class TemporalGap(ClipMetric):
     """Temporal consistency minus the reference's; 0 is ideal."""
 
     metric = "temporal_gap"
+
+
+class TemporalConsistencyEfficientnet(ClipMetric):
+    """Mean cosine of neighboring frames' ImageNet features; a frozen clip scores 1; needs `[efficientnet]`."""
+
+    metric = "temporal_consistency_efficientnet"
+
+
+class TemporalGapEfficientnet(ClipMetric):
+    """Consistency by ImageNet features minus the reference's; 0 is ideal; needs the extra `[efficientnet]`."""
+
+    metric = "temporal_gap_efficientnet"
 
 
 class AppearanceLeak(ClipMetric):

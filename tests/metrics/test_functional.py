@@ -129,7 +129,9 @@ def test_every_metric_of_tracks_or_embeddings_is_a_function() -> None:
     ours = {
         name for name in registry.names("metrics") if registry.load("metrics", name).__module__.startswith("motion")
     }
-    other_models = {"text_alignment_b32", "text_alignment_l14"}  # text_alignment, with embeddings of another model
+    other_models = {  # text_alignment, temporal_consistency and _gap, with embeddings of another model
+        "text_alignment_b32", "text_alignment_l14", "temporal_consistency_efficientnet", "temporal_gap_efficientnet"
+    }  # fmt: skip
     assert ours - set(F.__all__) - other_models == {"background_lpips"}  # has a network of its own, on pixels
 
 
