@@ -151,7 +151,7 @@ def agree(
     board = tables.board_of(make_boards(merge(read_runs(folders))), held["records"])
     decided, notes = metric_agreement(cast, held["records"], board)
     decided = [*raters_agreement(cast), *decided]
-    for note in notes:
+    for note in (*board.notes, *notes):
         typer.echo(f"note: {note}", err=True)
     if as_json:
         print_json(decided_to_json(decided))

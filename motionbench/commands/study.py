@@ -152,6 +152,7 @@ def _tell(
     else:
         typer.echo("\n\n".join(table.render(terminal.width()) for table in told_tables(report)))
         typer.echo(f"pages: {target}, {out / 'study.html'}", err=True)
+    faults = [*faults, *report.notes]
     for fault in faults:
         typer.echo(fault, err=True)
     failed = sum(len(result.failures) for result in report.distinct)
@@ -166,6 +167,7 @@ def report_to_json(report: Any) -> dict[str, Any]:
     return {
         "study": report.study.name,
         "facts": dict(report.facts),
+        "notes": list(report.notes),
         "metrics": {name: asdict(info) for name, info in report.infos.items()},
         "variants": {name: _variant_to_json(result) for name, result in report.variants.items()},
         "contrasts": [_contrast_to_json(result) for result in report.contrasts],

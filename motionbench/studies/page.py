@@ -37,6 +37,7 @@ def to_page(report: StudyReport, command: str) -> str:
     body = [f"<h1>{html.escape(study.title)}</h1>"]
     body += [f"<p>{html.escape(part)}</p>" for part in study.about.split("\n\n") if part]
     body += [f'<p class="quiet">{html.escape(facts_line(report))}</p>']
+    body += [f"<p>{html.escape(note)}</p>" for note in report.notes]
     figures = report_figures(report)
     tables = report_tables(report)
     body += [_section(table) for table in tables[:1]]

@@ -5,7 +5,7 @@ Nothing is averaged here: `summary` and `comparison` are the only places that do
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -64,7 +64,7 @@ class ContrastResult:
 
 @dataclass(frozen=True)
 class StudyReport:
-    """A whole study's result. facts: what the numbers rest on, by name."""
+    """A whole study's result. facts: what the numbers rest on, by name. notes: what a reader must know of them."""
 
     study: Study
     infos: Mapping[str, MetricInfo]
@@ -72,6 +72,7 @@ class StudyReport:
     variants: Mapping[str, VariantResult]
     contrasts: tuple[ContrastResult, ...]
     facts: Mapping[str, str]
+    notes: tuple[str, ...]
 
     @property
     def distinct(self) -> list[VariantResult]:
@@ -113,7 +114,20 @@ def make_report(study: Study, plans: Mapping[str, RunPlan], out: Path, infos: Ma
         for contrast in study.contrasts
         if contrast.a in attempts and contrast.b in attempts
     )
-    return StudyReport(study, infos, categories, variants, contrasts, _facts(held, attempts, infos))
+    notes = tuple(_stale(held.values(), infos))
+    return StudyReport(study, infos, categories, variants, contrasts, _facts(held, attempts, infos), notes)
+
+
+def _stale(stores: Iterable[ResultStore], infos: Mapping[str, MetricInfo]) -> Iterator[str]:
+    """A sentence for each metric whose scores are of another version than is installed, and so are not shown."""
+    held = {(score.metric, score.metric_version) for store in stores for score in store.scores()}
+    for name, info in infos.items():
+        versions = sorted(version for metric, version in held if metric == name)
+        if versions and info.version not in versions:
+            yield (
+                f"{name} v{info.version} is installed and the scores are of v{versions[-1]}, another number, which is "
+                "left out: score the study again (without --no-score)"
+            )
 
 
 def _keys(plan: RunPlan) -> set[str]:

@@ -180,7 +180,7 @@ def _failures(report: StudyReport) -> ReportTable:
 def to_markdown(report: StudyReport, command: str, *, level: int = 2) -> str:
     """The tables with their headings, the facts they rest on, and how to make them again; no heading of the page."""
     mark = "#" * level
-    parts = [*([report.study.about] if report.study.about else []), facts_line(report)]
+    parts = [*([report.study.about] if report.study.about else []), facts_line(report), *report.notes]
     for one in report_tables(report):
         rows = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in one.rows]
         parts += [f"{mark} {one.title}", *([one.note] if one.note else []), markdown_table(one.head, rows)]

@@ -350,6 +350,19 @@ def test_scores_of_two_trackers_are_refused(done: Study, capsys: pytest.CaptureF
     assert "travel rests on other v1, still v1" in err
 
 
+def test_scores_of_another_version_are_named_and_left_out(
+    done: Study, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    extra = small_world.install(monkeypatch)
+    extra["metrics"]["change"] = small_world.make_metric(small_world.change, "change", version=2)
+    drift_method.install(monkeypatch)
+    _, err = invoke(capsys, "small.toml", "--out", "s", "--no-run", "--no-score", code=1)
+    assert "change v2 is installed and the scores are of v1" in err
+    assert "scores are of v1" in Path("s/study.md").read_text()
+    _, err = invoke(capsys, "small.toml", "--out", "s", "--no-run", "--device", "cpu")
+    assert "is installed" not in err
+
+
 def test_a_missing_value_is_a_dash_and_counted(done: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     extra = small_world.install(monkeypatch)
     extra["metrics"]["never"] = small_world.make_metric(lambda sample: Measurement(None, "no motion"), "never")
