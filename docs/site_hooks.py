@@ -15,6 +15,7 @@ ROOMS = ("data_cards", "leaderboard", "methods", "metrics")
 def on_startup(command: str, dirty: bool) -> None:
     """Readies the tutorials' environment, and copies hub and rooms to out/api, to be read without being imported."""
     os.environ.setdefault("TQDM_DISABLE", "1")  # bars of libraries are no part of a page
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads that wait for each other cost a busy machine minutes
     package = SOURCE / "motionbench"
     shutil.rmtree(package, ignore_errors=True)

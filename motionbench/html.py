@@ -9,6 +9,8 @@ from typing import Any
 from motionbench.comparison import Difference
 from motionbench.table import interval, metric_title, notes, number
 
+_CELL = 'style="padding:.15em .7em;text-align:left"'
+
 
 def summary_to_html(summary: Mapping[str, Any]) -> str:
     """The content of a `summary.json`: a line per metric and category, and what a reader must know."""
@@ -45,8 +47,9 @@ def differences_to_html(differences: Iterable[Difference], a: str, b: str, lines
 
 def to_html(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], lines: Iterable[str] = ()) -> str:
     """A table with a caption above and lines below it; everything is escaped."""
-    head = "".join(f"<th>{escape(column)}</th>" for column in columns)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    head = "".join(f"<th {_CELL}>{escape(column)}</th>" for column in columns)
+    body = "".join("<tr>" + "".join(f"<td {_CELL}>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     below = "".join(f"<p>{escape(line)}</p>" for line in lines)
     caption = f'<caption style="caption-side:top">{escape(title)}</caption>'
-    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{below}"
+    # A class of its own: themes of sites dress up tables without one, too wide for a column.
+    return f'<table class="motionbench">{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{below}'
