@@ -38,6 +38,14 @@ def to_seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:
     return found
 
 
+def to_workers(workers: int | str) -> int | str:
+    """`auto`, or a number of processes from 1. Raises ConfigError."""
+    text = str(workers).strip().lower()
+    if text != "auto" and not (text.isdecimal() and int(text)):
+        raise ConfigError(f"workers must be auto or a number from 1, got {workers!r}")
+    return text if text == "auto" else int(text)
+
+
 def to_settings(settings: Mapping[str, Any] | Iterable[str] | str | None) -> tuple[str, ...]:
     """Settings as words `key=value`, which `build_config` types: a mapping from Python is held to the same rules."""
     if isinstance(settings, str):

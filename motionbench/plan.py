@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import motionbench
 from motionbench import registry
-from motionbench.arguments import choice, parse_shard, to_names, to_seeds, to_settings
+from motionbench.arguments import choice, parse_shard, to_names, to_seeds, to_settings, to_workers
 from motionbench.case import Case, Category, Level
 from motionbench.config import build_config
 from motionbench.device import check_dtype, resolve_device
@@ -24,6 +24,7 @@ from motionbench.split import Split, read_split
 from motionbench.split_location import place_of
 
 Engine = Literal["local", "ray"]
+AUTO = "auto"
 NO_BACKBONE = "none"  # in the records of methods that work on pixels
 
 
@@ -36,8 +37,10 @@ class RunPlan:
     prompts): one or several, by name; empty = all. limit: references per category. seeds: one or several.
     device: `auto`, `cpu`, `cuda[:i]`. shard: (i, n) or `i/n`, the i-th of n parts, 1-based. timeout_seconds: for one
     fit or one generation. dtype: `auto` is what the backbone's weights are made for. offload: the GPU-memory preset
-    (`motionbench.offload`).
-    Results depend on method, config, backbone, split, device type and dtype; the rest only says which cases, and how.
+    (`motionbench.offload`). workers: processes that references are spread over; `auto`: one a GPU, and for small
+    backbones on a CPU as many as have `threads` cores each.
+    Results depend on method, config, backbone, split, device type, dtype, and on a CPU the threads of one attempt; the
+    rest only says which cases, and how.
     Raises ConfigError for values out of range, before anything is looked up.
     """
 
@@ -59,12 +62,16 @@ class RunPlan:
     keep_adapters: bool = True
     timeout_seconds: float | None = None
     offload: str = "auto"
+    workers: int | str = AUTO
+    threads: int = 1
 
     def __post_init__(self) -> None:
         for name, convert in _CONVERTERS.items():
             object.__setattr__(self, name, convert(getattr(self, name)))
         if self.limit is not None and self.limit < 1:
             raise ConfigError(f"limit must be at least 1, got {self.limit}")
+        if self.threads < 1:
+            raise ConfigError(f"threads must be at least 1, got {self.threads}")
         if self.config is not None and (self.settings or self.preset is not None):
             raise ConfigError("a plan takes a config, or a preset and settings to build one from, not both")
 
@@ -84,6 +91,7 @@ _CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "shard": parse_shard,
     "engine": choice("engine", ("local", "ray")),
     "offload": choice("offload", CHOICES),
+    "workers": to_workers,
 }
 
 
@@ -132,6 +140,11 @@ class Job:
     def backbone(self) -> str:
         """The backbone's name as records carry it."""
         return str(self.configuration["backbone"])
+
+    @property
+    def threads(self) -> int | None:
+        """The CPU threads that an attempt computes with; None where they change no number."""
+        return self.configuration.get("threads")
 
     @property
     def config_hash(self) -> str:
@@ -224,6 +237,8 @@ def resolve(plan: RunPlan) -> Job:
         "dtype": dtype,
         "motionbench_version": motionbench.__version__,
     }
+    if uses_backbone and device == "cpu":  # float sums, and so the last bits, depend on how many there are
+        configuration["threads"] = plan.threads
     job = Job(plan, split, method_class, device, configuration)
     _ = job.sources  # what was asked for is there, and so is what the method reads beside it
     return job

@@ -10,11 +10,10 @@ from typing import Any
 from motionbench.attempt import Failure
 from motionbench.environment import threads
 from motionbench.errors import MissingExtra, MotionBenchError
-from motionbench.files import hash_json
 from motionbench.plan import Job, RunPlan, Unit, resolve
 from motionbench.record import Record
 from motionbench.store import ResultStore
-from motionbench.worker import Observer, Report, SilentObserver, Worker, create_method
+from motionbench.worker import Observer, SilentObserver, Worker, kept_method
 
 
 def require_ray() -> Any:
@@ -70,15 +69,3 @@ def work_unit(plan: RunPlan, folder: str, run_id: str, unit: Unit, compute_threa
     if compute_threads is not None and "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(compute_threads)  # ray sets 1; the last bits of a float sum depend on it
     return Worker(job, ResultStore(Path(folder)), run_id, SilentObserver(), kept_method).work([unit])
-
-
-METHODS: dict[str, Any] = {}  # of this ray process; one is kept for the next unit that comes here
-
-
-def kept_method(job: Job, report: Report) -> Any:
-    """The method of a job, made once in a process."""
-    key = hash_json(job.configuration)
-    if key not in METHODS:
-        METHODS.clear()  # room for the new one's weights
-        METHODS[key] = create_method(job, report)
-    return METHODS[key]

@@ -19,6 +19,7 @@ from motionbench.ray_engine import require_ray, run_with_ray
 from motionbench.record import Reason, Record
 from motionbench.store import ResultStore
 from motionbench.worker import Observer, SilentObserver, Worker
+from motionbench.worker_pool import work_in_processes, worker_count
 
 __all__ = ["Observer", "RunPlan", "RunResult", "SilentObserver", "run"]
 
@@ -57,7 +58,11 @@ def run(plan: RunPlan, store: ResultStore, *, observer: Observer | None = None) 
         if pending and plan.engine == "ray":
             run_with_ray(job, store, run_id, pending, observer)
         elif pending:
-            Worker(job, store, run_id, observer).work(pending)
+            count = worker_count(job, len(pending))
+            if count == 1:
+                Worker(job, store, run_id, observer).work(pending)
+            else:
+                work_in_processes(job, store, run_id, pending, count, observer)
     records = tuple(record for record in store.records() if record.key in keys)
     failed = sum(record.status == "failed" for record in records)
     return RunResult(len(keys), len(done), len(records) - failed, failed, records)

@@ -11,6 +11,7 @@ from motionbench.adapters import Fit, keep_fit, load_fit
 from motionbench.attempt import UNREAD, Failure, out_of_memory, time_limit
 from motionbench.case import Case
 from motionbench.clip import Clip
+from motionbench.cpu_threads import cpu_threads
 from motionbench.device import PeakMemory, device_memory, free_memory
 from motionbench.errors import MotionBenchError, PluginError, StoreError, VideoError
 from motionbench.files import hash_json
@@ -79,7 +80,8 @@ class Worker:
         except Exception as error:
             failure = Failure.of(error)
         else:
-            return [record for unit in units for record in self._work_on(method, unit)]
+            with cpu_threads(self.job.threads):
+                return [record for unit in units for record in self._work_on(method, unit)]
         return [record for unit in units for record in self.fail(unit, failure)]
 
     def _work_on(self, method: Any, unit: Unit) -> list[Record]:
@@ -223,3 +225,15 @@ def fit_key(job: Job, case: Case, seed: int) -> str:
     return hash_json(
         {"by": made_by, "reference": case.reference_id, "sha256": case.sha256, "caption": case.caption, "seed": seed}
     )
+
+
+METHODS: dict[str, Any] = {}  # of this process; one is kept for the next unit that comes here
+
+
+def kept_method(job: Job, report: Report) -> Any:
+    """The method of a job, made once in a process."""
+    key = hash_json(job.configuration)
+    if key not in METHODS:
+        METHODS.clear()  # room for the new one's weights
+        METHODS[key] = create_method(job, report)
+    return METHODS[key]

@@ -58,6 +58,7 @@ def _describe(factory: Any, model: WanModel) -> None:
     factory.dtype = "bfloat16"
 
 
+tiny.small = True  # type: ignore[attr-defined]  # several fit in memory side by side
 tiny.revision = lambda: folder_revision(WEIGHTS / "tiny")  # type: ignore[attr-defined]
 _describe(wan_1_3b, WAN_1_3B)
 _describe(wan_14b, WAN_14B)

@@ -56,6 +56,12 @@ Out = Annotated[Path | None, typer.Option("--out", help="Results folder; default
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try failed cases again.")]
 Shard = Annotated[str, typer.Option("--shard", metavar="I/N", help="Only part I of N of the cases.")]
 Engine = Annotated[str, typer.Option("--engine", metavar="local|ray", help="Who runs the cases.")]
+Workers = Annotated[
+    str, typer.Option("--workers", metavar="N|auto", help="Processes; auto: one a GPU, on a CPU by cores and threads.")
+]
+Threads = Annotated[
+    int, typer.Option("--threads", min=1, help="CPU threads of one attempt; another number, other last digits.")
+]
 Timeout = Annotated[
     float | None, typer.Option("--timeout", min=0, metavar="SECONDS", help="For one fit or one generation.")
 ]

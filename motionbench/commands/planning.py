@@ -29,6 +29,8 @@ PLAN_OPTIONS: dict[str, Any] = {
     "engine": options.Engine,
     "keep_adapters": options.Adapters,
     "timeout_seconds": options.Timeout,
+    "workers": options.Workers,
+    "threads": options.Threads,
 }
 
 

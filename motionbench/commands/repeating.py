@@ -27,6 +27,8 @@ def configuration_words(configuration: Mapping[str, Any]) -> list[str]:
         words += ["--backbone", backbone, "--device", configuration["device_type"]]
         if configuration["dtype"] != resolve_dtype("auto", backbone):
             words += ["--dtype", configuration["dtype"]]
+        if "threads" in configuration:
+            words += ["--threads", str(configuration["threads"])]
     usual = config_to_json(build_config(method, backbone=backbone))
     for key, value in configuration["config"].items():
         if value != usual.get(key):

@@ -5,6 +5,8 @@ Run as a script it is a command for the tests that kill it: `drift_method.py SPL
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -48,6 +50,8 @@ def misbehave(text: str) -> None:
             raise ERRORS[word]
         if word == "hang":
             time.sleep(30)
+        if word == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 @dataclass(frozen=True)
