@@ -9,19 +9,10 @@ from typing import Any, TypeVar
 
 import torch
 
+from motionbench.cpu_threads import cpu_threads
+
 Portion = TypeVar("Portion")
 Result = TypeVar("Result")
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """So many threads for torch, and as many as before afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager
@@ -30,7 +21,7 @@ def one_thread(device: str) -> Iterator[None]:
 
     More cores are used by `workers`, or by more processes (`--shard`), each on clips of its own.
     """
-    with threads(1 if device == "cpu" else torch.get_num_threads()):
+    with cpu_threads(1 if device == "cpu" else None):
         yield
 
 

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from motionbench.clip import Clip
+from motionbench.cpu_threads import cpu_threads
 from motionbench.errors import PluginError, UnknownNameError
 from motionbench.registry import load
 from motionbench.seeds import derive_seed
@@ -26,7 +27,6 @@ from motionbench.tracks import Tracker, Tracks, grid_queries
 from motionbench.world import World
 
 from ..augment import decode_clips, load_decoder
-from ..threads import threads
 from .tiny import FOLDER, TinyTracker, load_tracker
 from .tiny_card import render_card
 
@@ -137,7 +137,7 @@ def seconds_per_clip(folder: Path, clip: Clip) -> dict[str, float]:
     """
     tracker, queries, found = TinyTracker.from_folder(folder, "cpu"), grid_queries(clip.height, clip.width, GRID), {}
     for count in (1, 2):
-        with threads(count):
+        with cpu_threads(count):
             found[count] = np.array([_seconds(tracker, clip, queries) for _ in range(7)][1:])
     return {
         "cpu_seconds_per_clip": round(float(np.median(found[1][:, 1])), 3),
