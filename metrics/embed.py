@@ -154,10 +154,10 @@ def _load_efficientnet(device: str) -> ClipModel:
     from . import efficientnet as net
 
     def no_texts(texts: list[str]) -> torch.Tensor:
-        raise UnknownNameError(f"{net.NAME} reads no texts")
+        raise UnknownNameError(f"{EFFICIENTNET} reads no texts")
 
     preprocess = functools.partial(letterbox, side=net.SIDE, mean=net.MEAN, std=net.STD)
-    return ClipModel(net.NAME, net.load_network(device), preprocess, no_texts, net.SHA256[:16], device)
+    return ClipModel(EFFICIENTNET, net.load_network(device), preprocess, no_texts, net.SHA256[:16], device)
 
 
 def _assemble(
