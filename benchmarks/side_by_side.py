@@ -4,7 +4,7 @@ Small models are bound by kernel launches: one GPU serves as many processes as t
 on one prompt a reference, and the gate; what is there after nine minutes is kept and packed every half minute):
   python benchmarks/side_by_side.py --lite ditflow --lite moft --gate ditflow --gate moft --level scene \
     --workers 16 --seconds 540 --out results/many --pack many.tar
-Then `motionbench score results/many/lite/METHOD` and `reversed_reference_gate.py score results/many/gate`.
+Then `motionbench score results/many/lite/METHOD` and `motionbench gate score results/many/gate`.
 
 A study's variants go the same way, all on the first reference, then all on the second:
   python benchmarks/side_by_side.py --study benchmarks/studies/ablation.toml --workers 16 --seconds 540 \
@@ -27,8 +27,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from reversed_reference_gate import both_directions, plan_of
-
+from motionbench.gate_run import both_directions
 from motionbench.plan import RunPlan, resolve
 from motionbench.processes import work_side_by_side
 from motionbench.runner import run
@@ -49,7 +48,8 @@ def to_tasks(plan: RunPlan, out: Path) -> list[Task]:
 def plan_to_make(text: str, args: argparse.Namespace, split: str, **selection: Any) -> RunPlan:
     """The plan of `METHOD[:KEY=VALUE[:...]]` on a split."""
     name, *settings = text.split(":")
-    return plan_of(name, split, args.backbone, settings=settings, device=args.device, **selection)
+    words = {"backbone": args.backbone, "settings": tuple(settings), "device": args.device, **selection}
+    return resolve(RunPlan(name, split=split, keep_adapters=False, **words)).plan
 
 
 def all_tasks(args: argparse.Namespace) -> list[Task]:

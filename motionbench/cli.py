@@ -26,6 +26,7 @@ ORDER = (
     "compare",
     "leaderboard",
     "verify",
+    "gate",
     "validate",
     "heads",
     "data",

@@ -1,7 +1,7 @@
 """The reversed-reference gate's verdicts, as the package of a method states them; reading them imports nothing heavy.
 
 A verdict says whether the method's output follows the direction of its reference. It stands in a file `gate.json` in
-the folder of the method's module, or in that of a package around it, as `benchmarks/reversed_reference_gate.py` writes
+the folder of the method's module, or in that of a package around it, as `motionbench gate score --write` writes
 it: ours in `methods/gate.json`, another package's by the same rule.
 """
 
@@ -96,7 +96,9 @@ def read_gates(path: Path) -> dict[str, dict[str, Any]]:
             if not isinstance(verdict["passed"], bool):
                 raise ValueError(f"`passed` of {name} is {verdict['passed']!r}, not true or false")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StoreError(f"{path}: expected the file that reversed_reference_gate.py writes ({error!r})") from error
+        raise StoreError(
+            f"{path}: expected the file that `motionbench gate score --write` makes ({error!r})"
+        ) from error
     if value.get("schema") != GATE_SCHEMA:
         raise StoreError(f"{path}: expected schema {GATE_SCHEMA}, got {value.get('schema')}; run the gate again")
     return dict(methods)
