@@ -13,6 +13,7 @@ import numpy as np
 from motionbench import registry
 from motionbench.case import Case
 from motionbench.clip import Clip
+from motionbench.config import suited_config
 from motionbench.errors import MissingInputError, StoreError
 from motionbench.files import write_json
 from motionbench.method import InputContract, Setting
@@ -74,9 +75,9 @@ class Oracle:
         self.backbone = registry.load("backbones", setting.backbone)(setting) if config.decoded else None
 
     @classmethod
-    def create(cls, config: OracleConfig, setting: Setting) -> Self:
+    def create(cls, config: OracleConfig | None, setting: Setting) -> Self:
         """The oracle; the backbone is loaded only if its clips are to be `decoded`."""
-        return cls(config, setting)
+        return cls(suited_config(cls, setting.backbone, config), setting)
 
     @classmethod
     def sources(cls, config: OracleConfig, split: Split, cases: Sequence[Case]) -> dict[str, list[Path]]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from motionbench import registry
 from motionbench.clip import Clip
+from motionbench.config import suited_config
 from motionbench.errors import StoreError
 from motionbench.method import InputContract, Setting
 from motionbench.seeds import derive_seed
@@ -76,9 +77,9 @@ class BackboneOnly:
         self.backbone = registry.load("backbones", setting.backbone)(setting)
 
     @classmethod
-    def create(cls, config: SampleConfig, setting: Setting) -> Self:
-        """The control on the setting's backbone."""
-        return cls(config, setting)
+    def create(cls, config: SampleConfig | None, setting: Setting) -> Self:
+        """The control on the setting's backbone; config None takes the defaults."""
+        return cls(suited_config(cls, setting.backbone, config), setting)
 
     def fit(self, reference: Clip, caption: str, *, seed: int) -> KeptClip:
         """Nothing is learned and nothing kept."""
@@ -115,9 +116,9 @@ class _PixelControl:
         self.setting = setting
 
     @classmethod
-    def create(cls, config: NoConfig, setting: Setting) -> Self:
+    def create(cls, config: NoConfig | None, setting: Setting) -> Self:
         """The control; the setting's backbone is not loaded."""
-        return cls(config, setting)
+        return cls(suited_config(cls, setting.backbone, config), setting)
 
     def fit(self, reference: Clip, caption: str, *, seed: int) -> KeptClip:
         """Keep the reference at its own length, size and rate."""

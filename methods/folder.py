@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 
 from motionbench.case import Case
 from motionbench.clip import Clip
+from motionbench.config import suited_config
 from motionbench.errors import ConfigError, MissingInputError, VideoError
 from motionbench.method import InputContract, Setting
 from motionbench.split import CASE_ID, Split
@@ -55,9 +56,9 @@ class Folder:
         self.root = path if path.is_dir() else path.parent
 
     @classmethod
-    def create(cls, config: FolderConfig, setting: Setting) -> Self:
+    def create(cls, config: FolderConfig | None, setting: Setting) -> Self:
         """The method on its folder. Raises ConfigError if there is none, or if a CSV's rows are malformed."""
-        return cls(config, setting)
+        return cls(suited_config(cls, setting.backbone, config), setting)
 
     @classmethod
     def sources(cls, config: FolderConfig, split: Split, cases: Sequence[Case]) -> dict[str, list[Path]]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from motionbench import registry
 from motionbench.clip import Clip
+from motionbench.config import suited_config
 from motionbench.errors import ConfigError, StoreError
 from motionbench.method import InputContract, Setting
 from motionbench.seeds import derive_seed
@@ -103,7 +104,8 @@ class GuidanceMethod:
 
     @classmethod
     def create(cls, config: Any, setting: Setting) -> Self:
-        """The method on the setting's backbone."""
+        """The method on the setting's backbone; config None takes the preset that suits the backbone."""
+        config = suited_config(cls, setting.backbone, config)
         return cls(config, setting, registry.load("backbones", setting.backbone)(setting))
 
     def guide(self, adapter: GuidanceAdapter, text: Tensor, start: Tensor, *, seed: int) -> Guide:

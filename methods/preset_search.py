@@ -80,7 +80,6 @@ class Search:
 
     def __init__(self, setting: Setting, metrics: Sequence[str], tracker: str, world: str | None) -> None:
         self.setting = setting
-        self.backbone = registry.load("backbones", setting.backbone)(setting)
         seen = MetricSetting(setting.device, world)
         self.metrics = [registry.load("metrics", name).create(seen) for name in metrics]
         self.tracks = TrackCache(tracker, device=setting.device, grid=SHAPE.grid)
@@ -99,7 +98,7 @@ class Search:
             yield line | self._score(clip, case, reference)
 
     def _method(self, trial: Trial, config: Any) -> Any:
-        return registry.load("methods", trial.method)(config, self.setting, self.backbone)
+        return registry.load("methods", trial.method).create(config, self.setting)
 
     def _score(self, clip: Clip, case: Case, reference: Clip) -> dict[str, Any]:
         facts = {"prompt": case.prompt, "caption": case.caption, "case_id": case.id, "category": str(case.category)}

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from motionbench import registry
 from motionbench.clip import Clip
+from motionbench.config import suited_config
 from motionbench.errors import ConfigError, MissingInputError
 from motionbench.method import InputContract, Setting
 from motionbench.seeds import derive_seed
@@ -77,7 +78,8 @@ class TunedMethod:
 
     @classmethod
     def create(cls, config: Any, setting: Setting) -> Self:
-        """The method on the setting's backbone. Raises ConfigError if it cannot run there."""
+        """The method on the setting's backbone; None takes its preset. Raises ConfigError if it cannot run."""
+        config = suited_config(cls, setting.backbone, config)
         return cls(config, setting, registry.load("backbones", setting.backbone)(setting))
 
     def host(self, settings: dict[str, Any]) -> AbstractContextManager[nn.ModuleList]:

@@ -38,6 +38,11 @@ def build_config(method: Any, *, backbone: str, preset: str | None = None, setti
         raise ConfigError(f"{method.name}: {error}") from error
 
 
+def suited_config(method: Any, backbone: str, config: Any) -> Any:
+    """The configuration as given; for None the one of the preset that suits the backbone."""
+    return build_config(method, backbone=backbone) if config is None else config
+
+
 def preset_name(method: Any, backbone: str, preset: str | None) -> str:
     """The name of the preset that `build_config` takes: the one asked for, the backbone's own, `paper`, or `none`."""
     if preset is not None:

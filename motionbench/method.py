@@ -73,7 +73,9 @@ class Method(Protocol):
     config: Any
 
     @classmethod
-    def create(cls, config: Any, setting: Setting) -> Self: ...
+    def create(cls, config: Any, setting: Setting) -> Self:
+        """The method, ready; config None stands for the preset that suits the backbone (`config.suited_config`)."""
+        ...
 
     def fit(self, reference: Clip, caption: str, *, seed: int) -> Adapter: ...
 

@@ -133,8 +133,3 @@ TINY: dict[str, Any] = {
 # gradient's noise falls, and there are 16 times fewer of them, so the rate rises, by the root of the batch.
 BATCHED: dict[str, Any] = {"spatial_batch": 16, "spatial_steps": 188, "spatial_lr": 4e-4}
 PRESETS: dict[str, dict[str, Any]] = {"paper": {}, "paper_batched": BATCHED, "released": RELEASED, "tiny": TINY}
-
-
-def default_config(backbone: str) -> Config:
-    """The configuration of an untouched run: the preset named like the backbone, else `paper`."""
-    return Config(**PRESETS.get(backbone, {}))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from motionbench import registry
 from motionbench.clip import Clip
+from motionbench.config import suited_config
 from motionbench.errors import ConfigError
 from motionbench.method import InputContract, Setting
 from motionbench.seeds import derive_seed
@@ -21,7 +22,7 @@ from motionbench.seeds import derive_seed
 from ..backbones.backbone import Backbone
 from ..lora_training import encode_frames
 from .adapter import MotionAdapter, load_adapter
-from .config import PRESETS, default_config
+from .config import PRESETS
 from .config import Config as FymConfig
 from .export import export_lora
 from .fused import FusedHeads, fused_heads
@@ -56,7 +57,7 @@ class FollowYourMotion:
     def create(cls, config: FymConfig | None, setting: Setting) -> Self:
         """The method on the setting's backbone; config None takes the preset that suits the backbone."""
         backbone = registry.load("backbones", setting.backbone)(setting)
-        return cls(default_config(setting.backbone) if config is None else config, setting, backbone)
+        return cls(suited_config(cls, setting.backbone, config), setting, backbone)
 
     def fit(self, reference: Clip, caption: str, *, seed: int) -> MotionAdapter:
         """Tune both LoRAs on one reference. Deterministic in (reference, caption, seed)."""

@@ -12,6 +12,7 @@ from motionbench.methods.controls import BackboneOnly, Copy, Frozen, NoConfig, R
 from stand_in import StandIn, moving_square
 
 from motionbench import registry
+from motionbench.config import build_config
 from motionbench.errors import StoreError
 from motionbench.method import Method, Setting
 
@@ -60,3 +61,13 @@ def test_bad_folders_are_typed_errors(tmp_path):
 def test_importing_the_controls_loads_no_torch():
     code = "import sys, motionbench.methods.controls; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", sorted(set(registry.names("methods")) - {"folder"}))
+def test_every_method_is_made_without_a_configuration_by_the_preset_that_suits_the_backbone(name, monkeypatch):
+    made = {}
+    method = registry.load("methods", name)
+    monkeypatch.setattr(method, "__init__", lambda self, config, *rest: made.update(config=config))
+    monkeypatch.setattr(registry, "load", lambda group, _: lambda setting: None)
+    method.create(None, Setting(backbone="tiny"))
+    assert made["config"] == build_config(method, backbone="tiny")

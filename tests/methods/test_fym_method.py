@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from motionbench.methods.followyourmotion.config import PRESETS, Config, default_config
+from motionbench.methods.followyourmotion.config import PRESETS, Config
 from motionbench.methods.followyourmotion.export import ordinary_lora
 from motionbench.methods.followyourmotion.leak import measure_leak
 from motionbench.methods.followyourmotion.losses import denoise_loss, motion_loss
@@ -20,7 +20,7 @@ from motionbench.methods.followyourmotion.stages import Schedule, times, train
 from stand_in import StandIn, moving_square, random_transformer
 
 from motionbench.clip import Clip
-from motionbench.config import build_config
+from motionbench.config import build_config, suited_config
 from motionbench.errors import ConfigError, NotFiniteError, ShapeError, StoreError
 from motionbench.method import Method, Setting
 
@@ -55,8 +55,8 @@ def test_it_is_a_method_and_its_presets_name_real_fields(fitted):
     assert isinstance(fitted[0], Method)
     for preset in PRESETS.values():
         Config(**preset)
-    assert default_config("tiny").rank == PRESETS["tiny"]["rank"]
-    assert default_config("wan2.1-1.3b") == Config()
+    assert suited_config(FollowYourMotion, "tiny", None).rank == PRESETS["tiny"]["rank"]
+    assert suited_config(FollowYourMotion, "wan2.1-1.3b", None) == Config()
     assert build_config(FollowYourMotion, backbone="tiny").sparse_frames == 9
     paper = build_config(FollowYourMotion, backbone="wan2.1-1.3b", settings=["head_times=0.5,0.9", "guidance=4"])
     assert (paper.rank, paper.spatial_steps, paper.temporal_steps, paper.sparse_frames) == (128, 3000, 2000, 17)

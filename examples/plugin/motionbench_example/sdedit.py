@@ -14,6 +14,7 @@ from torch import Tensor
 
 from motionbench import registry
 from motionbench.clip import Clip
+from motionbench.config import suited_config
 from motionbench.errors import ConfigError
 from motionbench.method import InputContract, Setting
 from motionbench.seeds import derive_seed
@@ -70,9 +71,9 @@ class SdEdit:
         self.backbone = registry.load("backbones", setting.backbone)(setting)
 
     @classmethod
-    def create(cls, config: Config, setting: Setting) -> Self:
-        """The method on the setting's backbone."""
-        return cls(config, setting)
+    def create(cls, config: Config | None, setting: Setting) -> Self:
+        """The method on the setting's backbone; config None takes the preset that suits the backbone."""
+        return cls(suited_config(cls, setting.backbone, config), setting)
 
     def fit(self, reference: Clip, caption: str, *, seed: int) -> Latents:
         """The reference at the backbone's own shape, encoded; caption and seed are not used."""
