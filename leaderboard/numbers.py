@@ -5,16 +5,16 @@ Nothing is averaged here or on the page: each view that a reader can choose was 
 
 from __future__ import annotations
 
-from itertools import combinations
 from typing import Any
 
-from motionbench.comparison import Difference, compare
+from motionbench.comparison import compare
 from motionbench.metric import MetricInfo
 from motionbench.record import Row
-from motionbench.summary import ALL, Attempts, cost, normalise, summarise
+from motionbench.summary import ALL, Attempts, category_of, cost, normalise, summarise
 
 from .boards import Board
 from .merging import HEADLINE, Entry
+from .ranks import rank_methods
 
 BACKBONE = "backbone"  # the control that everything is shown relative to
 
@@ -96,27 +96,23 @@ def _add_differences(views: dict[str, View], board: Board, attempts: dict[str, A
 
 
 def _add_ranks(views: dict[str, View], board: Board, attempts: dict[str, Attempts], level: str) -> None:
-    """Rank = 1 + the number of methods that are significantly better in the headline metric, by paired bootstrap."""
-    methods = [entry for entry in board.entries if not entry.facts.is_control]
-    if HEADLINE not in board.infos:
+    """Ranks of the methods by their mean in the headline metric. Who is unfinished has none, and pushes nobody down."""
+    info = board.infos.get(HEADLINE)
+    if info is None:
         return
-    for entry in methods:
-        for category in board.categories:
-            cells = views[f"{level}|{category}"][entry.id]
-            measured = cells["metrics"].get(HEADLINE, {}).get("mean") is not None
-            cells["rank"] = 1 if measured and cells["attempts"]["complete"] else None
-    for a, b in combinations(methods, 2):
-        for gap in compare(attempts[a.id], attempts[b.id], [HEADLINE]):
-            view = views[f"{level}|{gap.category}"]
-            worse = _worse(gap, board.infos[HEADLINE], a, b)
-            # Only ranked methods count each other: an unfinished one pushes nobody down.
-            if worse is not None and view[a.id]["rank"] is not None and view[b.id]["rank"] is not None:
-                view[worse.id]["rank"] += 1
-
-
-def _worse(gap: Difference, info: MetricInfo, a: Entry, b: Entry) -> Entry | None:
-    """The significantly worse of the two; None for a tie, that is where the interval of a - b holds zero."""
-    if gap.low is None or gap.high is None or gap.low <= 0 <= gap.high:
-        return None
-    a_is_better = (gap.low > 0) == (info.better == "higher")
-    return b if a_is_better else a
+    methods = [entry.id for entry in board.entries if not entry.facts.is_control]
+    for category in board.categories:
+        view = views[f"{level}|{category}"]
+        for name in methods:
+            view[name].update(rank=None, rank_low=None, rank_high=None)
+        ranked = {
+            name: {
+                case: value
+                for case, value in attempts[name].case_values(HEADLINE).items()
+                if category in (ALL, category_of(case))
+            }
+            for name in methods
+            if view[name]["attempts"]["complete"] and view[name]["metrics"].get(HEADLINE, {}).get("mean") is not None
+        }
+        for name, rank in rank_methods(ranked, info).items() if ranked else ():
+            view[name].update(rank=rank.place, rank_low=rank.low, rank_high=rank.high)

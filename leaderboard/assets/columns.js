@@ -21,6 +21,9 @@ function columnsOf(board) {
 const FIRST_METRICS = ["motion_fidelity", "text_alignment", "temporal_gap", "appearance_leak"];
 const HIDDEN_AT_FIRST = ["backbone", "date"];
 const NARROW_COLUMNS = ["rank", "method", "total", "normalised", "text_alignment"];
+// What is left out, the first first, where the table is wider than the page; the reader's own choice of columns stays.
+const GIVE_WAY = ["licence", "peak_memory_bytes", "fit_seconds", "start_latent", "appearance_leak", "temporal_gap", "text_alignment"];
+const crowdedOut = new Set();
 
 // The metrics that answer the page's questions come first; all others follow, and start hidden.
 function orderedMetrics(names) {
@@ -30,6 +33,7 @@ function orderedMetrics(names) {
 
 function isShown(column) {
   if (state.columns) return state.columns.split(",").includes(column.id);
+  if (crowdedOut.has(column.id)) return false;
   if (NARROW.matches) return NARROW_COLUMNS.includes(column.id);
   const isExtraMetric = column.metric && !FIRST_METRICS.includes(column.metric);
   return !isExtraMetric && !HIDDEN_AT_FIRST.includes(column.id);
@@ -38,12 +42,16 @@ function isShown(column) {
 function rankColumn() {
   return {
     id: "rank", title: "Rank", numeric: true, ascending: true,
-    help: "1 + the number of methods significantly better in motion fidelity (paired bootstrap over references).",
+    help: "By the mean of motion fidelity; below it the ranks that 95% of resamples of the references give.",
     value: (entry, cells) => cells.rank ?? null,
+    fields: (entry, cells) => ({ rank: cells.rank ?? null, rank_low: cells.rank_low ?? null, rank_high: cells.rank_high ?? null }),
     node(entry, cells, view) {
       if (cells.rank === null || cells.rank === undefined) return make("span", { title: unrankedBecause(entry, cells) }, ABSENT);
       const others = Object.values(view).filter((other) => other.rank === cells.rank).length > 1;
-      return make("span", { title: others ? "shared: not significantly different" : null }, `${cells.rank}${others ? " =" : ""}`);
+      const { rank_low: low, rank_high: high } = cells;
+      const said = low === null ? "fewer than two references in a category: no range of ranks" : `95% of resamples of the references give rank ${low === high ? low : `${low} to ${high}`}`;
+      const range = low === null ? null : make("small", {}, low === high ? `${low}` : `${low}–${high}`);
+      return make("span", { class: "measured", title: said }, make("span", {}, `${cells.rank}${others ? " =" : ""}`), range);
     },
   };
 }

@@ -4,7 +4,9 @@
 const PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C6BB1", "#7F7F7F"];
 const SYMBOLS = ["circle", "diamond", "square", "triangle-up", "x", "star"];
 const CATEGORY_COLORS = { camera: "#0072B2", single_object: "#E69F00", multi_object: "#009E73", human: "#CC79A7" };
-const CONFIG = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"], displayModeBar: "hover" };
+const CONFIG = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"] };
+// Room above the plot for its toolbar, which lies over what stands at the top: legends, names of categories.
+const TOOLBAR = 36;
 
 const FIGURES = [
   { id: "trade", title: "Motion fidelity against text alignment", draw: drawTrade,
@@ -75,7 +77,7 @@ async function drawFigure(figure) {
     return;
   }
   if (!plot.classList.contains("js-plotly-plot")) plot.replaceChildren();
-  await Plotly.react(plot, made.traces, { ...look(), ...made.layout, xaxis: { ...axisLook(), ...made.layout.xaxis }, yaxis: { ...axisLook(), ...made.layout.yaxis } }, CONFIG);
+  await Plotly.react(plot, made.traces, { ...look(), ...made.layout, xaxis: { ...axisLook(), ...made.layout.xaxis }, yaxis: { ...axisLook(), ...made.layout.yaxis } }, { ...CONFIG, displayModeBar: NARROW.matches ? false : "hover" });
   plot.removeAllListeners?.("plotly_click");
   if (made.onClick) plot.on("plotly_click", made.onClick);
 }
@@ -88,7 +90,7 @@ function look() {
   const isNarrow = NARROW.matches;
   return {
     font: { family: ink("--font"), size: 12, color: ink("--ink") }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-    margin: { l: 56, r: 12, t: 8, b: 48 }, hoverlabel: { font: { family: ink("--font") } }, height: isNarrow ? 470 : 400,
+    margin: { l: 56, r: 12, t: TOOLBAR, b: 48 }, hoverlabel: { font: { family: ink("--font") } }, height: isNarrow ? 470 : 428,
     legend: { font: { size: 11 }, itemsizing: "constant", ...(isNarrow ? { orientation: "h", y: -0.2, yanchor: "top" } : {}) },
     dragmode: isNarrow ? false : "zoom",
   };
@@ -180,7 +182,7 @@ function drawProfile(board) {
   const trace = { type: "heatmap", z, x: board.categories.map((name) => (name === DATA.all ? "All" : titled(name))), y: entries.map((entry) => plain(entry.label)), zmin: 0, zmax: 1,
     colorscale: "Cividis", text: z.map((line) => line.map((v) => (v === null ? "" : fixed(v, 2)))), texttemplate: "%{text}", xgap: 2, ygap: 2,
     hovertemplate: "<b>%{y}</b><br>%{x}: %{z:.3f}<extra></extra>", colorbar: { thickness: 10, outlinewidth: 0 }, showscale: !NARROW.matches };
-  return { traces: [trace], layout: { xaxis: { showgrid: false, side: "top" }, yaxis: { showgrid: false }, margin: { l: 56, r: 12, t: 40, b: 12 } } };
+  return { traces: [trace], layout: { xaxis: { showgrid: false, side: "top" }, yaxis: { showgrid: false }, margin: { l: 56, r: 12, t: TOOLBAR + 28, b: 12 } } };
 }
 
 function drawEnds(board, view) {
@@ -219,7 +221,7 @@ async function drawStrip(board, view) {
     marker: { size: 5, opacity: isDark() ? 0.9 : 0.65, color: CATEGORY_COLORS[category] ?? PALETTE[7], symbol: SYMBOLS[Object.keys(CATEGORY_COLORS).indexOf(category)] ?? "x" } }));
   const onClick = ({ points: [point] }) => openClips(board, board.entries.find((entry) => entry.id === point.customdata[0]), point.customdata[1]);
   const ticks = { tickmode: "array", tickvals: entries.map((_, index) => index), ticktext: entries.map((entry) => plain(entry.label)), showgrid: false, zeroline: false };
-  return { traces, onClick, layout: { xaxis: ticks, yaxis: { title: { text: "Motion fidelity" } }, hovermode: "closest", legend: { orientation: "h", y: 1.02, yanchor: "bottom", itemsizing: "constant" }, margin: { l: 56, r: 12, t: 44, b: 60 } } };
+  return { traces, onClick, layout: { xaxis: ticks, yaxis: { title: { text: "Motion fidelity" } }, hovermode: "closest", legend: { orientation: "h", y: 1.02, yanchor: "bottom", itemsizing: "constant" }, margin: { l: 56, r: 12, t: TOOLBAR + 44, b: 60 } } };
 }
 
 // An even spread in [0, 1) that looks random and is the same each time: multiples of the golden ratio.

@@ -19,16 +19,23 @@ function start() {
   readAddress();
   renderMasthead();
   renderNotes();
-  renderFilters();
   renderBoards();
+  renderFilters(); // after the tables: its list of columns says which are shown
   prepareTheme();
   prepareClips();
   onChange((part) => {
     renderBoards();
     if (["category", "level", "backbone", "training", "start"].some((key) => key in part)) redrawFigures();
   });
-  NARROW.addEventListener("change", () => { renderFilters(); renderBoards(); redrawFigures(); });
-  window.addEventListener("hashchange", () => { readAddress(); renderFilters(); renderBoards(); redrawFigures(); });
+  NARROW.addEventListener("change", redrawFigures);
+  let width = window.innerWidth;
+  window.addEventListener("resize", () => {
+    if (window.innerWidth === width) return;
+    width = window.innerWidth;
+    renderBoards();
+    renderFilters();
+  });
+  window.addEventListener("hashchange", () => { readAddress(); renderBoards(); renderFilters(); redrawFigures(); });
   // Figures need the text of plotly's script, which comes last.
   window.addEventListener("DOMContentLoaded", prepareFigures);
   performance.mark("interactive");

@@ -30,7 +30,18 @@ function compareValues(a, b, descending) {
   return descending ? -order : order;
 }
 
+// Columns give way one by one until every table fits: half a column at the edge looks like the table's end.
 function renderBoards() {
+  crowdedOut.clear();
+  drawBoards();
+  for (const column of state.columns ? [] : GIVE_WAY) {
+    if ([...document.querySelectorAll(".table-scroll")].every((box) => box.scrollWidth <= box.clientWidth)) return;
+    crowdedOut.add(column);
+    drawBoards();
+  }
+}
+
+function drawBoards() {
   const sections = shownBoards().map(renderBoard);
   const several = sections.length > 1
     ? make("p", { class: "quiet" }, "Each table is a world of its own: numbers of different backbones, splits, versions or trackers do not compare.")

@@ -310,6 +310,59 @@ def test_all_figures_are_drawn_and_a_mark_opens_its_clip(page: Any) -> None:
     assert page.locator("#clips[open]").count() == 0
 
 
+OVERLAPS = """(name) => {
+    const box = (one) => one.getBoundingClientRect();
+    const crosses = (a, b, from, to) => a[from] < b[to] - 1 && b[from] < a[to] - 1;
+    const meets = (a, b) => crosses(a, b, 'left', 'right') && crosses(a, b, 'top', 'bottom');
+    const plot = document.getElementById('plot-' + name);
+    const bar = plot.querySelector('.modebar-container .modebar');
+    const texts = [...plot.querySelectorAll('.legend text, .xtick text, .ytick text, .xtitle, .ytitle, .cbaxis text')];
+    return bar === null ? null : texts.filter((one) => meets(box(one), box(bar))).map((one) => one.textContent);
+}"""
+
+
+@pytest.mark.parametrize("width", [1400, 800, 390])
+def test_the_toolbar_of_a_figure_covers_no_legend_and_no_name(open_page: Callable[..., Any], width: int) -> None:
+    page = open_page(viewport={"width": width, "height": 900})
+    for name in ("trade", "cost", "profile", "ends", "strip"):
+        page.locator(f"#plot-{name}").scroll_into_view_if_needed()
+        page.wait_for_selector(f"#plot-{name} .main-svg")
+        wait_until(page, f"document.querySelectorAll('#plot-{name} text').length > 3")
+        covered = page.evaluate(OVERLAPS, name)
+        assert covered == ([] if width > 700 else None), name  # a phone has no toolbar
+
+
+@pytest.mark.parametrize("width", [1920, 1400, 1100, 390])
+def test_no_column_is_cut_off_at_the_edge(open_page: Callable[..., Any], width: int) -> None:
+    page = open_page(viewport={"width": width, "height": 900})
+    wide = page.evaluate(
+        "[...document.querySelectorAll('.table-scroll')].map(box => box.scrollWidth - box.clientWidth)"
+    )
+    assert max(wide) <= 0
+    shown = page.evaluate("[...document.querySelectorAll('thead th')].map(one => one.dataset.column)")
+    assert "commit" in shown or width < 1400  # a hash with its day, whole or, on small screens, not at first
+    assert {"rank", "method", "normalised"} <= set(shown)
+    ticked = page.evaluate("[...document.querySelectorAll('#column-chooser input:checked')].map(box => box.value)")
+    assert set(ticked) == set(shown) - {"method"}
+    page.set_viewport_size({"width": 1920, "height": 900})
+    wait_until(page, "document.querySelector('thead th[data-column=licence]') !== null")  # and back where there is room
+
+
+def test_a_rank_stands_over_its_range_and_the_best_mean_first(page: Any) -> None:
+    rows = page.evaluate(
+        """() => [...document.querySelector('tbody.methods').children].map((row) => ({
+            rank: row.querySelector('[data-column=rank]').innerText.split(/\\s+/),
+            mean: Number(row.querySelector('[data-column=motion_fidelity]').dataset.value),
+        }))"""
+    )
+    ranked = [row for row in rows if row["rank"][0] != "–"]
+    assert [row["mean"] for row in ranked] == sorted((row["mean"] for row in ranked), reverse=True)
+    assert [row["rank"][0] for row in ranked] == [str(i + 1) for i in range(len(ranked))]
+    for row in ranked:
+        low, _, high = row["rank"][1].partition("–")
+        assert int(low) <= int(row["rank"][0]) <= int(high or low)
+
+
 def test_the_pareto_front_holds_what_nobody_beats(page: Any) -> None:
     front = page.evaluate("paretoFront([[1, 5], [2, 4], [2, 5], [3, 1], [3, 1], [0, 9], [1, 1]])")
     assert front == [[0, 9], [2, 5], [3, 1], [3, 1]]

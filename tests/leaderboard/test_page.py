@@ -60,6 +60,7 @@ def page(tmp_path_factory: pytest.TempPathFactory, gallery: Path) -> Path:
     return path
 
 
+@pytest.mark.minimums
 def test_the_page_asks_nobody_for_anything(page: Path) -> None:
     elements, _, _ = page_of(page)
     assert all(address.startswith(("#", "data:")) for address in elements.addresses)
@@ -67,6 +68,7 @@ def test_the_page_asks_nobody_for_anything(page: Path) -> None:
     assert "default-src 'none'" in page.read_text()
 
 
+@pytest.mark.minimums
 def test_prompts_are_data_and_never_markup(page: Path) -> None:
     elements, _, attempts = page_of(page)
     assert "img" not in elements.tags
