@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 
@@ -10,6 +11,15 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run in two processes: a thread for each core, not four
+
+
+@pytest.fixture(autouse=True)
+def own_logger() -> Iterator[None]:
+    """A command sets up the logger for its process, which here goes on: the next test finds it as it was."""
+    logger = logging.getLogger("motionbench")
+    held = (logger.handlers, logger.level, logger.propagate)
+    yield
+    logger.handlers, logger.level, logger.propagate = held
 
 
 @pytest.fixture(autouse=True, scope="session")

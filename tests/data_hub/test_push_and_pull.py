@@ -19,6 +19,8 @@ from motionbench.data_cards.hub.pulling import pull_splits
 from motionbench.errors import ConfigError, ManifestError, StoreError
 from motionbench.split import Split, read_split, write_manifest
 
+pytestmark = pytest.mark.minimums
+
 REPO = Address("ann/motion")
 
 

@@ -146,6 +146,7 @@ def test_what_native_code_prints_does_not_mix_with_results(capfd: pytest.Capture
     assert (out, err) == ("a result\n", "a warning\n")
 
 
+@pytest.mark.minimums
 @pytest.mark.slow
 def test_rendered_clips_have_tracks_that_stay_on_what_they_show(tmp_path: Path) -> None:
     pytest.importorskip("pybullet")
@@ -163,6 +164,7 @@ def test_rendered_clips_have_tracks_that_stay_on_what_they_show(tmp_path: Path) 
             assert color_error(clip, points, visible, 0) < 0.6 * color_error(clip, points, visible, 5), scene.kind
 
 
+@pytest.mark.minimums
 @pytest.mark.slow
 def test_enough_points_lie_on_the_figure() -> None:
     pytest.importorskip("pybullet")
@@ -173,6 +175,7 @@ def test_enough_points_lie_on_the_figure() -> None:
     assert (travel[:960] > 2).sum() < 40
 
 
+@pytest.mark.minimums
 @pytest.mark.slow
 def test_at_full_size_tracks_agree_with_the_cameras_and_with_the_pictures() -> None:
     pytest.importorskip("pybullet")

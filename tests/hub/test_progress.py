@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.minimums
+
 WORK = """
 import logging, time
 from motionbench import progress

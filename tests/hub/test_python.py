@@ -55,6 +55,7 @@ def test_no_module_has_the_name_of_a_function() -> None:
     assert modules & set(mb.__all__) == set()  # importing the module would take the function's place
 
 
+@pytest.mark.minimums
 def test_evaluate_gives_the_numbers_of_the_command(
     made: mb.Results, split: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -69,6 +70,7 @@ def test_evaluate_gives_the_numbers_of_the_command(
     assert made.scoring.new == 16
 
 
+@pytest.mark.minimums
 def test_frames_hold_rows_scores_and_records(made: mb.Results) -> None:
     rows = made.frame()
     assert list(rows["category"].unique()) == ["camera", "human", "all"]
@@ -173,6 +175,7 @@ def test_transfer_returns_the_clip_and_writes_it_only_when_asked() -> None:
     assert written.sha256
 
 
+@pytest.mark.minimums
 def test_a_split_is_a_frame(split: Path) -> None:
     frame = mb.read_split(split).frame()
     assert len(frame) == 8

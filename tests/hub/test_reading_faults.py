@@ -13,6 +13,8 @@ from footage import encode, moving_frames
 from motionbench import decoder
 from motionbench.errors import ReaderError
 
+pytestmark = pytest.mark.minimums
+
 FRAMES = moving_frames()
 
 

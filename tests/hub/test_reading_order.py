@@ -15,6 +15,8 @@ from motionbench import video_worker
 from motionbench.errors import VideoError
 from motionbench.video import read_clip
 
+pytestmark = pytest.mark.minimums
+
 FRAMES = moving_frames()
 CLOSED = "keyint=8:min-keyint=8:scenecut=0:bframes=2"
 OPEN = f"open-gop=1:{CLOSED}"

@@ -13,6 +13,8 @@ from motionbench.errors import VideoError
 from motionbench.reading.hdr import light_to_pq, pq_to_light, to_sdr
 from motionbench.video import read_clip
 
+pytestmark = pytest.mark.minimums
+
 FRAMES = moving_frames()
 
 

@@ -18,6 +18,8 @@ from motionbench.reading.timing import constant_rate, to_times
 from motionbench.single_transfer import read_reference
 from motionbench.video import read_clip, sample_file
 
+pytestmark = pytest.mark.minimums
+
 FRAMES = moving_frames()
 SLOWING = [*range(0, 18000, 1500), *range(18000, 126000, 9000)]  # 1/90000 s: 60 fps, then 10, as in the dark
 

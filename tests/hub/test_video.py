@@ -15,6 +15,8 @@ from motionbench.decoder import Decoder
 from motionbench.errors import VideoError
 from motionbench.video import encode_clip, read_clip, write_clip
 
+pytestmark = pytest.mark.minimums
+
 FRAMES = moving_frames()
 GOP8 = "keyint=8:min-keyint=8:scenecut=0:bframes=2"
 

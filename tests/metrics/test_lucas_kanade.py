@@ -11,6 +11,8 @@ from motionbench.clip import Clip
 from motionbench.errors import ShapeError
 from motionbench.tracks import Tracker, grid_queries
 
+pytestmark = pytest.mark.minimums
+
 FRAMES, SIDE = 9, 64
 
 

@@ -61,13 +61,16 @@ def ours(name: str) -> list[float | None]:
     return values
 
 
+BETTER = {"higher": True, "lower": False, "zero": None, "none": None}
+
+
 def test_every_metric_of_ours_has_a_class() -> None:
     assert set(CLASSES) == {
         n for n in registry.names("metrics") if registry.load("metrics", n).__module__[:6] == "motion"
     }
     for name, kind in CLASSES.items():
         assert kind.__name__.lower() == name.replace("_", "")
-        assert kind().higher_is_better is {"higher": True, "lower": False}.get(kind().info.better)
+        assert kind().higher_is_better is BETTER[kind().info.better]
 
 
 @pytest.mark.parametrize("name", sorted(set(CLASSES) - NEED_MORE - {"trajectory_error"}))
@@ -98,6 +101,7 @@ def test_ground_truth_is_found_beside_the_references() -> None:
     assert int(metric.missing) == 1
 
 
+@pytest.mark.minimums
 def test_a_collection_keeps_metrics_apart_that_had_nothing_to_measure_yet() -> None:
     made, true, *_ = pairs()
     collection = MetricCollection([tm.MotionFidelity(tracker="lk"), tm.SpeedRatio(tracker="lk")])
@@ -109,6 +113,7 @@ def test_a_collection_keeps_metrics_apart_that_had_nothing_to_measure_yet() -> N
     assert collection.compute()["SpeedRatio"] != collection.compute()["MotionFidelity"]
 
 
+@pytest.mark.minimums
 def test_copies_carry_the_counts_and_no_model() -> None:
     made, true, *_ = pairs()
     metric = tm.TemporalConsistency()
