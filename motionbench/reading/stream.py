@@ -52,7 +52,9 @@ def opened(path: str) -> Iterator[Any]:
     """The file as a PyAV container. Names in other encodings than UTF-8 do not matter, and no other file is opened."""
     import av
 
-    with av.open(path, metadata_errors="replace", container_options={"protocol_whitelist": "file"}) as container:
+    # PyAV 19 replaces what is no UTF-8 of itself, and has no such option; before, it was a traceback without it.
+    names = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+    with av.open(path, container_options={"protocol_whitelist": "file"}, **names) as container:
         yield container
 
 
