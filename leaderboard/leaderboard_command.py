@@ -25,7 +25,7 @@ class PageByDefault(TyperGroup):
 
 
 app = typer.Typer(
-    help="Make the leaderboard page of results folders, or pack one to submit it.",
+    help="Make the leaderboard page of results folders.",
     cls=PageByDefault,
     no_args_is_help=True,
     add_completion=False,
@@ -108,7 +108,7 @@ def _device(name: str) -> str:
     return resolve_device(name)
 
 
-@app.command()
+@app.command(hidden=True)  # its name today: `motionbench results pack`
 def submit(
     results: Annotated[Path, typer.Argument(help="The results folder to pack.")],
     out: Annotated[
@@ -128,8 +128,8 @@ def submit(
     summary follows from the scores. The pack holds a list of its files with their checksums.
 
     Example:
-    motionbench leaderboard submit results/a --contact you@example.org --videos-url https://example.org/a
-    motionbench leaderboard submit results/a --for hub --out a-submission
+    motionbench results pack results/a --contact you@example.org --videos-url https://example.org/a
+    motionbench results pack results/a --for hub --out a-submission
     """
     from .submission import Submission, pack
 

@@ -158,7 +158,7 @@ def _card(run: Run, plan: Submission) -> str:
         "",
         "`SUBMISSION.json` lists the files with their SHA-256. To check the scores against the videos:",
         "",
-        "    motionbench verify .",
+        "    motionbench results verify .",
         "",
     ]
     if plan.videos_url:

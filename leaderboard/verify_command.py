@@ -1,4 +1,4 @@
-"""`motionbench verify`: what a reader of a leaderboard can do instead of believing it."""
+"""`motionbench results verify`: what a reader of a leaderboard can do instead of believing it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def verify(
     Nothing is written to the folder. Exit 0: everything holds; 1: something does not, and is listed.
 
     Example:
-    motionbench verify results/followyourmotion --sample 20 --seed 7
+    motionbench results verify results/followyourmotion --sample 20 --seed 7
     """
     from motionbench.device import resolve_device
     from motionbench.progress import Bars

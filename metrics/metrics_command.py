@@ -16,12 +16,17 @@ from motionbench.device import resolve_device
 from motionbench.progress import Bars
 from motionbench.split import read_split
 
-app = typer.Typer(help="Tell how far what the metrics measure with can be believed.", no_args_is_help=True)
+app = typer.Typer(
+    help="Examine the metrics, and what they measure with.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
 
 
 @app.callback()
 def metrics() -> None:
-    """Tell how far what the metrics measure with can be believed."""
+    """Examine the metrics, and what they measure with."""
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""`motionbench validate`: the metrics' own exam."""
+"""`motionbench metrics exam`: the metrics' own exam."""
 
 from __future__ import annotations
 
@@ -92,9 +92,9 @@ def validate(
     again, and the report is on all that is there. With several shards, concatenate their files and run once more.
 
     Example:
-    motionbench validate --split lite --tracker truth --tracker tiny --tracker lk --out results/exam
+    motionbench metrics exam --split lite --tracker truth --tracker tiny --tracker lk --out results/exam
 
-    motionbench validate --pairs outputs/pairs.jsonl --tracker lk --out results/pairs
+    motionbench metrics exam --pairs outputs/pairs.jsonl --tracker lk --out results/pairs
     """
     if pairs is not None or footage is not None:
         real = _RealOptions(pairs, footage, tuple(tracker or ()), tuple(metrics or ()), limit, shard, device)

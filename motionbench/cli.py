@@ -25,14 +25,16 @@ ORDER = (
     "transfer",
     "compare",
     "leaderboard",
-    "verify",
+    "results",
     "gate",
-    "validate",
+    "metrics",
     "heads",
     "data",
     "list",
     "doctor",
 )
+# Former spellings, which are still understood and no longer listed.
+FORMER = {"verify": "results verify", "validate": "metrics exam"}
 EXIT_WRONG_USE = 2
 EXAMPLE_COLUMNS = 72  # of 80, less the margins and ` \\`
 
@@ -42,7 +44,7 @@ class Commands(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Names of the installed commands, ours first."""
-        names = registry.names("commands")
+        names = [name for name in registry.names("commands") if "." not in name and name not in FORMER]
         return [name for name in ORDER if name in names] + [name for name in names if name not in ORDER]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
@@ -77,8 +79,12 @@ def load_command(name: str) -> Any:
     value = registry.load("commands", name)
     if not isinstance(value, typer.Typer):
         value = _single(name, value)
-    command = typer.main.get_command(value)
-    command.name = name
+    command: Any = typer.main.get_command(value)
+    command.name = name.rpartition(".")[2]
+    # A group gathers its members from all packages: the entry point `results.verify` is member `verify` of `results`.
+    for member in registry.names("commands"):
+        if member.rpartition(".")[0] == name:
+            command.add_command(load_command(member))
     _move_examples(command)
     return command
 

@@ -25,7 +25,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
 results = typer.Typer(
-    help="Publish runs on the Hugging Face Hub.",
+    help="Check results, pack them for a pull request, publish them on the Hub.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -35,7 +35,7 @@ results = typer.Typer(
 
 @results.callback()
 def results_group() -> None:
-    """Publish runs on the Hugging Face Hub."""
+    """Check results, pack them for a pull request, publish them on the Hub."""
 
 
 def push(

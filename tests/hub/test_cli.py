@@ -49,7 +49,7 @@ def test_help_and_list_answer_at_once_without_torch(arguments: list[str]) -> Non
 
 def test_help_shows_every_command_with_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     _, text, _ = invoke(capsys, "--help")
-    for name in registry.names("commands"):
+    for name in {name.partition(".")[0] for name in registry.names("commands")} - set(cli.FORMER):
         assert f"  {name}" in text
     assert "Generate, score and summarize" in text
 
@@ -158,3 +158,19 @@ def test_summary_line_is_read_without_importing(tmp_path: Path) -> None:
     lines = code + "print([r._docline('loud', n) for n in ('Thing', 'app', 'absent')], r._docline('no.such', 'x'))"
     done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['A thing.', 'An app.', '']"
+
+
+def test_a_group_gathers_its_members_from_all_packages_and_former_spellings_are_still_understood(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for group, members in {"results": ("push", "verify", "pack"), "metrics": ("exam", "agreement", "tap")}.items():
+        _, text, _ = invoke(capsys, group, "--help")
+        for member in members:
+            assert f"  {member} " in text
+            assert f"motionbench {group} {member}" in invoke(capsys, group, member, "--help")[1]
+    _, listed, _ = invoke(capsys, "--help")
+    for former, today in cli.FORMER.items():
+        assert f"  {former} " not in listed
+        assert f"motionbench {today}" in invoke(capsys, former, "--help")[1]
+    assert "submit" not in invoke(capsys, "leaderboard", "--help")[1]
+    assert "motionbench results pack" in invoke(capsys, "leaderboard", "submit", "--help")[1]

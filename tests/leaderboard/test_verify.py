@@ -1,4 +1,4 @@
-"""`motionbench verify`: honest results hold, doctored ones do not."""
+"""`motionbench results verify`: honest results hold, doctored ones do not."""
 
 from __future__ import annotations
 
