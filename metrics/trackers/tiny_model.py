@@ -29,8 +29,9 @@ WIDE_STRIDES = (2, 4)  # of the levels that a whole cost volume is made of
 class TinyTrackerConfig:
     """Shape of the network.
 
-    size: frames are size x size pixels. stage_widths: channels of the feature stages at strides 1, 2, 4; channels: of
-    the matched features. width: of a track token; blocks per round; rounds of refinement; heads of the attention to
+    size: cells a side of the finest features. stem: pixels a side of such a cell; frames are size * stem pixels a side,
+    positions are in cells. stage_widths: channels of the feature stages at strides 1, 2, 4 of a cell; channels: of the
+    matched features; detail: of those matched at half a cell besides (0: none; needs a stem). width: of a track token; blocks per round; rounds of refinement; heads of the attention to
     support points. fine_radius, wide_radius: half sides of the correlation patches, at stride 1 and at strides 2 and 4.
     support_per_side: a fixed grid of support points is tracked along, so that the result for a point does not depend
     on the others asked for. visible_threshold: a point counts as visible where P(visible) * P(error below
@@ -38,6 +39,8 @@ class TinyTrackerConfig:
     """
 
     size: int = 64
+    stem: int = 1
+    detail: int = 0
     stage_widths: tuple[int, int, int] = (24, 48, 64)
     channels: int = 32
     width: int = 128
@@ -49,6 +52,11 @@ class TinyTrackerConfig:
     support_per_side: int = 8
     uncertain_px: float = 2.0
     visible_threshold: float = 0.5
+
+    @property
+    def pixels(self) -> int:
+        """Side of the frames that the network sees."""
+        return self.size * self.stem
 
 
 Said: TypeAlias = tuple[Tensor, Tensor]  # keys and values of S support points in a round: 2 of (B*T, K, S, D/K)
@@ -83,22 +91,45 @@ class Residual(nn.Module):
         return cast(Tensor, x + self.second(F.relu(self.norm_second(y))))
 
 
+class Stem(nn.Module):
+    """Frames at a quarter of their side, as the fine stage takes them, and at half of it on the way there."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        half = width // 2
+        self.begin = nn.Sequential(nn.Conv2d(3, half, 7, stride=2, padding=3), Residual(half))
+        self.end = nn.Sequential(nn.Conv2d(half, width, 3, stride=2, padding=1), Residual(width))
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        half = self.begin(frames)
+        return self.end(half), half
+
+
 class FeatureNet(nn.Module):
-    """Unit-length features (M, h, w, channels) of frames (M, 3, H, W) in [0, 1], at strides 1, 2 and 4, joined
-    top-down."""
+    """Unit-length features (M, h, w, channels) of frames (M, 3, H, W) in [0, 1], at strides 1, 2 and 4 of a cell,
+    joined top-down; with `detail`, those at half a cell (M, 2h, 2w, detail) after them."""
 
     def __init__(self, config: TinyTrackerConfig) -> None:
         super().__init__()
         a, b, c = config.stage_widths
-        self.fine = nn.Sequential(nn.Conv2d(3, a, 3, padding=1), Residual(a))
+        if config.stem == 1:
+            self.stem = None
+            self.fine = nn.Sequential(nn.Conv2d(3, a, 3, padding=1), Residual(a))
+        else:
+            self.stem = Stem(a)
+            self.fine = nn.Sequential(nn.Conv2d(a, a, 3, padding=1), Residual(a), Residual(a))
         self.middle = nn.Sequential(nn.Conv2d(a, b, 3, stride=2, padding=1), Residual(b), Residual(b))
         self.coarse = nn.Sequential(nn.Conv2d(b, c, 3, stride=2, padding=1), Residual(c))
         self.laterals = nn.ModuleList([nn.Conv2d(n, config.channels, 1) for n in (a, b, c)])
         self.outs = nn.ModuleList([nn.Conv2d(config.channels, config.channels, 3, padding=1) for _ in range(3)])
+        self.detail = Detail(config) if config.detail else None
 
     def forward(self, frames: Tensor) -> list[Tensor]:
         frames = frames.contiguous(memory_format=torch.channels_last)  # a third faster, and as the features are read
-        fine = self.fine(frames * 2 - 1)
+        seen, half = frames * 2 - 1, None
+        if self.stem is not None:
+            seen, half = self.stem(seen)
+        fine = self.fine(seen)
         middle = self.middle(fine)
         coarse = self.coarse(middle)
         joined = self.laterals[2](coarse)
@@ -107,7 +138,23 @@ class FeatureNet(nn.Module):
             joined = lateral(stage) + F.interpolate(joined, scale_factor=2.0, mode="bilinear")
             levels.insert(0, joined)
         found = [out(F.relu(level)).float() for out, level in zip(self.outs, levels, strict=True)]
+        if self.detail is not None and half is not None:
+            found.append(self.detail(half, levels[0]).float())
         return [F.normalize(level.permute(0, 2, 3, 1), dim=-1) for level in found]
+
+
+class Detail(nn.Module):
+    """Features at half a cell: what the stem saw there, told by the finest level what it is part of."""
+
+    def __init__(self, config: TinyTrackerConfig) -> None:
+        super().__init__()
+        self.lateral = nn.Conv2d(config.stage_widths[0] // 2, config.detail, 1)
+        self.context = nn.Conv2d(config.channels, config.detail, 1)
+        self.out = nn.Conv2d(config.detail, config.detail, 3, padding=1)
+
+    def forward(self, half: Tensor, fine: Tensor) -> Tensor:
+        context = F.interpolate(self.context(fine), scale_factor=2.0, mode="bilinear")
+        return cast(Tensor, self.out(F.relu(self.lateral(half) + context)))
 
 
 def gelu(x: Tensor) -> Tensor:
@@ -179,9 +226,11 @@ class TinyTrackerNet(nn.Module):
         super().__init__()
         self.config = config
         self.features = FeatureNet(config)
-        self.sharpness = nn.Parameter(torch.tensor([2.5, 2.5, 2.5]))  # log scale of the correlations at each stride
+        # log scale of the correlations at each stride
+        self.sharpness = nn.Parameter(torch.full((4 if config.detail else 3,), 2.5))
         self.pull = nn.Parameter(torch.tensor(0.0))  # how much the first guess prefers to stay near the query
-        patches = 9 * (2 * config.fine_radius + 1) ** 2 + 2 * (2 * config.wide_radius + 1) ** 2
+        fine_maps = 2 if config.detail else 1
+        patches = fine_maps * 9 * (2 * config.fine_radius + 1) ** 2 + 2 * (2 * config.wide_radius + 1) ** 2
         places = 26 + 26 + 8 + 2 + 3  # displacement, first guess, steps, place, last answers and peak
         self.begin = nn.Linear(3 * config.channels + 9 + 1, config.width)
         self.read = nn.Linear(patches + places + config.channels, config.width)
@@ -193,11 +242,12 @@ class TinyTrackerNet(nn.Module):
         nn.init.zeros_(self.move.bias)
 
     def describe(self, frames: Tensor) -> list[Tensor]:
-        """Features (B, T, h, w, channels) at strides 1, 2 and 4 of frames (B, T, 3, size, size) in [0, 1]."""
+        """Features (B, T, h, w, channels) at strides 1, 2 and 4 of a cell, and (B, T, 2h, 2w, detail) at half a cell
+        where the network has them, of frames (B, T, 3, pixels, pixels) in [0, 1]."""
         return [rearrange(f, "(b t) h w c -> b t h w c", b=len(frames)) for f in self.features(frames.flatten(0, 1))]
 
     def forward(self, frames: Tensor, queries: Tensor, support: int) -> Prediction:
-        """frames (B, T, 3, size, size) in [0, 1]; queries (B, N, 2) x, y in the first frame, of which the first
+        """frames (B, T, 3, pixels, pixels) in [0, 1]; queries (B, N, 2) x, y in the first frame, of which the first
         `support` are read by all."""
 
         def hear(_: int, tokens: Tensor) -> Said:
@@ -239,15 +289,18 @@ class TinyTrackerNet(nn.Module):
         still = (fine[:, :, None] * there).sum(dim=-1)  # match of each neighbour with its own place: nothing moved
         wide = [
             read_features(f[:, :1], at_stride(queries[:, :, None], stride), 0).flatten(2)  # (B, N, C)
-            for f, stride in zip(levels[1:], WIDE_STRIDES, strict=True)
+            for f, stride in zip(levels[1:3], WIDE_STRIDES, strict=True)
         ]
         scales = self.sharpness.exp()
         volumes = [
-            torch.einsum("bnc,bthwc->bnthw", q * s, f) for q, f, s in zip(wide, levels[1:], scales[1:], strict=True)
+            torch.einsum("bnc,bthwc->bnthw", q * s, f) for q, f, s in zip(wide, levels[1:3], scales[1:3], strict=True)
         ]
         logits, guess, peak = self._first_guess(volumes[0], queries)
         own = torch.cat([fine[:, :, 4], *wide], dim=-1)[:, :, None].expand(-1, -1, steps, -1)
-        return Start(queries, fine * scales[0], volumes, own, still, logits, guess, peak)
+        detail = None
+        if self.config.detail:
+            detail = read_features(levels[3][:, :1], at_stride(queries[:, :, None], 0.5), 1)[:, :, 0] * scales[3]
+        return Start(queries, fine * scales[0], volumes, own, still, logits, guess, peak, detail)
 
     def _first_guess(self, volume: Tensor, queries: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits of all cells, and their mean position within 3 cells of the best one, with that cell's probability."""
@@ -281,7 +334,14 @@ class TinyTrackerNet(nn.Module):
             read_maps(volume, at_stride(points, stride), self.config.wide_radius)
             for volume, stride in zip(start.volumes, WIDE_STRIDES, strict=True)
         ]
-        return [fine.flatten(-2), there[..., there.shape[-2] // 2, :], *wide]
+        return [fine.flatten(-2), there[..., there.shape[-2] // 2, :], *wide, *self._details(levels, start, points)]
+
+    def _details(self, levels: list[Tensor], start: Start, points: Tensor) -> list[Tensor]:
+        """The fine correlations once more, at half a cell: (B, N, T, 9 * Q), if the network has that level."""
+        if start.detail is None:
+            return []
+        there = read_features(levels[3], at_stride(points, 0.5), self.config.fine_radius)
+        return [torch.einsum("bnkc,bntqc->bntkq", start.detail, there).flatten(-2)]
 
     def _places(self, start: Start, points: Tensor, judged: Tensor) -> list[Tensor]:
         """Where the track is, came from and goes to, in frames of one unit and smoothed steps of pixels: (B, N, T, 65)
@@ -295,8 +355,8 @@ class TinyTrackerNet(nn.Module):
 
 
 class Start(NamedTuple):
-    """What is computed once per clip: query features (B, N, 9, C), cost volumes (B, N, T, h, w), and what the first
-    tokens are made of."""
+    """What is computed once per clip: query features (B, N, 9, C), cost volumes (B, N, T, h, w), what the first
+    tokens are made of, and query features at half a cell (B, N, 9, detail) if the network has them."""
 
     queries: Tensor
     fine: Tensor
@@ -306,3 +366,4 @@ class Start(NamedTuple):
     logits: Tensor
     guess: Tensor
     peak: Tensor
+    detail: Tensor | None

@@ -29,7 +29,7 @@ class Patches(NamedTuple):
         return cls(index, places - low)
 
 
-def at_stride(points: Tensor, stride: int) -> Tensor:
+def at_stride(points: Tensor, stride: float) -> Tensor:
     """Pixels of the full-size frame as pixels of a map whose cells are `stride` pixels wide; centers at integers."""
     return (points + 0.5) / stride - 0.5
 
@@ -41,6 +41,8 @@ def read_features(maps: Tensor, places: Tensor, radius: int) -> Tensor:
     index, fraction = Patches.around(places, radius, h, w)
     frame = torch.arange(b * steps, device=maps.device).view(b, 1, steps, 1, 1)
     index = index + frame * (h * w)
+    if maps.device.type != "cpu":
+        return _read_squares(maps.reshape(-1, channels), index, fraction)
     corners = [index[..., :-1, :-1], index[..., :-1, 1:], index[..., 1:, :-1], index[..., 1:, 1:]]
     index = torch.stack(corners, dim=-1).flatten(-3, -2)  # (B, N, T, Q, 4)
     x, y = fraction.unsqueeze(-2).unbind(-1)  # (B, N, T, 1)
@@ -49,6 +51,15 @@ def read_features(maps: Tensor, places: Tensor, radius: int) -> Tensor:
         index.view(-1, 4), maps.reshape(-1, channels), mode="sum", per_sample_weights=weights.reshape(-1, 4)
     )
     return read.view(*index.shape[:-1], channels)
+
+
+def _read_squares(vectors: Tensor, index: Tensor, fraction: Tensor) -> Tensor:
+    """The same reading by whole squares index (..., K, K): each vector is fetched once for all readings that it is part of,
+    and the gradient needs no sorting, which takes longer than all the rest on a GPU."""
+    square = vectors.index_select(0, index.flatten()).view(*index.shape, vectors.shape[-1])
+    x, y = fraction[..., None, None, None].unbind(-4)  # (..., 1, 1, 1)
+    lines = torch.lerp(square[..., :-1, :, :], square[..., 1:, :, :], y)
+    return torch.lerp(lines[..., :-1, :], lines[..., 1:, :], x).flatten(-3, -2)
 
 
 def read_maps(maps: Tensor, places: Tensor, radius: int) -> Tensor:

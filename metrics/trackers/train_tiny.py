@@ -83,8 +83,10 @@ def make_lesson(data: Batch, points: int, decoder: Decoder, generator: torch.Gen
     return Lesson(disturb(frames, generator), tracks[:, :, 0], tracks, visible, visible[:, :, 0])
 
 
-def tracking_loss(found: Prediction, lesson: Lesson, uncertain_px: float, size: int) -> Tensor:
-    """Huber on positions (quadratic below 0.25 px), cross-entropies on visibility, on `off by more than uncertain_px`
+def tracking_loss(
+    found: Prediction, lesson: Lesson, uncertain_px: float, size: int, delta: float = 0.25
+) -> Tensor:
+    """Huber on positions (quadratic below `delta` px), cross-entropies on visibility, on `off by more than uncertain_px`
     and on the first guess.
 
     Hidden points inside the frame count a fifth: they keep a track on its course while something passes before it.
@@ -98,7 +100,7 @@ def tracking_loss(found: Prediction, lesson: Lesson, uncertain_px: float, size: 
     decay = (
         ROUND_DECAY ** torch.arange(rounds - 1, -1, -1, device=true.device, dtype=torch.float32)[:, None, None, None]
     )
-    gap = F.huber_loss(found.points, true.expand_as(found.points), delta=0.25, reduction="none").sum(dim=-1) / 0.25
+    gap = F.huber_loss(found.points, true.expand_as(found.points), delta=delta, reduction="none").sum(dim=-1) / delta
     off = ((found.points.detach() - true).square().sum(dim=-1) > uncertain_px**2).float()
     hidden = F.binary_cross_entropy_with_logits(found.visible, seen.expand_as(found.visible), reduction="none")
     unsure = F.binary_cross_entropy_with_logits(found.uncertain, off, reduction="none")

@@ -1,0 +1,1 @@
+"""The workshop: what trains, searches and describes the embedded models. Imports the rooms, is imported by none."""
