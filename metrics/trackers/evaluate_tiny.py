@@ -27,7 +27,8 @@ from motionbench.tracks import Tracker, Tracks, grid_queries
 from motionbench.world import World
 
 from ..augment import decode_clips, load_decoder
-from .tiny import FOLDER, TinyTracker, load_tracker
+from .learned import load_tracker
+from .tiny import FOLDER, TinyTracker
 from .tiny_card import render_card
 
 logger = logging.getLogger(__name__)

@@ -87,9 +87,10 @@ def _similarity(
     return mean_moved - turn * mean_z, turn
 
 
-def inside_frame(points: NDArray[np.floating], size: int) -> NDArray[np.bool_]:
-    """Whether points (..., 2) lie on the frame: (...)."""
-    return np.asarray(((points >= -0.5) & (points <= size - 0.5)).all(axis=-1))
+def inside_frame(points: NDArray[np.floating], height: int, width: int) -> NDArray[np.bool_]:
+    """Whether points (..., 2) lie on a frame of so many pixels: (...)."""
+    far = np.array([width, height], points.dtype) - np.array(0.5, points.dtype)
+    return np.asarray(((points >= -0.5) & (points <= far)).all(axis=-1))
 
 
 def frames_seen_away(off: NDArray[np.floating], sure: NDArray[np.floating]) -> Floats:
@@ -127,7 +128,7 @@ def put_on_scene(
     frame, of the `chosen` (N,) points. Other points keep what the network found.
     """
     off = np.linalg.norm(points - places, axis=-1)
-    away = frames_seen_away(off, sure * inside_frame(points, size))
+    away = frames_seen_away(off, sure * inside_frame(points, size, size))
     scene = match(places, np.ones(len(points), np.bool_))
     moves = may_move(away)
     moves[moves] = looks_better(away[moves], match(points, moves), scene[moves])

@@ -20,8 +20,9 @@ from motionbench.world import Batch, World
 
 from ..augment import LATENT_NOISE, Decoder, decode_some, disturb, load_decoder
 from ..training import Run, add_arguments, describe_run, step_generator
-from .tiny import save_tracker
-from .tiny_model import Prediction, TinyTrackerConfig, TinyTrackerNet
+from .frame_features import TrackerConfig
+from .learned import save_tracker
+from .tracker_net import Prediction, TrackerNet
 
 logger = logging.getLogger(__name__)
 SUPPORT = 48  # full-frame points that all others read
@@ -83,11 +84,9 @@ def make_lesson(data: Batch, points: int, decoder: Decoder, generator: torch.Gen
     return Lesson(disturb(frames, generator), tracks[:, :, 0], tracks, visible, visible[:, :, 0])
 
 
-def tracking_loss(
-    found: Prediction, lesson: Lesson, uncertain_px: float, size: int, delta: float = 0.25
-) -> Tensor:
-    """Huber on positions (quadratic below `delta` px), cross-entropies on visibility, on `off by more than uncertain_px`
-    and on the first guess.
+def tracking_loss(found: Prediction, lesson: Lesson, uncertain_px: float, size: int, delta: float = 0.25) -> Tensor:
+    """Huber on positions (quadratic below `delta` px), cross-entropies on visibility, on `off by more than
+    uncertain_px` and on the first guess.
 
     Hidden points inside the frame count a fifth: they keep a track on its course while something passes before it.
     Points outside count a twentieth, and no further out than 8 px.
@@ -119,9 +118,9 @@ def tracking_loss(
 def train(world: World, arguments: argparse.Namespace) -> Run:
     """Train on `world` within the budget; the returned run holds the averaged model."""
     device = arguments.device
-    config = TinyTrackerConfig()
+    config = TrackerConfig()
     torch.manual_seed(derive_seed(arguments.seed, "tiny_tracker", "init"))
-    run = Run(TinyTrackerNet(config).to(device), arguments)
+    run = Run(TrackerNet(config).to(device), arguments)
     decoder = load_decoder(arguments.vae, device, latent_noise=LATENT_NOISE)
     network: Callable[..., Prediction] = torch.compile(run.model) if arguments.compile else run.model
     support = min(SUPPORT, arguments.points // 2)

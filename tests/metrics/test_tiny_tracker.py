@@ -17,15 +17,16 @@ from motionbench.metrics import training
 from motionbench.metrics.augment import blur_decoder, decode_some, disturb
 from motionbench.metrics.threads import workers
 from motionbench.metrics.trackers import evaluate_tiny, train_tiny
-from motionbench.metrics.trackers.tiny import FOLDER, TinyTracker, load_tracker, save_tracker
+from motionbench.metrics.trackers.frame_features import TrackerConfig
+from motionbench.metrics.trackers.learned import load_tracker, save_tracker
+from motionbench.metrics.trackers.map_reading import at_stride, read_features, read_maps
+from motionbench.metrics.trackers.tiny import FOLDER, TinyTracker
 from motionbench.metrics.trackers.tiny_card import render_card
-from motionbench.metrics.trackers.tiny_model import (
+from motionbench.metrics.trackers.tracker_net import (
     Prediction,
-    TinyTrackerConfig,
-    TinyTrackerNet,
+    TrackerNet,
     gelu,
 )
-from motionbench.metrics.trackers.tiny_reading import at_stride, read_features, read_maps
 from motionbench.metrics.training import add_arguments, step_generator
 from tiny_fakes import DiscWorld, shifted_clip
 
@@ -33,13 +34,13 @@ from motionbench.clip import Clip
 from motionbench.errors import MissingWeightsError, ShapeError, StoreError
 from motionbench.tracks import Tracker, Tracks, grid_queries
 
-SMALL = TinyTrackerConfig(stage_widths=(8, 8, 8), channels=8, width=16, blocks=1, rounds=2, heads=2, support_per_side=3)
+SMALL = TrackerConfig(stage_widths=(8, 8, 8), channels=8, width=16, blocks=1, rounds=2, heads=2, support_per_side=3)
 
 
 @pytest.fixture
 def untrained() -> TinyTracker:
     torch.manual_seed(0)
-    model = TinyTrackerNet(SMALL).eval().requires_grad_(False)
+    model = TrackerNet(SMALL).eval().requires_grad_(False)
     torch.nn.init.normal_(model.move.weight, std=0.1)  # as trained: the answer depends on what is read
     return TinyTracker(model, "cpu")
 
@@ -134,7 +135,7 @@ def test_no_queries_and_one_frame_are_no_error(untrained):
 def test_queries_in_portions_give_the_same_tracks(untrained, monkeypatch):
     clip, queries = shifted_clip(4, 1.0), grid_queries(64, 64, 5)
     whole = untrained.track(clip, queries)
-    monkeypatch.setattr("motionbench.metrics.trackers.tiny.CHUNK", 7)
+    monkeypatch.setattr("motionbench.metrics.trackers.learned.CHUNK", 7)
     assert np.allclose(untrained.track(clip, queries).points, whole.points, atol=1e-3)
 
 
@@ -147,7 +148,7 @@ def threads() -> Iterator[Callable[[int], None]]:
 
 
 def test_one_worker_and_several_find_the_same_bits(untrained, monkeypatch, threads):
-    monkeypatch.setattr("motionbench.metrics.trackers.tiny.CHUNK", 7)
+    monkeypatch.setattr("motionbench.metrics.trackers.learned.CHUNK", 7)
     clip, queries, found = shifted_clip(7, 1.0), grid_queries(64, 64, 6), []
     for count in (1, 2, 4):
         threads(count)
@@ -206,7 +207,7 @@ def test_unusable_weights_say_how_to_mend_it(untrained, tmp_path, broken):
 
 
 def test_shipped_size_stays_below_the_limit():
-    assert sum(p.numel() for p in TinyTrackerNet(TinyTrackerConfig()).parameters()) * 2 < 1.5e6
+    assert sum(p.numel() for p in TrackerNet(TrackerConfig()).parameters()) * 2 < 1.5e6
 
 
 @pytest.mark.skipif(not (FOLDER / "model.safetensors").exists(), reason="weights are not in this checkout")
@@ -300,7 +301,7 @@ def _clock(second: float = 0.25) -> SimpleNamespace:
 
 
 def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
-    monkeypatch.setattr(train_tiny, "TinyTrackerConfig", lambda: SMALL)
+    monkeypatch.setattr(train_tiny, "TrackerConfig", lambda: SMALL)
     monkeypatch.setattr(training, "time", _clock())
     first = train_tiny.train(DiscWorld(), _arguments(tmp_path))
     before = {k: v.clone() for k, v in first.average.state_dict().items()}
@@ -314,10 +315,10 @@ def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
 
 
 def test_a_resumed_run_makes_the_same_next_step(tmp_path, monkeypatch):
-    monkeypatch.setattr(train_tiny, "TinyTrackerConfig", lambda: SMALL)
+    monkeypatch.setattr(train_tiny, "TrackerConfig", lambda: SMALL)
     monkeypatch.setattr(training, "time", _clock())
     whole = train_tiny.train(DiscWorld(), _arguments(tmp_path / "a"))
-    again = training.Run(TinyTrackerNet(SMALL), _arguments(tmp_path / "a"))
+    again = training.Run(TrackerNet(SMALL), _arguments(tmp_path / "a"))
     assert (again.step, again.elapsed, again.losses) == (whole.step, whole.elapsed, whole.losses)
     for run in (whole, again):
         run._update(sum(p.square().sum() for p in run.model.parameters()))
@@ -328,12 +329,12 @@ def test_a_resumed_run_makes_the_same_next_step(tmp_path, monkeypatch):
 def test_a_broken_checkpoint_says_so(tmp_path):
     (tmp_path / "checkpoint.safetensors").write_bytes(b"cut off")
     with pytest.raises(StoreError, match="remove it"):
-        training.Run(TinyTrackerNet(SMALL), _arguments(tmp_path))
+        training.Run(TrackerNet(SMALL), _arguments(tmp_path))
 
 
 def test_a_few_steps_on_one_lesson_lower_its_loss():
     torch.manual_seed(0)
-    model, lesson = TinyTrackerNet(SMALL), _lesson()
+    model, lesson = TrackerNet(SMALL), _lesson()
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     losses = []
     for _ in range(12):

@@ -199,7 +199,7 @@ def test_a_clip_longer_than_a_window_is_followed_to_its_end(name: str) -> None:
 
 
 def test_windows_of_tiny_join(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("motionbench.metrics.trackers.tiny.LONGEST", 30)
+    monkeypatch.setattr("motionbench.metrics.trackers.learned.LearnedTracker.longest", 30)
     follow_swaying("tiny", 70)
 
 

@@ -78,4 +78,3 @@ class GrowingBank:
         """End the processes."""
         self._pool.terminate()
         self._pool.join()
-

@@ -1,8 +1,8 @@
 """How the layers of a clip move: inverse maps in closed form, forward tracks by iteration.
 
 Layer l of a clip shows, at the place p of a frame (in [-1, 1], x then y), its own point
-u = (A_t (p - m_t) + D_t(p)) / (1 + c_t p): a similarity with shear, a smooth wobble, a little perspective. Where one of its
-points goes follows from the same map, by fixed-point iteration.
+u = (A_t (p - m_t) + D_t(p)) / (1 + c_t p): a similarity with shear, a smooth wobble, a little perspective. Where one
+of its points goes follows from the same map, by fixed-point iteration.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ SCENE, GROUND, THING, LIMB = 0, 1, 2, 3  # kinds of layer
 class Layers:
     """The maps of n layers over T frames.
 
-    matrix (n, T, 2, 2), middle (n, T, 2), tilt (n, T, 2) of the perspective; wave (n, W, 2), phase (n, W, T), swing (n, W, 2)
-    of the wobble; kind (n,).
+    matrix (n, T, 2, 2), middle (n, T, 2), tilt (n, T, 2) of the perspective; wave (n, W, 2), phase (n, W, T), swing
+    (n, W, 2) of the wobble; kind (n,).
     """
 
     matrix: Tensor
@@ -48,7 +48,9 @@ class Layers:
             return torch.lerp(x, later if part > 0 else earlier, abs(part))
 
         moved = {"matrix": shift(self.matrix, 1), "middle": shift(self.middle, 1), "tilt": shift(self.tilt, 1)}
-        return Layers(**{**{n: getattr(self, n) for n in self.__dataclass_fields__}, **moved, "phase": shift(self.phase, 2)})
+        return Layers(
+            **{**{n: getattr(self, n) for n in self.__dataclass_fields__}, **moved, "phase": shift(self.phase, 2)}
+        )
 
 
 def wobble(layers: Layers, places: Tensor) -> Tensor:
@@ -65,7 +67,8 @@ def to_layer(layers: Layers, places: Tensor) -> Tensor:
 
 
 def follow(layers: Layers, points: Tensor, start: Tensor) -> Tensor:
-    """Where the layers' own points (k, 2), one a layer, are seen in each frame: (k, T, 2); start (k, 2) in the first."""
+    """Where the layers' own points (k, 2), one a layer, are seen in each frame: (k, T, 2); start (k, 2) in the
+    first."""
     back = torch.linalg.inv(layers.matrix)
     place = start[:, None].expand(-1, layers.matrix.shape[1], -1)
     for _ in range(ITERATIONS):
@@ -118,7 +121,11 @@ def _camera(draws: Draws, clips: int, frames: int) -> tuple[Tensor, Tensor]:
     moves = (~draws.coin(clips, 1, 1, chance=0.25)).float()
     shake = draws.normal(clips, 2, frames) * 0.004 * draws.coin(clips, 1, 1, chance=0.3)
     path = draws.paths(clips, 2, frames) * draws.size(clips, 1, 1, low=0.01, high=0.55) + shake
-    drift = draws.normal(clips, 2, 1) * draws.size(clips, 1, 1, low=0.01, high=0.5) * torch.linspace(0, 1, frames, device=draws.device)
+    drift = (
+        draws.normal(clips, 2, 1)
+        * draws.size(clips, 1, 1, low=0.01, high=0.5)
+        * torch.linspace(0, 1, frames, device=draws.device)
+    )
     roll = draws.paths(clips, 1, frames)[:, 0] * draws.size(clips, 1, low=0.005, high=0.35)
     zoom = draws.paths(clips, 1, frames)[:, 0] * draws.size(clips, 1, low=0.005, high=0.4)
     scale = torch.exp(-zoom * moves[:, 0])
@@ -126,7 +133,8 @@ def _camera(draws: Draws, clips: int, frames: int) -> tuple[Tensor, Tensor]:
 
 
 def draw_layers(draws: Draws, clips: int, layers: int, frames: int) -> Layers:
-    """Layers (clips * layers,) in their order from behind: a scene, perhaps ground at another depth, things, limbs on things."""
+    """Layers (clips * layers,) in their order from behind: a scene, perhaps ground at another depth, things, limbs on
+    things."""
     n = clips * layers
     kind = torch.full((clips, layers), THING, device=draws.device)
     kind[:, 0] = SCENE
@@ -136,8 +144,12 @@ def draw_layers(draws: Draws, clips: int, layers: int, frames: int) -> Layers:
     scenery = flat <= GROUND
     speed = draws.size(n, 1, 1, low=0.02, high=0.8)
     speed = torch.where((scenery | draws.coin(n, chance=0.15))[:, None, None], torch.zeros_like(speed), speed)
-    path = draws.paths(n, 2, frames) * speed + draws.normal(n, 2, 1) * speed * torch.linspace(-0.5, 0.5, frames, device=draws.device)
-    place = torch.where(scenery[:, None], torch.zeros(n, 2, device=draws.device), draws.uniform(n, 2, low=-0.8, high=0.8))
+    path = draws.paths(n, 2, frames) * speed + draws.normal(n, 2, 1) * speed * torch.linspace(
+        -0.5, 0.5, frames, device=draws.device
+    )
+    place = torch.where(
+        scenery[:, None], torch.zeros(n, 2, device=draws.device), draws.uniform(n, 2, low=-0.8, high=0.8)
+    )
     middle = (place[..., None] + path).transpose(1, 2)
     turning = torch.where(scenery, 0.0, 1.0)[:, None]
     turn = draws.paths(n, 1, frames)[:, 0] * draws.size(n, 1, low=0.02, high=0.9) * turning
@@ -147,7 +159,9 @@ def draw_layers(draws: Draws, clips: int, layers: int, frames: int) -> Layers:
     matrix = _rotation(turn + start) / (size[:, None] * grow.exp())[..., None, None]
     shear = draws.paths(n, 1, frames)[:, 0] * 0.1 * turning
     matrix[..., 0, 1] = matrix[..., 0, 1] + shear / size[:, None]
-    matrix, middle = _attach_limbs(draws, matrix.view(clips, layers, frames, 2, 2), middle.view(clips, layers, frames, 2), kind, frames)
+    matrix, middle = _attach_limbs(
+        draws, matrix.view(clips, layers, frames, 2, 2), middle.view(clips, layers, frames, 2), kind, frames
+    )
     view, center = _camera(draws, clips, frames)
     depth = _depths(draws, kind)
     # p -> camera -> layer: A K (p - k d - K^-1 m); nearer layers are carried further
@@ -156,7 +170,10 @@ def draw_layers(draws: Draws, clips: int, layers: int, frames: int) -> Layers:
     matrix = torch.einsum("bltij,btjk->bltik", matrix, view)
     bends = draws.coin(n, chance=0.4)
     amount = torch.where(scenery, draws.uniform(n, high=0.03), draws.uniform(n, high=0.12)) * bends
-    tilts = draws.paths(n, 2, frames).transpose(1, 2) * (draws.uniform(n, high=0.12) * draws.coin(n, chance=0.4))[:, None, None]
+    tilts = (
+        draws.paths(n, 2, frames).transpose(1, 2)
+        * (draws.uniform(n, high=0.12) * draws.coin(n, chance=0.4))[:, None, None]
+    )
     return Layers(
         matrix.reshape(n, frames, 2, 2),
         shifted.reshape(n, frames, 2),
@@ -170,7 +187,11 @@ def draw_layers(draws: Draws, clips: int, layers: int, frames: int) -> Layers:
 
 def _depths(draws: Draws, kind: Tensor) -> Tensor:
     """How far the camera's shift carries each layer (B, L): the scene once, ground and some things more or less."""
-    near = torch.where(draws.coin(*kind.shape, chance=0.3), draws.uniform(*kind.shape, low=0.5, high=2.0), torch.ones(kind.shape, device=kind.device))
+    near = torch.where(
+        draws.coin(*kind.shape, chance=0.3),
+        draws.uniform(*kind.shape, low=0.5, high=2.0),
+        torch.ones(kind.shape, device=kind.device),
+    )
     near = torch.where(kind == GROUND, draws.uniform(*kind.shape, low=0.4, high=2.2), near)
     near = torch.where(kind == SCENE, torch.ones_like(near), near)
     near[:, 4:6] = torch.where(kind[:, 4:6] == LIMB, near[:, 3:4].expand(-1, 2), near[:, 4:6])
@@ -180,13 +201,25 @@ def _depths(draws: Draws, kind: Tensor) -> Tensor:
 def _attach_limbs(draws: Draws, matrix: Tensor, middle: Tensor, kind: Tensor, frames: int) -> tuple[Tensor, Tensor]:
     """Hang layers 4 and 5, where they are limbs, on layer 3: its similarity, a joint on it, a swing of their own."""
     clips = len(matrix)
-    swing = draws.paths(clips * 2, 1, frames)[:, 0].view(clips, 2, frames) * draws.uniform(clips, 2, 1, low=0.2, high=1.3)
+    swing = draws.paths(clips * 2, 1, frames)[:, 0].view(clips, 2, frames) * draws.uniform(
+        clips, 2, 1, low=0.2, high=1.3
+    )
     size = draws.uniform(clips, 2, 1, low=0.35, high=0.8)
     body, carried = matrix[:, 3:4], torch.linalg.inv(matrix[:, 3:4])
     joint = draws.uniform(clips, 2, 1, 2, low=-0.45, high=0.45)
-    limb_matrix = torch.einsum("bltij,bltjk->bltik", _rotation(swing + draws.uniform(clips, 2, 1, high=6.3)) / size[..., None, None], body.expand(-1, 2, -1, -1, -1))
-    limb_middle = middle[:, 3:4] + torch.einsum("bltij,bltj->blti", carried.expand(-1, 2, -1, -1, -1), joint.expand(-1, -1, frames, -1))
+    limb_matrix = torch.einsum(
+        "bltij,bltjk->bltik",
+        _rotation(swing + draws.uniform(clips, 2, 1, high=6.3)) / size[..., None, None],
+        body.expand(-1, 2, -1, -1, -1),
+    )
+    limb_middle = middle[:, 3:4] + torch.einsum(
+        "bltij,bltj->blti", carried.expand(-1, 2, -1, -1, -1), joint.expand(-1, -1, frames, -1)
+    )
     limb = kind[:, 4:6] == LIMB
-    matrix = torch.cat([matrix[:, :4], torch.where(limb[..., None, None, None], limb_matrix, matrix[:, 4:6]), matrix[:, 6:]], 1)
-    middle = torch.cat([middle[:, :4], torch.where(limb[..., None, None], limb_middle, middle[:, 4:6]), middle[:, 6:]], 1)
+    matrix = torch.cat(
+        [matrix[:, :4], torch.where(limb[..., None, None, None], limb_matrix, matrix[:, 4:6]), matrix[:, 6:]], 1
+    )
+    middle = torch.cat(
+        [middle[:, :4], torch.where(limb[..., None, None], limb_middle, middle[:, 4:6]), middle[:, 6:]], 1
+    )
     return matrix, middle

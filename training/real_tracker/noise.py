@@ -10,7 +10,9 @@ Floats = NDArray[np.float32]
 HEIGHT, WIDTH = 320, 480  # pixels of a made picture
 
 
-def power_noise(rng: np.random.Generator, slope: float, channels: int = 1, height: int = HEIGHT, width: int = WIDTH) -> Floats:
+def power_noise(
+    rng: np.random.Generator, slope: float, channels: int = 1, height: int = HEIGHT, width: int = WIDTH
+) -> Floats:
     """(height, width, channels) noise of unit variance whose amplitude falls as frequency**-slope, a little slanted."""
     fy, fx = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
     angle, stretch = rng.uniform(0, np.pi), np.exp(rng.normal() * 0.35)
@@ -47,7 +49,14 @@ class Palette:
         return self.colors(1)[0]
 
 
-def colored_noise(rng: np.random.Generator, palette: Palette, slope: float, strength: float | None = None, height: int = HEIGHT, width: int = WIDTH) -> Floats:
+def colored_noise(
+    rng: np.random.Generator,
+    palette: Palette,
+    slope: float,
+    strength: float | None = None,
+    height: int = HEIGHT,
+    width: int = WIDTH,
+) -> Floats:
     """A picture (height, width, 3) of noise around one color of the palette, mostly in lightness."""
     amount = float(np.exp(rng.uniform(np.log(2), np.log(38)))) if strength is None else strength
     light = power_noise(rng, slope, 1, height, width)
@@ -55,7 +64,9 @@ def colored_noise(rng: np.random.Generator, palette: Palette, slope: float, stre
     return np.asarray(palette.color() + amount * (light * rng.uniform(0.8, 1.2, 3) + tint), dtype=np.float32)
 
 
-def smooth_outline(rng: np.random.Generator, center: Floats, radius: float, roughness: float = 0.3, corners: int = 48) -> NDArray[np.int32]:
+def smooth_outline(
+    rng: np.random.Generator, center: Floats, radius: float, roughness: float = 0.3, corners: int = 48
+) -> NDArray[np.int32]:
     """A closed outline (corners, 2) around a center: a circle with random harmonics, possibly squeezed and turned."""
     angle = np.linspace(0, 2 * np.pi, corners, endpoint=False)
     scale = 1 + sum(rng.normal() * roughness / k * np.cos(k * angle + rng.uniform(0, 6.3)) for k in range(1, 6))

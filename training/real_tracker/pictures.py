@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 from .noise import HEIGHT, WIDTH, Floats, Palette, colored_noise, fill, power_noise, smooth_outline
 
 Painter = Callable[[np.random.Generator, Palette], Floats]
-FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_TRIPLEX, cv2.FONT_HERSHEY_SCRIPT_COMPLEX)
+FONTS = (
+    cv2.FONT_HERSHEY_SIMPLEX,
+    cv2.FONT_HERSHEY_DUPLEX,
+    cv2.FONT_HERSHEY_COMPLEX,
+    cv2.FONT_HERSHEY_TRIPLEX,
+    cv2.FONT_HERSHEY_SCRIPT_COMPLEX,
+)
 LETTERS = list("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789&%#?!")
 
 
@@ -37,7 +43,10 @@ def grainy(rng: np.random.Generator, palette: Palette) -> Floats:
     strands = strands / max(float(strands.std()), 1e-6)
     mixture = coarse[..., 0] * rng.uniform(0, 1) + strands * rng.uniform(0.2, 1)
     light = np.tanh(mixture * rng.uniform(0.5, 2))[..., None] * rng.uniform(6, 45)
-    return np.asarray(palette.color() + light * rng.uniform(0.7, 1.3, 3) + power_noise(rng, 2, 1) * rng.uniform(0, 20), dtype=np.float32)
+    return np.asarray(
+        palette.color() + light * rng.uniform(0.7, 1.3, 3) + power_noise(rng, 2, 1) * rng.uniform(0, 20),
+        dtype=np.float32,
+    )
 
 
 def clouds(rng: np.random.Generator, palette: Palette) -> Floats:
@@ -64,14 +73,18 @@ def _leaf(rng: np.random.Generator, center: Floats, radius: float) -> NDArray[np
         turn = rng.uniform(0, np.pi)
         along = np.array([np.cos(turn), np.sin(turn)]) * radius * 1.6
         across = np.array([-along[1], along[0]]) / np.linalg.norm(along) * max(1.2, radius * 0.12)
-        return np.round([center - along - across, center + along - across, center + along + across, center - along + across]).astype(np.int32)
+        return np.round(
+            [center - along - across, center + along - across, center + along + across, center - along + across]
+        ).astype(np.int32)
     if kind == 1:  # a polygon
         angles = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(3, 8)))
         return np.round(center + radius * np.stack([np.cos(angles), np.sin(angles)], -1)).astype(np.int32)
     return smooth_outline(rng, center, radius, 0.05 if kind == 2 else 0.35)
 
 
-def _paint(rng: np.random.Generator, image: Floats, outline: NDArray[np.int32], palette: Palette, stuffs: list[Floats]) -> None:
+def _paint(
+    rng: np.random.Generator, image: Floats, outline: NDArray[np.int32], palette: Palette, stuffs: list[Floats]
+) -> None:
     """Fill the outline in place with a plain color or one of the stuffs, with a gradient."""
     height, width = image.shape[:2]
     x0, y0 = np.maximum(outline.min(0), 0)
@@ -79,8 +92,13 @@ def _paint(rng: np.random.Generator, image: Floats, outline: NDArray[np.int32], 
     if x1 <= x0 or y1 <= y0:
         return
     mask = fill((y1 - y0, x1 - x0), outline - [x0, y0])[..., None]
-    color = palette.color() if rng.random() < 0.45 else stuffs[rng.integers(len(stuffs))][y0:y1, x0:x1] + rng.normal() * 22
-    shade = np.linspace(-1, 1, x1 - x0)[None, :, None] * rng.normal() * 14 + np.linspace(-1, 1, y1 - y0)[:, None, None] * rng.normal() * 14
+    color = (
+        palette.color() if rng.random() < 0.45 else stuffs[rng.integers(len(stuffs))][y0:y1, x0:x1] + rng.normal() * 22
+    )
+    shade = (
+        np.linspace(-1, 1, x1 - x0)[None, :, None] * rng.normal() * 14
+        + np.linspace(-1, 1, y1 - y0)[:, None, None] * rng.normal() * 14
+    )
     image[y0:y1, x0:x1] = image[y0:y1, x0:x1] * (1 - mask) + (color + shade) * mask
 
 
@@ -96,7 +114,10 @@ def tiles(rng: np.random.Generator, palette: Palette) -> Floats:
     colors = palette.color() + palette.colors(64) * (0.08 if even else 1.0) - (0 if even else palette.base)
     edge = np.minimum(np.minimum(u % 1, 1 - u % 1), np.minimum(v % 1, 1 - v % 1))
     joint = np.clip((rng.uniform(0.03, 0.14) - edge) * size / 1.5, 0, 1)[..., None]
-    return np.asarray(colors[number] * (1 - joint) + palette.color() * joint + power_noise(rng, 0.9, 1) * rng.uniform(1, 14), dtype=np.float32)
+    return np.asarray(
+        colors[number] * (1 - joint) + palette.color() * joint + power_noise(rng, 0.9, 1) * rng.uniform(1, 14),
+        dtype=np.float32,
+    )
 
 
 def facade(rng: np.random.Generator, palette: Palette) -> Floats:
@@ -125,7 +146,9 @@ def cells(rng: np.random.Generator, palette: Palette) -> Floats:
     crack = np.clip(1 - (nearest[..., 1] - nearest[..., 0]) / rng.uniform(2, 8), 0, 1)[..., None]
     colors = palette.color() + (palette.colors(count) - palette.base) * rng.uniform(0.1, 1)
     small = (colors[away.argmin(-1)] * (1 - crack * rng.uniform(0, 0.7))).astype(np.float32)
-    return np.asarray(cv2.resize(small, (WIDTH, HEIGHT)) + power_noise(rng, 1.0, 1) * rng.uniform(1, 16), dtype=np.float32)
+    return np.asarray(
+        cv2.resize(small, (WIDTH, HEIGHT)) + power_noise(rng, 1.0, 1) * rng.uniform(1, 16), dtype=np.float32
+    )
 
 
 def strokes(rng: np.random.Generator, palette: Palette) -> Floats:
@@ -136,7 +159,10 @@ def strokes(rng: np.random.Generator, palette: Palette) -> Floats:
     for _ in range(int(rng.integers(10, 160))):
         steps = int(rng.integers(6, 30))
         turn = main + rng.normal() * spread + np.cumsum(rng.normal(size=steps) * rng.uniform(0.02, 0.4))
-        path = np.cumsum(np.stack([np.cos(turn), np.sin(turn)], -1) * rng.uniform(3, 14), 0) + rng.uniform(0, 1, 2) * [WIDTH, HEIGHT]
+        path = np.cumsum(np.stack([np.cos(turn), np.sin(turn)], -1) * rng.uniform(3, 14), 0) + rng.uniform(0, 1, 2) * [
+            WIDTH,
+            HEIGHT,
+        ]
         thick = int(np.ceil(np.exp(rng.uniform(0, np.log(9)))))
         cv2.polylines(image, [np.round(path).astype(np.int32)], False, palette.color().tolist(), thick, cv2.LINE_AA)
     return image
@@ -150,7 +176,9 @@ def writing(rng: np.random.Generator, palette: Palette) -> Floats:
         place = (int(rng.uniform(-40, WIDTH)), int(rng.uniform(0, HEIGHT + 20)))
         size = float(np.exp(rng.uniform(np.log(0.3), np.log(4))))
         mask = np.zeros((HEIGHT, WIDTH), np.uint8)  # letters are drawn into bytes only
-        cv2.putText(mask, text, place, int(rng.choice(FONTS)), size, 255, max(1, int(size * rng.uniform(0.6, 3))), cv2.LINE_AA)
+        cv2.putText(
+            mask, text, place, int(rng.choice(FONTS)), size, 255, max(1, int(size * rng.uniform(0.6, 3))), cv2.LINE_AA
+        )
         opacity = mask[..., None].astype(np.float32) / 255
         image = image * (1 - opacity) + palette.color() * opacity
     return image
@@ -163,8 +191,16 @@ def ripples(rng: np.random.Generator, palette: Palette) -> Floats:
     light = np.zeros((HEIGHT, WIDTH), np.float32)
     for _ in range(int(rng.integers(1, 5))):
         angle, length = rng.uniform(0, np.pi), np.exp(rng.uniform(np.log(5), np.log(60)))
-        light += np.sin(((x + bend[..., 0]) * np.cos(angle) + (y + bend[..., 1]) * np.sin(angle)) * 2 * np.pi / length + rng.uniform(0, 6.3))
-    return np.asarray(palette.color() + np.tanh(light)[..., None] * rng.uniform(4, 32) + power_noise(rng, 1.2, 1) * rng.uniform(1, 10), dtype=np.float32)
+        light += np.sin(
+            ((x + bend[..., 0]) * np.cos(angle) + (y + bend[..., 1]) * np.sin(angle)) * 2 * np.pi / length
+            + rng.uniform(0, 6.3)
+        )
+    return np.asarray(
+        palette.color()
+        + np.tanh(light)[..., None] * rng.uniform(4, 32)
+        + power_noise(rng, 1.2, 1) * rng.uniform(1, 10),
+        dtype=np.float32,
+    )
 
 
 def receding(rng: np.random.Generator, palette: Palette) -> Floats:
@@ -174,7 +210,10 @@ def receding(rng: np.random.Generator, palette: Palette) -> Floats:
     to = np.float32([[far, 0], [WIDTH - far, 0], [WIDTH * 1.8, HEIGHT], [-WIDTH * 0.8, HEIGHT]])
     origin = np.float32([[0, 0], [WIDTH, 0], [WIDTH, HEIGHT], [0, HEIGHT]])
     matrix = cv2.getPerspectiveTransform(origin, to)
-    return np.asarray(cv2.warpPerspective(flat, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REFLECT_101), dtype=np.float32)
+    return np.asarray(
+        cv2.warpPerspective(flat, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REFLECT_101),
+        dtype=np.float32,
+    )
 
 
 PLAIN: tuple[Painter, ...] = (calm, grainy, clouds, leaves, tiles, facade, cells, strokes, writing, ripples)

@@ -69,14 +69,27 @@ def draw_looks(draws: Draws, bank: Bank, layers: Layers, clips: int) -> Looks:
     there = there.view(clips, LAYERS)
     there[:, 4:6] &= there[:, 3:4] | (kind.view(clips, LAYERS)[:, 4:6] != LIMB)
     there[:, 2:] &= ~draws.coin(clips, 1, chance=0.06)  # now and then nothing but a scene
-    opacity = torch.where(draws.coin(n, chance=0.06) & (kind == THING), draws.uniform(n, low=0.25, high=0.5), torch.ones(n, device=draws.device))
-    edge = torch.stack([draws.uniform(n, low=1, high=6), draws.uniform(n, high=6.3), draws.uniform(n, high=0.2), draws.uniform(n, low=-0.2, high=0.9)], -1)
+    opacity = torch.where(
+        draws.coin(n, chance=0.06) & (kind == THING),
+        draws.uniform(n, low=0.25, high=0.5),
+        torch.ones(n, device=draws.device),
+    )
+    edge = torch.stack(
+        [
+            draws.uniform(n, low=1, high=6),
+            draws.uniform(n, high=6.3),
+            draws.uniform(n, high=0.2),
+            draws.uniform(n, low=-0.2, high=0.9),
+        ],
+        -1,
+    )
     spread = draws.uniform(n, 1, high=0.3)
     return Looks(
         pick,
         draws.uniform(n, 2, low=-0.6, high=0.6),
         zoom,
-        torch.exp(draws.normal(n, 1) * 0.2 + draws.normal(n, 3) * 0.1) * torch.exp(-draws.uniform(n, 1) * draws.coin(n, 1, chance=0.25)),
+        torch.exp(draws.normal(n, 1) * 0.2 + draws.normal(n, 3) * 0.1)
+        * torch.exp(-draws.uniform(n, 1) * draws.coin(n, 1, chance=0.25)),
         draws.normal(n, 3) * 0.04 * (spread / 0.15),
         sprite,
         draws.coin(n, chance=0.6) & (kind == THING),
@@ -95,7 +108,9 @@ def _paint(layers: Layers, looks: Looks, pictures: Tensor, sprites: Tensor, pixe
     window = looks.center[:, None, None] + u * looks.zoom[:, None, None, None] * u.new_tensor([h / w, 1.0])
 
     def sample(images: Tensor, at: Tensor, padding: str) -> Tensor:
-        read = F.grid_sample(images, at.view(clips, frames * side, side, 2), mode="bilinear", padding_mode=padding, align_corners=False)
+        read = F.grid_sample(
+            images, at.view(clips, frames * side, side, 2), mode="bilinear", padding_mode=padding, align_corners=False
+        )
         return read.view(clips, images.shape[1], frames, side * side).transpose(1, 2)
 
     color = sample(pictures, window, "reflection")
@@ -105,9 +120,15 @@ def _paint(layers: Layers, looks: Looks, pictures: Tensor, sprites: Tensor, pixe
     wave, phase, swing, horizon = (looks.edge[:, i, None, None] for i in range(4))
     ground = torch.sigmoid((u[..., 1] - horizon - swing * torch.sin(u[..., 0] * wave + phase)) * 60)
     along = u[..., 0].clamp(0, 1.6)
-    limb = torch.sigmoid((looks.thick[:, None, None] - torch.stack([u[..., 0] - along, u[..., 1]], -1).norm(dim=-1)) * 50)
+    limb = torch.sigmoid(
+        (looks.thick[:, None, None] - torch.stack([u[..., 0] - along, u[..., 1]], -1).norm(dim=-1)) * 50
+    )
     kind = layers.kind[:, None, None]
-    shape = torch.where(kind == THING, sprite[:, :, 3], torch.where(kind == LIMB, limb, torch.where(kind == GROUND, ground, torch.ones_like(ground))))
+    shape = torch.where(
+        kind == THING,
+        sprite[:, :, 3],
+        torch.where(kind == LIMB, limb, torch.where(kind == GROUND, ground, torch.ones_like(ground))),
+    )
     return color, shape * looks.opacity[:, None, None]
 
 
@@ -153,7 +174,9 @@ class Renderer:
         tracks, visible, valid = self._tracks(draws, layers, seen, points, free)
         return Scene(image.view(clips, self.frames, 3, self.side, self.side), tracks, visible, valid)
 
-    def _tracks(self, draws: Draws, layers: Layers, seen: Tensor, points: int, free: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _tracks(
+        self, draws: Draws, layers: Layers, seen: Tensor, points: int, free: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
         clips = len(seen)
         first = seen[:, 0].long()
         thing = (layers.kind.view(clips, LAYERS).gather(1, first) >= THING).float()

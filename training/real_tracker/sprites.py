@@ -1,4 +1,5 @@
-"""Things to move about: pictures with an outline, made of nothing: bodies with limbs, blobs, tools, letters, lattices."""
+"""Things to move about: pictures with an outline, made of nothing: bodies with limbs, blobs, tools, letters,
+lattices."""
 
 from __future__ import annotations
 
@@ -16,7 +17,12 @@ def _capsule(mask: Floats, start: Floats, end: Floats, thick_start: float, thick
     """Draw a limb into the mask in place: two discs and what lies between."""
     along = end - start
     across = np.array([-along[1], along[0]]) / max(float(np.linalg.norm(along)), 1e-6)
-    outline = [start + across * thick_start, end + across * thick_end, end - across * thick_end, start - across * thick_start]
+    outline = [
+        start + across * thick_start,
+        end + across * thick_end,
+        end - across * thick_end,
+        start - across * thick_start,
+    ]
     cv2.fillPoly(mask, [np.round(outline).astype(np.int32)], 1.0, cv2.LINE_AA)
     for place, thick in ((start, thick_start), (end, thick_end)):
         cv2.circle(mask, tuple(np.round(place).astype(int).tolist()), max(1, round(thick)), 1.0, -1, cv2.LINE_AA)
@@ -43,7 +49,17 @@ def _creature(rng: np.random.Generator, palette: Palette, image: Floats) -> Floa
         if number < len(pieces):
             _capsule(mask, *pieces[number])
         elif number == len(pieces):
-            cv2.ellipse(mask, (SIDE // 2, SIDE // 2), tuple(np.maximum(1, half).astype(int).tolist()), float(rng.normal() * 12), 0, 360, 1.0, -1, cv2.LINE_AA)
+            cv2.ellipse(
+                mask,
+                (SIDE // 2, SIDE // 2),
+                tuple(np.maximum(1, half).astype(int).tolist()),
+                float(rng.normal() * 12),
+                0,
+                360,
+                1.0,
+                -1,
+                cv2.LINE_AA,
+            )
         else:
             head = center + half * ([rng.normal() * 0.2, -1.3] if upright else [rng.choice([-1.1, 1.1]), -1.0])
             mask = fill((SIDE, SIDE), smooth_outline(rng, head.astype(np.float32), SIDE * rng.uniform(0.04, 0.1), 0.15))
@@ -68,14 +84,21 @@ def _built(rng: np.random.Generator, palette: Palette, image: Floats) -> Floats:
     whole = np.zeros((SIDE, SIDE), np.float32)
     for _ in range(int(rng.integers(1, 5))):
         x, y = rng.uniform(0.15, 0.5, 2) * SIDE
-        far = (int(min(x + rng.uniform(0.25, 0.6) * SIDE, SIDE * 0.95)), int(min(y + rng.uniform(0.15, 0.5) * SIDE, SIDE * 0.95)))
+        far = (
+            int(min(x + rng.uniform(0.25, 0.6) * SIDE, SIDE * 0.95)),
+            int(min(y + rng.uniform(0.15, 0.5) * SIDE, SIDE * 0.95)),
+        )
         mask = np.zeros((SIDE, SIDE), np.float32)
         cv2.rectangle(mask, (int(x), int(y)), far, 1.0, -1)
         image += mask[..., None] * (rng.normal() * 20)
         whole = np.maximum(whole, mask)
     for _ in range(int(rng.integers(0, 12))):
         spot, size = tuple(rng.integers(SIDE * 0.2, SIDE * 0.8, 2).tolist()), int(rng.integers(2, 18))
-        draw = cv2.circle if rng.random() < 0.5 else lambda im, c, s, *rest: cv2.rectangle(im, c, (c[0] + 2 * s, c[1] + s), *rest)
+        draw = (
+            cv2.circle
+            if rng.random() < 0.5
+            else lambda im, c, s, *rest: cv2.rectangle(im, c, (c[0] + 2 * s, c[1] + s), *rest)
+        )
         draw(image, spot, size, palette.color().tolist(), -1)
     return whole
 
@@ -99,7 +122,16 @@ def _letters(rng: np.random.Generator, palette: Palette, image: Floats) -> Float
     mask = np.zeros((SIDE, SIDE), np.uint8)  # letters are drawn into bytes only
     for line in range(int(rng.integers(1, 4))):
         text = "".join(rng.choice(LETTERS, rng.integers(1, 5)))
-        cv2.putText(mask, text, (int(rng.integers(0, 40)), 50 + 45 * line), int(rng.choice(FONTS)), float(rng.uniform(1, 3)), 255, int(rng.integers(2, 10)), cv2.LINE_AA)
+        cv2.putText(
+            mask,
+            text,
+            (int(rng.integers(0, 40)), 50 + 45 * line),
+            int(rng.choice(FONTS)),
+            float(rng.uniform(1, 3)),
+            255,
+            int(rng.integers(2, 10)),
+            cv2.LINE_AA,
+        )
     return mask.astype(np.float32) / 255
 
 
@@ -120,6 +152,8 @@ def make_sprite(seed: int) -> NDArray[np.uint8]:
     if rng.random() < 0.6:  # round: darker towards its edge, lit from one side
         depth = cv2.GaussianBlur(mask, (0, 0), rng.uniform(3, 14))
         image += (depth[..., None] - 0.6) * rng.uniform(0, 90)
-        image += (np.roll(depth, int(rng.integers(3, 9)), int(rng.integers(0, 2))) - depth)[..., None] * rng.normal() * 70
+        image += (
+            (np.roll(depth, int(rng.integers(3, 9)), int(rng.integers(0, 2))) - depth)[..., None] * rng.normal() * 70
+        )
     image = image.mean(-1, keepdims=True) + (image - image.mean(-1, keepdims=True)) * rng.uniform(0, 1.2)
     return np.concatenate([np.clip(image, 0, 255), mask[..., None] * 255], -1).astype(np.uint8)

@@ -14,13 +14,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from motionbench.metrics.trackers.frame_features import TrackerConfig
+from motionbench.metrics.trackers.learned import save_tracker
+from motionbench.metrics.trackers.tracker_net import TrackerNet
+from motionbench.metrics.trackers.train_tiny import Lesson, tracking_loss
+from motionbench.metrics.training import Run, add_arguments, describe_run
 from safetensors.torch import load_file
 from torch import Tensor
 
-from motionbench.metrics.trackers.tiny import save_tracker
-from motionbench.metrics.trackers.tiny_model import TinyTrackerConfig, TinyTrackerNet
-from motionbench.metrics.trackers.train_tiny import Lesson, tracking_loss
-from motionbench.metrics.training import Run, add_arguments, describe_run
 from motionbench.seeds import derive_seed
 
 from .bank import GrowingBank
@@ -29,7 +30,7 @@ from .photometry import disturb
 from .scenes import Renderer, Scene
 
 logger = logging.getLogger(__name__)
-CONFIG = TinyTrackerConfig(
+CONFIG = TrackerConfig(
     size=64, stem=4, detail=32, stage_widths=(64, 96, 128), channels=64, width=256, blocks=4, rounds=4, heads=4
 )
 SUPPORT = 64  # full-frame points that all others read
@@ -38,7 +39,7 @@ BANK = 3000
 HELD_OUT = 900_000_000  # seeds from here on are never trained on
 
 
-def to_lesson(scene: Scene, config: TinyTrackerConfig, draws: Draws) -> Lesson:
+def to_lesson(scene: Scene, config: TrackerConfig, draws: Draws) -> Lesson:
     """The scene as the network takes it: disturbed frames, positions in cells."""
     points = (scene.points + 0.5) / config.stem - 0.5
     return Lesson(disturb(scene.frames, draws), points[:, :, 0], points, scene.visible, scene.valid)
@@ -56,7 +57,7 @@ def turned(scene: Scene, step: int, side: int) -> Scene:
     return Scene(frames, points, visible, scene.valid & visible[:, :, 0])
 
 
-def adopt(model: TinyTrackerNet, folder: Path) -> None:
+def adopt(model: TrackerNet, folder: Path) -> None:
     """Begin from the weights of an earlier network; inputs that it did not have begin at zero."""
     old, new = load_file(folder / "model.safetensors"), model.state_dict()
     for name, value in old.items():
@@ -71,12 +72,12 @@ def adopt(model: TinyTrackerNet, folder: Path) -> None:
     model.load_state_dict(new)
 
 
-def _before_details(config: TinyTrackerConfig) -> int:
+def _before_details(config: TrackerConfig) -> int:
     return 9 * (2 * config.fine_radius + 1) ** 2 + config.channels + 2 * (2 * config.wide_radius + 1) ** 2
 
 
 @torch.no_grad()
-def evaluate(model: TinyTrackerNet, renderer: Renderer, bank: GrowingBank, batches: int = 3) -> dict[str, float]:
+def evaluate(model: TrackerNet, renderer: Renderer, bank: GrowingBank, batches: int = 3) -> dict[str, float]:
     """Shares on held-out scenes: within 1 to 16 pixels of 256 averaged (all, and on each threshold), visibility."""
     config, found_all = model.config, []
     for number in range(batches):
@@ -94,10 +95,14 @@ def evaluate(model: TinyTrackerNet, renderer: Renderer, bank: GrowingBank, batch
         shares = [(off[seen] < limit).float().mean().item() for limit in (1, 2, 4, 8, 16)]
         found_all.append([*shares, (sure == lesson.visible)[asked].float().mean().item()])
     mean = torch.tensor(found_all).mean(0).tolist()
-    return {"delta_avg": round(sum(mean[:5]) / 5, 4), "within": [round(x, 4) for x in mean[:5]], "OA": round(mean[5], 4)}  # type: ignore[dict-item]
+    return {
+        "delta_avg": round(sum(mean[:5]) / 5, 4),
+        "within": [round(x, 4) for x in mean[:5]],
+        "OA": round(mean[5], 4),
+    }  # type: ignore[dict-item]
 
 
-def make_step(model: TinyTrackerNet, device: str, *, compile: bool) -> Callable[[Lesson], Tensor]:
+def make_step(model: TrackerNet, device: str, *, compile: bool) -> Callable[[Lesson], Tensor]:
     """The loss of a lesson, forward only."""
 
     def loss(frames: Tensor, queries: Tensor, points: Tensor, visible: Tensor, valid: Tensor) -> Tensor:
@@ -115,7 +120,7 @@ def train(arguments: argparse.Namespace) -> Run:
     device = str(arguments.device)
     bank = GrowingBank(device, arguments.bank, arguments.processes, 1 + int(time.time()) % 1_000_000 * 500)
     torch.manual_seed(derive_seed(arguments.seed, "real_tracker", "init"))
-    model = TinyTrackerNet(CONFIG).to(device)
+    model = TrackerNet(CONFIG).to(device)
     if arguments.init is not None:
         adopt(model, arguments.init)
     run = Run(model, arguments)
@@ -135,9 +140,17 @@ def train(arguments: argparse.Namespace) -> Run:
             held[number] = renderer.scene(bank.bank(), arguments.batch, arguments.points, SUPPORT, seed)
         scene = held[number] if step % arguments.reuse == 0 else turned(held[number], step + 1, CONFIG.pixels)
         with torch.no_grad():
-            lesson = to_lesson(scene, CONFIG, Draws(device, derive_seed(arguments.seed, "disturb", str(step)) % HELD_OUT))
+            lesson = to_lesson(
+                scene, CONFIG, Draws(device, derive_seed(arguments.seed, "disturb", str(step)) % HELD_OUT)
+            )
         if step and step % every == 0:
-            marks.append({"step": step, "seconds": round(run.elapsed + time.monotonic() - began), **evaluate(run.average, renderer, bank)})  # type: ignore[arg-type]
+            marks.append(
+                {
+                    "step": step,
+                    "seconds": round(run.elapsed + time.monotonic() - began),
+                    **evaluate(run.average, renderer, bank),
+                }
+            )  # type: ignore[arg-type]
             logger.info("%s pictures %d", marks[-1], bank.made)
             (arguments.out / "curve.jsonl").open("a").write(json.dumps(marks[-1]) + "\n")
         return forward(lesson)

@@ -54,8 +54,8 @@ def read_features(maps: Tensor, places: Tensor, radius: int) -> Tensor:
 
 
 def _read_squares(vectors: Tensor, index: Tensor, fraction: Tensor) -> Tensor:
-    """The same reading by whole squares index (..., K, K): each vector is fetched once for all readings that it is part of,
-    and the gradient needs no sorting, which takes longer than all the rest on a GPU."""
+    """The same reading by whole squares index (..., K, K): each vector is fetched once for all readings that it is
+    part of, and the gradient needs no sorting, which takes longer than all the rest on a GPU."""
     square = vectors.index_select(0, index.flatten()).view(*index.shape, vectors.shape[-1])
     x, y = fraction[..., None, None, None].unbind(-4)  # (..., 1, 1, 1)
     lines = torch.lerp(square[..., :-1, :, :], square[..., 1:, :, :], y)

@@ -1,0 +1,213 @@
+"""A tracker that is a learned network: its weights, its portions of work, its way from a clip to tracks and back."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from motionbench.clip import Clip
+from motionbench.errors import MissingWeightsError
+from motionbench.tracks import Tracks, grid_queries
+
+from ..threads import Workers, workers
+from .following import follow, follow_in_windows
+from .frame_features import TrackerConfig
+from .tiny_scene import ScenePath, inside_frame
+from .tracker_net import Prediction, Said, TrackerNet
+
+WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
+CHUNK = 80  # queries followed at once, whatever the number of cores: same digits everywhere, and fit for the cache
+ACCELERATOR_CHUNK = 1024  # the same elsewhere than on the CPU: bounds memory at about 0.3 GB for 17 frames
+FRAMES = 3  # described at once
+CONTEXT = 16  # frames of the window before that a window of a long clip shows too
+
+
+def save_tracker(model: TrackerNet, folder: Path) -> None:
+    """Write config.json and model.safetensors (fp16) into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    half = {name: value.detach().to("cpu", torch.float16).contiguous() for name, value in model.state_dict().items()}
+    save_file(half, folder / "model.safetensors")
+    (folder / "model.safetensors").chmod(0o644)  # safetensors writes for the owner only
+    (folder / "config.json").write_text(json.dumps(asdict(model.config), indent=2) + "\n")
+
+
+def load_tracker(folder: Path, device: str, trained_by: str = "its training script") -> TrackerNet:
+    """The network saved in `folder`, in float32 on `device`, for inference. Raises MissingWeightsError if absent or
+    of another shape."""
+    mend = f"reinstall the package, or train it with python -m {trained_by} --out DIR"
+    try:
+        fields = json.loads((folder / "config.json").read_text())
+        fields["stage_widths"] = tuple(fields["stage_widths"])
+        model = TrackerNet(TrackerConfig(**fields))
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise MissingWeightsError(f"no usable tracker in {folder}: {error}; {mend}") from error
+    return model.to(device).eval().requires_grad_(False)
+
+
+def resize_frames(frames: NDArray[np.uint8], height: int, width: int) -> torch.Tensor:
+    """Frames (T, H, W, 3) as (T, 3, height, width) float32 in [0, 1], stretched with antialiasing.
+
+    Frame by frame: of large ones only one is held as numbers of four bytes.
+    """
+    found = torch.empty(len(frames), 3, height, width)
+    for frame, into in zip(frames, found, strict=True):
+        x = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1).float() / 255
+        if x.shape[-2:] != (height, width):
+            x = F.interpolate(x[None], (height, width), mode="bilinear", antialias=True, align_corners=False)[0].clamp(
+                0, 1
+            )
+        into.copy_(x)
+    return found
+
+
+class Board:
+    """What the support points say in each round: their own portion of work writes it, all others wait and read."""
+
+    def __init__(self, rounds: int) -> None:
+        self._said: list[Future[Said]] = [Future() for _ in range(rounds)]
+
+    def write(self, number: int, said: Said) -> Said:
+        self._said[number].set_result(said)
+        return said
+
+    def read(self, number: int, _: torch.Tensor) -> Said:
+        return self._said[number].result()
+
+    def give_up(self, error: BaseException) -> None:
+        """Fail whoever waits for what will not be written."""
+        for said in self._said:
+            if not said.done():
+                said.set_exception(error)
+
+
+@dataclass(frozen=True, eq=False)
+class Surroundings:
+    """What every query's track rests on, once per clip: features of the frames, the support points' words, the scene's
+    motion where the tracker makes use of it."""
+
+    levels: list[torch.Tensor]
+    board: Board
+    scene: Future[ScenePath | None]
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """Height and width of the frames, in cells of the network."""
+        return self.levels[0].shape[2], self.levels[0].shape[3]
+
+
+class LearnedTracker:
+    """A network with an occlusion answer that follows points of the first frame through a clip of any length and size.
+
+    A point's track does not depend on which other points are asked for. Queries go in portions and long clips in
+    windows, so memory is bounded. Positions of hidden points are a guess; `visible` says which they are. A subclass
+    names itself, its version and its folder of weights; it may say how large it sees a clip, and settle the
+    network's answer.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    folder: ClassVar[Path]
+    trained_by: ClassVar[str]
+    longest: ClassVar[int] = 240  # frames: longer clips go in windows
+
+    def __init__(self, model: TrackerNet, device: str) -> None:
+        self.model, self.device = model, device
+
+    @classmethod
+    def create(cls, device: str) -> Self:
+        """The tracker with the shipped weights. Raises MissingWeightsError if they are not there."""
+        return cls.from_folder(cls.folder, device)
+
+    @classmethod
+    def from_folder(cls, folder: Path, device: str) -> Self:
+        """The tracker with the weights in `folder`."""
+        return cls(load_tracker(folder, device, cls.trained_by), device)
+
+    @torch.inference_mode()
+    def track(self, clip: Clip, queries: NDArray[np.float32]) -> Tracks:
+        """Tracks of `queries` (N, 2), x then y in pixels of the clip's first frame; N may be 0. They end at a hard cut
+        (see `follow`). Raises ShapeError for another shape."""
+        with workers(self.device) as team:
+            return follow(clip, queries, partial(self._track, team))
+
+    def _track(self, team: Workers, clip: Clip, queries: NDArray[np.float32]) -> Tracks:
+        if len(clip) > self.longest:
+            return follow_in_windows(clip, queries, partial(self._track, team), frames=self.longest, context=CONTEXT)
+        height, width = self.cells(clip.height, clip.width)
+        scale = np.array([width / clip.width, height / clip.height], dtype=np.float32)
+        small = torch.from_numpy((queries.astype(np.float32) + 0.5) * scale - 0.5)
+        stem = self.model.config.stem
+        around = self._survey(resize_frames(clip.frames, height * stem, width * stem), team)
+        chunk = CHUNK if self.device == "cpu" else ACCELERATOR_CHUNK
+        parts = team.map(partial(self._follow, around), small.split(chunk))
+        points = (np.concatenate([p for p, _ in parts]) + 0.5) / scale - 0.5
+        return Tracks(points.astype(np.float32), np.concatenate([v for _, v in parts]), clip.height, clip.width)
+
+    def cells(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width, in cells of the network, at which it sees a clip of so many pixels: a square."""
+        return self.model.config.size, self.model.config.size
+
+    def _survey(self, frames: torch.Tensor, team: Workers) -> Surroundings:
+        """What is the same for all queries, from frames (T, 3, H, W); the support points may still be on their
+        way when it returns."""
+        parts = team.map(lambda part: self.model.describe(part[None].to(self.device)), frames.split(FRAMES))
+        levels = [torch.cat(level, dim=1) for level in zip(*parts, strict=True)]
+        board = Board(self.model.config.rounds)
+        return Surroundings(levels, board, team.start(self._follow_support, levels, board))
+
+    def _follow_support(self, levels: list[torch.Tensor], board: Board) -> ScenePath | None:
+        """The scene's motion; what the support points say on the way is written on the board."""
+        height, width = levels[0].shape[2:4]
+        per_side = self.model.config.support_per_side
+        support = torch.from_numpy(grid_queries(height, width, per_side)).to(self.device)
+
+        def tell(number: int, tokens: torch.Tensor) -> Said:
+            return board.write(number, self.model.support.say(tokens))
+
+        try:
+            found = self.model.follow(levels, support[None], tell)
+        except BaseException as error:
+            board.give_up(error)
+            raise
+        return self._scene(*_last_answer(found, support))
+
+    def _follow(self, around: Surroundings, queries: torch.Tensor) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Points (N, T, 2) and visible (N, T) of queries (N, 2), all in cells of the network."""
+        config = self.model.config
+        queries = queries.to(self.device)
+        points, sure = _last_answer(self.model.follow(around.levels, queries[None], around.board.read), queries)
+        points, sure = self._settle(around, points, sure)
+        visible = (sure > config.visible_threshold) & inside_frame(points, *around.cells)
+        visible[:, 0] = True  # a query is a point that is seen in the first frame
+        return points, visible
+
+    def _scene(self, points: NDArray[np.float32], sure: NDArray[np.float32]) -> ScenePath | None:
+        """The motion that most support points share, from their tracks (N, T, 2) and P(visible and right) (N, T), where
+        `_settle` has a use for it."""
+        return None
+
+    def _settle(
+        self, around: Surroundings, points: NDArray[np.float32], sure: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What is made of the network's answer: points (N, T, 2) and P(visible and right) (N, T), both in cells."""
+        return points, sure
+
+
+def _last_answer(found: Prediction, starts: torch.Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Points (N, T, 2) after the last round and P(visible and right) (N, T), of one clip, as they start at (N, 2)."""
+    sure = torch.sigmoid(found.visible[-1, 0]) * torch.sigmoid(-found.uncertain[-1, 0])
+    points = found.points[-1, 0].cpu().numpy()
+    points[:, 0] = starts.cpu().numpy()
+    return points, sure.cpu().numpy()
