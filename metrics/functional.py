@@ -76,7 +76,7 @@ def motion_fidelity(generated: ArrayLike, reference: ArrayLike, size: Size, *, v
     windows = tracks_to_windows(*_pair(generated, reference, size, visible))
     if headline.lacking_support(headline.windows_support(windows)):
         return None
-    value = headline.motion_fidelity(windows)[0]
+    value = headline.windowed_fidelity(windows)[0]
     return None if value is None else float(value)
 
 

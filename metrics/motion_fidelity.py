@@ -21,7 +21,12 @@ Windows = Sequence[tuple[Motion, Motion]]  # (generated, reference), at the same
 LEAST_TRACKS = 0.05  # of the points that were to be followed: fewer would be noise, or one thing taken for the whole
 
 
-def motion_fidelity(windows: Sequence[tuple[Motion, Motion]]) -> tuple[float | None, list[Reading]]:
+def motion_fidelity(generated: Motion, reference: Motion) -> tuple[float | None, list[Reading]]:
+    """Likeness of two motions that are followed in one piece, in [-1, 1], and its reading; None: a still reference."""
+    return windowed_fidelity([(generated, reference)])
+
+
+def windowed_fidelity(windows: Windows) -> tuple[float | None, list[Reading]]:
     """Mean likeness of the windows' motions, (generated, reference) each, in [-1, 1]; None: a still reference.
 
     Windows weigh by how much moves in them, on either side: one whose reference stands still is no likeness (0) as far
@@ -57,7 +62,7 @@ class MotionFidelity:
         lacking = lacking_support(support)
         if lacking:
             return Measurement(None, lacking, support)
-        value, readings = motion_fidelity(windows)
+        value, readings = windowed_fidelity(windows)
         details = {
             **support,
             **windows_details(windows),

@@ -85,7 +85,7 @@ def test_the_released_script_rewards_camera_drift_and_the_headline_does_not() ->
     released = [legacy.released_fidelity(g, reference)[0] for g in (perfect, drifting)]
     assert released[1] > released[0] + 0.1
     new = [
-        motion_fidelity([(tm.tracks_to_motion(make_tracks(g)), tm.tracks_to_motion(make_tracks(reference)))])[0]
+        motion_fidelity(tm.tracks_to_motion(make_tracks(g)), tm.tracks_to_motion(make_tracks(reference)))[0]
         for g in (perfect, drifting)
     ]
     assert new[0] == pytest.approx(1, abs=0.01)

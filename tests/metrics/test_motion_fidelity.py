@@ -14,7 +14,7 @@ from motionbench.metrics import motion_parts
 from motionbench.metrics import track_matching as tm
 from motionbench.metrics.camera_motion import FRAME_RADIUS, CameraPath, fit_camera
 from motionbench.metrics.group_comparison import compare_groups
-from motionbench.metrics.motion_fidelity import MotionFidelity, motion_fidelity
+from motionbench.metrics.motion_fidelity import MotionFidelity, motion_fidelity, windowed_fidelity
 from motionbench.metrics.motion_parts import Group, motion_to_parts
 from motionbench.metrics.motion_signals import likeness
 from plain_motion import make_sample, make_tracks, straight, wandering
@@ -52,7 +52,7 @@ CURVE = np.stack([18 * T, -14 * T**2], axis=-1)
 
 
 def value(g: tm.Motion, r: tm.Motion) -> float:
-    found = motion_fidelity([(g, r)])[0]
+    found = motion_fidelity(g, r)[0]
     assert found is not None
     return found
 
@@ -287,8 +287,8 @@ def test_a_window_weighs_as_much_as_moves_in_it() -> None:
     slow = np.stack([5 * T, 0 * T, 0 * T], axis=-1)
     fast_right, slow_wrong = (scene_tracks(move), scene_tracks(move)), (scene_tracks(-slow), scene_tracks(slow))
     still = scene_tracks(), scene_tracks()
-    assert motion_fidelity([fast_right, slow_wrong])[0] == pytest.approx((20 - 5) / 25, abs=0.01)
-    assert motion_fidelity([fast_right, still])[0] == pytest.approx(1)
+    assert windowed_fidelity([fast_right, slow_wrong])[0] == pytest.approx((20 - 5) / 25, abs=0.01)
+    assert windowed_fidelity([fast_right, still])[0] == pytest.approx(1)
     moves_alone = scene_tracks(slow), scene_tracks()  # where the reference stands still
-    assert motion_fidelity([fast_right, moves_alone])[0] == pytest.approx(20 / 25, abs=0.01)
-    assert motion_fidelity([still, moves_alone])[0] is None
+    assert windowed_fidelity([fast_right, moves_alone])[0] == pytest.approx(20 / 25, abs=0.01)
+    assert windowed_fidelity([still, moves_alone])[0] is None

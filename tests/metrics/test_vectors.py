@@ -28,7 +28,7 @@ def motion(points: np.ndarray, visible: np.ndarray | None = None) -> tm.Motion:
 
 def headline(g: np.ndarray | tm.Motion, r: np.ndarray | tm.Motion) -> float | None:
     a, b = (x if isinstance(x, tm.Motion) else motion(x) for x in (g, r))
-    return motion_fidelity([(a, b)])[0]
+    return motion_fidelity(a, b)[0]
 
 
 def scores(g: np.ndarray, r: np.ndarray) -> list[float | None]:
@@ -131,7 +131,7 @@ def test_vector_11_hidden_from_a_frame_on_equals_the_clip_cut_there() -> None:
     visible[:, cut:] = False
     hidden = motion(g, visible), motion(r, visible)
     short = motion(g[:, :cut]), motion(r[:, :cut])
-    for formula in (tm.mf, tm.mf_match, lambda a, b: motion_fidelity([(a, b)])[0]):
+    for formula in (tm.mf, tm.mf_match, lambda a, b: motion_fidelity(a, b)[0]):
         assert formula(*hidden) == pytest.approx(formula(*short), abs=1e-9)
 
 
