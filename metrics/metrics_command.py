@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from motionbench import registry
 from motionbench.arguments import to_names
 from motionbench.case import Category
 from motionbench.commands import options
 from motionbench.commands.output import print_json
 from motionbench.device import resolve_device
+from motionbench.footage import AUTO, tracker_for, tracker_for_world
 from motionbench.progress import Bars
 from motionbench.split import read_split
 
@@ -33,7 +33,7 @@ def metrics() -> None:
 def agreement(
     split: options.Split = "lite",
     tracker: Annotated[
-        list[str] | None, typer.Option("--tracker", help="Tracker; repeatable; default: tiny and lk.")
+        list[str] | None, typer.Option("--tracker", help="Tracker; repeatable; default: auto and lk.")
     ] = None,
     category: options.Categories = None,
     limit: options.Limit = None,
@@ -50,8 +50,9 @@ def agreement(
 
     from .agreement import measure_agreement
 
-    names = [registry.resolve("trackers", name) for name in tracker or ["tiny", "lk"] if name != "truth"]
     held = read_split(split)
+    asked = [tracker_for(name, held) for name in tracker or [AUTO, "lk"] if name != "truth"]
+    names = list(dict.fromkeys(asked))
     cases = {case.reference_id: case for case in held.select(to_names(Category, category), limit)}
     clips = [held.read_reference(case) for _, case in sorted(cases.items())]
     with Bars("trackers") as bars:
@@ -71,7 +72,9 @@ def agreement(
 @app.command()
 def tap(
     path: Annotated[Path, typer.Argument(help="A .pkl or .npz of TAP-Vid, or a folder of them.")],
-    tracker: Annotated[list[str] | None, typer.Option("--tracker", help="Tracker; repeatable; default: tiny.")] = None,
+    tracker: Annotated[
+        list[str] | None, typer.Option("--tracker", help="Tracker; repeatable; default: auto, that is `real`.")
+    ] = None,
     query_mode: Annotated[
         str, typer.Option("--query-mode", metavar="first|strided", help="Where points are asked for.")
     ] = "first",
@@ -85,13 +88,13 @@ def tap(
     [0, 1], occluded (N, T) and video. Nothing in a pickle is run: one that holds more than arrays is refused.
 
     Example:
-    motionbench metrics tap tapvid_davis.pkl --tracker tiny --tracker lk
+    motionbench metrics tap tapvid_davis.pkl --tracker auto --tracker lk
     motionbench metrics tap tapvid_davis.pkl --query-mode strided --json
     """
     from .tapvid.command import measure_files, print_figures
 
     mode = options.to_choice("--query-mode", query_mode, ("first", "strided"))
-    names = [registry.resolve("trackers", name) for name in tracker or ["tiny"]]
+    names = list(dict.fromkeys(tracker_for_world(name, None) for name in tracker or [AUTO]))  # real footage
     found: list[dict[str, Any]] = []
     for name in names:
         with Bars(name) as bars:

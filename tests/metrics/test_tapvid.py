@@ -317,13 +317,15 @@ def test_the_command_measures_an_installed_tracker(tmp_path: Path, monkeypatch: 
     assert (found["tracker"], found["query_mode"], found["mean"]["delta_avg"]["n"]) == ("lk", "first", 3)
     assert found["mean"]["delta_avg"]["mean"] > 0.9
     monkeypatch.setattr(registry, "load", lambda group, name: Exact)
-    table = CliRunner().invoke(app, ["tap", str(tmp_path), "--limit", "1", "--query-mode", "strided"])
+    table = CliRunner().invoke(
+        app, ["tap", str(tmp_path), "--tracker", "lk", "--limit", "1", "--query-mode", "strided"]
+    )
     assert "mean of 1" in table.output
     assert "d_avg 100.0 [-, -], n 1" in table.output
     assert max(map(len, table.output.splitlines())) <= 80
 
 
 def test_the_command_names_a_path_that_is_none(tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["tap", str(tmp_path)])
+    result = CliRunner().invoke(app, ["tap", str(tmp_path), "--tracker", "lk"])
     assert isinstance(result.exception, ShapeError)
     assert "expected a .pkl or .npz" in str(result.exception)
