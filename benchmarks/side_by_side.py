@@ -49,7 +49,7 @@ def plan_to_make(text: str, args: argparse.Namespace, split: str, **selection: A
     """The plan of `METHOD[:KEY=VALUE[:...]]` on a split."""
     name, *settings = text.split(":")
     words = {"backbone": args.backbone, "settings": tuple(settings), "device": args.device, **selection}
-    return resolve(RunPlan(name, split=split, keep_adapters=False, **words)).plan
+    return resolve(RunPlan(name, split=split, keep_adapters=False, workers=1, **words)).plan
 
 
 def all_tasks(args: argparse.Namespace) -> list[Task]:

@@ -25,7 +25,7 @@ from motionbench.plan import AUTO, Job, Unit
 from motionbench.record import Reason
 from motionbench.store import ResultStore
 from motionbench.worker import Observer, Worker
-from motionbench.worker_process import Task
+from motionbench.worker_process import LOGGER, Task
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ def work_in_processes(
 def _start(pool: dict[Connection, _Process], job: Job, store: ResultStore, run_id: str, index: int, unit: Unit) -> None:
     device = f"cuda:{index}" if job.device == "cuda" else job.device
     plan = replace(job.plan, device=device, workers=1)
-    task = Task(plan, store.folder, run_id, logging.getLogger().getEffectiveLevel())
+    task = Task(plan, store.folder, run_id, logging.getLogger(LOGGER).getEffectiveLevel())
     process = _Process(index, task)
     pool[process.connection] = process
     process.give(unit)

@@ -24,6 +24,7 @@ from motionbench.record import Record
 from motionbench.store import ResultStore
 from motionbench.worker import Worker, kept_method
 
+LOGGER = "motionbench"  # the level of all that we log
 Send = Callable[[str, Any], None]
 
 
@@ -77,7 +78,7 @@ def serve(connection: Connection) -> None:
 
     task: Task = connection.recv()
     logging.getLogger().addHandler(SentLog(send))
-    logging.getLogger().setLevel(task.log_level)
+    logging.getLogger(LOGGER).setLevel(task.log_level)
     units: SimpleQueue[Unit | None] = SimpleQueue()
     threading.Thread(target=_listen, args=(connection, units), daemon=True).start()
     try:

@@ -58,7 +58,7 @@ def test_process_that_dies_takes_one_reference_with_it(
 ) -> None:
     folder = make_split(tmp_path / "s", captions=("one", "die", "three", "four", "die"))
     store = ResultStore(tmp_path / "out")
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, "motionbench"):
         done = run(plan_for(folder, workers=2), store)
     assert (done.ok, done.failed) == (6, 4)
     failed = [record for record in done.records if record.status == "failed"]
