@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from motionbench import terminal
 from motionbench.arguments import to_names
 from motionbench.case import Category
 from motionbench.commands import options
@@ -15,6 +17,10 @@ from motionbench.device import resolve_device
 from motionbench.footage import AUTO, tracker_for, tracker_for_world
 from motionbench.progress import Bars
 from motionbench.split import read_split
+from motionbench.table import Table
+
+if TYPE_CHECKING:
+    from .agreement import Agreement
 
 app = typer.Typer(
     help="Examine the metrics, and what they measure with.",
@@ -60,13 +66,20 @@ def agreement(
     if as_json:
         print_json([asdict(one) for one in found])
         return
-    typer.echo(f"{'trackers':24s} clips  within 1-16 px  median %  visibility  same at rest  still called moving")
+    typer.echo(agreement_table(found).render(terminal.width()))
+
+
+def agreement_table(found: Sequence[Agreement]) -> Table:
+    """A line per pair of trackers."""
+    table = Table(
+        ("trackers", "clips", "within 1-16 px", "median %", "visibility", "same at rest", "still called moving")
+    )
+    rows = table.section("")
     for one in found:
         rest = "-" if one.still_called_moving is None else f"{one.still_called_moving:.1%}"
-        typer.echo(
-            f"{one.first + ' / ' + one.second:24s} {one.n:5d}  {one.within:13.1%}  {one.median_distance:8.2f}  "
-            f"{one.visibility:10.1%}  {one.moving:12.1%}  {rest:>19s}"
-        )
+        shares = (f"{one.within:.1%}", f"{one.median_distance:.2f}", f"{one.visibility:.1%}", f"{one.moving:.1%}", rest)
+        rows.append((f"{one.first} / {one.second}", str(one.n), *shares))
+    return table
 
 
 @app.command()

@@ -7,12 +7,13 @@ import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from motionbench import registry
+from motionbench import registry, terminal
 from motionbench.arguments import parse_shard, to_names
 from motionbench.case import Category
 from motionbench.commands import options
@@ -25,6 +26,7 @@ from motionbench.footage import AUTO, tracker_for, tracker_for_world
 from motionbench.progress import Bars
 from motionbench.scorer import metric_infos
 from motionbench.split import read_split
+from motionbench.table import Table
 
 if TYPE_CHECKING:
     from .exam.plan import Answer
@@ -186,13 +188,16 @@ def _publish(
     if as_json:
         print_json(report)
         return
-    for r in reports:
-        typer.echo(_line(r))
+    typer.echo(marks_table(reports).render(terminal.width()))
     typer.echo(f"report: {out / 'report.md'} and {out / 'report.html'}", err=True)
 
 
-def _line(r: MetricReport) -> str:
-    return f"{r.tracker:16s} {r.metric:26s} rho {_told(r.rho):24s} pairs {_told(r.accuracy)}"
+def marks_table(reports: Sequence[MetricReport]) -> Table:
+    """A section per tracker, a line per metric."""
+    table = Table(("metric", "rho [95%]", "pairs [95%]"))
+    for tracker, members in groupby(reports, key=lambda report: report.tracker):
+        table.section(f"tracker {tracker}").extend((r.metric, _told(r.rho), _told(r.accuracy)) for r in members)
+    return table
 
 
 def _told(estimate: Estimate) -> str:

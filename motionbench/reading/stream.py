@@ -53,7 +53,7 @@ def opened(path: str) -> Iterator[Any]:
     import av
 
     # PyAV 19 replaces what is no UTF-8 of itself, and has no such option; before, it was a traceback without it.
-    names = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+    names: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
     with av.open(path, container_options={"protocol_whitelist": "file"}, **names) as container:
         yield container
 

@@ -172,3 +172,19 @@ def test_a_user_without_a_home_has_one_for_the_process(monkeypatch: pytest.Monke
     assert cache_folder() == Path(os.environ["HOME"]) / ".cache" / "motionbench"
     assert os.environ["USER"] == f"user{os.getuid()}"
     home.home.cache_clear()
+
+
+def test_tables_of_metrics_fit_eighty_columns() -> None:
+    from types import SimpleNamespace
+
+    from motionbench.metrics.metrics_command import agreement_table
+    from motionbench.metrics.validate_command import marks_table
+
+    estimate = SimpleNamespace(mean=-0.123, low=-0.234, high=0.345)
+    names = ("motion_fidelity_released", "temporal_consistency")
+    reports = [SimpleNamespace(tracker="cotracker3 v1", metric=name, rho=estimate, accuracy=estimate) for name in names]
+    shares = {"within": 0.123, "visibility": 0.999, "moving": 0.5, "still_called_moving": None}
+    alike = [SimpleNamespace(first="cotracker3 v1", second="real v1", n=12, median_distance=12.34, **shares)]
+    for table in (marks_table(reports), agreement_table(alike)):  # type: ignore[arg-type]
+        assert max(map(len, table.render(80).splitlines())) <= 80
+    assert "still called moving -" in " ".join(agreement_table(alike).render(80).split())  # type: ignore[arg-type]
