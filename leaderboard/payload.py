@@ -21,12 +21,6 @@ from .privacy import without_paths
 from .reading import Run
 
 PAGE_SCHEMA = 1
-COLUMN_TITLES = {
-    "motion_fidelity": "Motion fidelity",
-    "text_alignment": "Text alignment",
-    "temporal_consistency": "Temporal consistency",
-    "temporal_gap": "Temporal gap",
-}
 
 
 def page_data(boards: Sequence[Board], runs: Sequence[Run], media: Media, title: str) -> dict[str, Any]:
@@ -63,7 +57,7 @@ def board_to_json(board: Board) -> dict[str, Any]:
         "metrics": {
             name: {
                 **asdict(info),
-                "title": COLUMN_TITLES.get(name, name.replace("_", " ").capitalize()),
+                "title": info.heading,
                 "models": sorted(board.bases[name].models),
             }
             for name, info in board.infos.items()

@@ -67,6 +67,8 @@ class AppearanceLeak(SeenByModel):
         summary="leaning to the reference's words instead of the prompt's; copying the reference scores 1",
         floor="copy",
         ceiling=("oracle", "backbone"),
+        measures="appearance",
+        faults=("leak",),
     )
 
     def measure(self, sample: Sample) -> Measurement:
@@ -138,6 +140,8 @@ class BackgroundLpips:
         summary="perceptual distance where nothing moves; says nothing of methods that are meant to change the scene",
         floor="backbone",
         ceiling=("copy",),
+        measures="appearance",
+        faults=("wrong_appearance", "flicker"),
     )
 
     def __init__(self, net: Any, device: str) -> None:

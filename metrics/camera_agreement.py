@@ -101,6 +101,8 @@ class CameraAgreement:
         better="higher",
         source="this project; classes after VBench camera_motion",
         summary="does the camera move as the reference's: 1 same, 0 unrelated, -1 opposite; two still cameras agree",
+        measures="motion",
+        faults=("camera",),
     )
 
     @classmethod

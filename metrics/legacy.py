@@ -134,6 +134,8 @@ class MotionFidelitySmm(_Legacy):
         better="higher",
         source="Yatim et al., arXiv:2311.17009, Section 5.1",
         summary="mean best direction match of all tracks, both ways; a frozen clip scores far above 0",
+        measures="motion",
+        title="Motion fidelity (SMM)",
     )
 
     def formula(self, generated: Tracks, reference: Tracks) -> tuple[float, int]:
@@ -151,6 +153,8 @@ class MotionFidelityReleased(_Legacy):
         better="higher",
         source="diffusion-motion-transfer, motion_fidelity_score.py, lines 13-39 (copied in DiTFlow and others)",
         summary="the released script: one way only, a perfect copy scores below 1, camera drift is rewarded",
+        measures="motion",
+        title="Motion fidelity (released)",
     )
 
     def formula(self, generated: Tracks, reference: Tracks) -> tuple[float, int]:
@@ -168,6 +172,8 @@ class MotionFidelityDet(_Legacy):
         better="higher",
         source="DeT, evaluation.py, lines 55-86",
         summary="mean best match of positions-and-steps, generated to reference only",
+        measures="motion",
+        title="Motion fidelity (DeT)",
     )
 
     def formula(self, generated: Tracks, reference: Tracks) -> tuple[float, int]:

@@ -48,6 +48,8 @@ class TemporalConsistency(SeenByModel):
         source="EvalCrafter, arXiv:2310.11440; embeddings: CLIP, arXiv:2103.00020",
         summary="how alike neighboring frames are; stillness scores 1, so it is no measure of quality alone",
         floor="frozen",
+        measures="time",
+        faults=("flicker",),
     )
 
     def measure(self, sample: Sample) -> Measurement:
@@ -71,6 +73,8 @@ class TemporalGap(TemporalConsistency):
         summary="temporal consistency minus the reference's; 0 is ideal, stillness is above",
         floor="frozen",
         ceiling=("copy",),
+        measures="time",
+        faults=("flicker",),
     )
 
     def measure(self, sample: Sample) -> Measurement:

@@ -33,6 +33,8 @@ class TextAlignment(SeenByModel):
         summary="how well frames fit the prompt; blind to motion, so read it beside the backbone's",
         floor="copy",
         ceiling=("oracle", "backbone"),
+        measures="text",
+        faults=("wrong_appearance", "leak"),
     )
 
     def measure(self, sample: Sample) -> Measurement:
@@ -56,11 +58,15 @@ class TextAlignmentB32(TextAlignment):
     """Mean cosine between every frame and the prompt, by OpenAI's CLIP ViT-B/32 for all footage (needs weights)."""
 
     model = REAL
-    info = MetricInfo(**{**vars(TextAlignment.info), "name": "text_alignment_b32", "version": 1})
+    info = MetricInfo(
+        **{**vars(TextAlignment.info), "name": "text_alignment_b32", "version": 1, "title": "Text alignment (B/32)"}
+    )
 
 
 class TextAlignmentL14(TextAlignment):
     """Mean cosine between every frame and the prompt, by OpenAI's CLIP ViT-L/14 for all footage (needs weights)."""
 
     model = "ViT-L-14:openai"
-    info = MetricInfo(**{**vars(TextAlignment.info), "name": "text_alignment_l14", "version": 1})
+    info = MetricInfo(
+        **{**vars(TextAlignment.info), "name": "text_alignment_l14", "version": 1, "title": "Text alignment (L/14)"}
+    )

@@ -92,6 +92,8 @@ class SpeedRatio(_TrackMetric):
         better="zero",
         source="this project: what cosines of directions leave out",
         summary="log2 of the path length of moving tracks over the reference's; 0 is ideal",
+        measures="motion",
+        faults=("path_scaled", "partly_frozen"),
     )
 
     def measure(self, sample: Sample) -> Measurement:
@@ -115,6 +117,8 @@ class MotionSmoothness(_TrackMetric):
         better="zero",
         source="this project: VBench's interpolation error rewards stillness, a ratio to the reference does not",
         summary="log2 of the tracks' jerk over the reference's; 0 is ideal, above 0 is shakier",
+        measures="motion",
+        faults=("path_noise",),
     )
 
     def measure(self, sample: Sample) -> Measurement:
@@ -136,6 +140,8 @@ class DynamicDegree(_TrackMetric):
         better="none",
         source="VBench, dynamic_degree.py, with tracks for optical flow and the value itself for its yes or no",
         summary="speed of the fastest 5% of tracks; compare with the reference's in the details, more is not better",
+        measures="motion",
+        faults=("path_scaled", "partly_frozen"),
     )
 
     def measure(self, sample: Sample) -> Measurement:

@@ -66,6 +66,7 @@ class TrajectoryError:
         better="lower",
         source="this project; as Move-Bench's trajectory error, with exact ground truth",
         summary="distance of each moving thing to where the ground truth has it; place counts here",
+        measures="motion",
     )
 
     @classmethod

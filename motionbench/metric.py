@@ -16,7 +16,9 @@ class MetricInfo:
 
     version rises whenever a value could change; range is (worst or lowest, best or highest possible), None = unbounded.
     better: `higher`, `lower`, `zero` (closest to zero), or `none` (it describes: neither end is better).
-    floor, ceiling: the control methods that mark both ends.
+    floor, ceiling: the control methods that mark both ends. measures: what it judges, `other` if none of these. faults:
+    the corruptions, or kinds of them, that its exam holds it to; none: all of motion and camera for a metric of motion,
+    nothing for others. title: what a column of a page is called; none: the name in words.
     """
 
     name: str
@@ -28,6 +30,14 @@ class MetricInfo:
     summary: str
     floor: str = "frozen"
     ceiling: tuple[str, ...] = ("oracle", "copy")  # the first that is in the results
+    measures: Literal["motion", "appearance", "time", "text", "other"] = "other"
+    faults: tuple[str, ...] = ()
+    title: str = ""
+
+    @property
+    def heading(self) -> str:
+        """The title, or the name in words."""
+        return self.title or self.name.replace("_", " ").capitalize()
 
 
 @dataclass(frozen=True)

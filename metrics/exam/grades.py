@@ -13,21 +13,7 @@ from motionbench.world import Corruption
 Values = Mapping[tuple[str, str], Mapping[float, float]]  # (reference, question) -> strength -> value
 Grades = dict[tuple[str, str], tuple[float, float]]  # (reference, corruption) -> (rho, accuracy)
 
-# What a metric is there to notice: all motion and camera corruptions, those of a kind, or (companions, and metrics of
-# what is seen) the faults that they are about.
-_KINDS = {"camera_agreement": ("camera",)}
-_FAULTS = {
-    "speed_ratio": ("path_scaled", "partly_frozen"),
-    "motion_smoothness": ("path_noise",),
-    "dynamic_degree": ("path_scaled", "partly_frozen"),
-}
-_SEEN = {
-    "text_alignment": ("wrong_appearance", "leak"),
-    "temporal_consistency": ("flicker",),
-    "temporal_gap": ("flicker",),
-    "appearance_leak": ("leak",),
-    "background_lpips": ("wrong_appearance", "flicker"),
-}
+_MOTION = ("motion", "camera")  # the kinds of corruptions that a metric of motion is there to notice
 
 
 def goodness(value: float, info: MetricInfo) -> float:
@@ -55,20 +41,9 @@ def pair_accuracy(strengths: Sequence[float], goods: Sequence[float]) -> float:
 
 
 def targets(info: MetricInfo, corruptions: Iterable[Corruption]) -> list[str]:
-    """The corruptions that a metric is there to notice."""
-    base = _base(info.name)
-    faults = {**_FAULTS, **_SEEN}.get(base)
-    kinds = _KINDS.get(base, ("motion", "camera"))
-    return [c.name for c in corruptions if (c.kind in kinds if faults is None else c.name in faults)]
-
-
-def judges_motion(metric: str) -> bool:
-    """Whether a metric is one of motion, by tracks; else it is one of what is seen."""
-    return _base(metric) not in _SEEN
-
-
-def _base(metric: str) -> str:
-    return metric.removesuffix("_b32").removesuffix("_l14")
+    """The corruptions that a metric is there to notice, as it says itself; none for one that says nothing."""
+    wanted = info.faults or (_MOTION if info.measures == "motion" else ())
+    return [c.name for c in corruptions if c.name in wanted or c.kind in wanted]
 
 
 def to_grades(values: Values, info: MetricInfo, corruptions: Sequence[Corruption]) -> Grades:

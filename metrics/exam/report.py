@@ -12,7 +12,7 @@ from motionbench.bootstrap import macro_mean, percentile_interval
 from motionbench.metric import MetricInfo
 from motionbench.world import Corruption
 
-from .grades import Grades, Values, judges_motion, targets, to_grades
+from .grades import Grades, Values, targets, to_grades
 from .plan import CONTROLS, SETTINGS, TRUTH, Answer
 
 
@@ -34,7 +34,8 @@ class MetricReport:
     curves: corruption -> mean value per strength. controls: perfect, identity (the ceiling), frozen (the floor), ... ->
     value. swap: largest change when the clips change places. appearance_shift: largest mean change by an
     appearance-only corruption at full strength, as a share of the range. sensitivity: setting, or `tracker` for this
-    tracker instead of the truth -> (change of perfect, of reversed). missing: unmeasurable answers of all.
+    tracker instead of the truth -> (change of perfect, of reversed). missing: unmeasurable answers of all. measures: as
+    `MetricInfo` says it.
     """
 
     metric: str
@@ -49,11 +50,12 @@ class MetricReport:
     appearance_shift: float | None
     sensitivity: dict[str, tuple[Estimate, Estimate]]
     missing: tuple[int, int]
+    measures: str
 
     @property
     def judges_motion(self) -> bool:
         """Whether this is a metric of motion, by tracks; else it is one of what is seen."""
-        return judges_motion(self.metric)
+        return self.measures == "motion"
 
 
 def make_reports(
@@ -128,6 +130,7 @@ def _report(about: _About, tracker: str, answers: Sequence[Answer], values: Valu
         appearance_shift=_appearance_shift(values, info, controls, corruptions),
         sensitivity=sensitivity,
         missing=(sum(a.value is None for a in answers), len(answers)),
+        measures=info.measures,
     )
 
 

@@ -6,12 +6,13 @@ import base64
 import gzip
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from motionbench.metrics.exam.grades import goodness, judges_motion, pair_accuracy, rank_agreement, targets
+from motionbench.metrics.exam.grades import goodness, pair_accuracy, rank_agreement, targets
 from motionbench.metrics.exam.marks import to_marks
 from motionbench.metrics.exam.page import to_json, to_page
 from motionbench.metrics.exam.plan import Answer, ExamPlan, read_answers
@@ -36,7 +37,7 @@ CORRUPTIONS = (
 
 
 def info(name: str, better: Any = "higher") -> MetricInfo:
-    return MetricInfo(name, 1, "", (-1.0, 1.0), better, "test", "test")
+    return MetricInfo(name, 1, "", (-1.0, 1.0), better, "test", "test", measures="motion")
 
 
 class Distance:
@@ -134,12 +135,21 @@ def test_each_metric_is_graded_by_what_it_is_there_to_notice() -> None:
         "flicker": "appearance", "leak": "appearance",
     }  # fmt: skip
     corruptions = [Corruption(name, kind, (1.0,), ("camera",), "") for name, kind in kinds.items()]
-    assert targets(info("motion_fidelity"), corruptions) == list(kinds)[:4]
-    assert targets(info("camera_agreement"), corruptions) == ["camera_drift"]
-    assert targets(info("speed_ratio"), corruptions) == ["path_scaled", "partly_frozen"]
-    assert targets(info("text_alignment_b32"), corruptions) == ["leak"]
-    assert judges_motion("motion_smoothness")
-    assert not judges_motion("text_alignment_l14")
+    names = ["motion_fidelity", "camera_agreement", "speed_ratio", "text_alignment_b32"]
+    infos = [registry.load("metrics", name).info for name in names]
+    assert targets(infos[0], corruptions) == list(kinds)[:4]
+    assert targets(infos[1], corruptions) == ["camera_drift"]
+    assert targets(infos[2], corruptions) == ["path_scaled", "partly_frozen"]
+    assert targets(infos[3], corruptions) == ["leak"]
+    assert [held.measures for held in infos] == ["motion", "motion", "motion", "text"]
+    unknown = MetricInfo("somebodys", 1, "", (None, None), "higher", "test", "test")
+    assert targets(unknown, corruptions) == []  # it is not taken for one of motion
+    assert targets(replace(unknown, measures="motion"), corruptions) == list(kinds)[:4]
+
+
+def test_every_metric_says_what_it_measures() -> None:
+    for name in registry.names("metrics"):
+        assert registry.load("metrics", name).info.measures != "other", name
 
 
 @pytest.mark.parametrize(

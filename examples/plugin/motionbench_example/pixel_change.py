@@ -28,6 +28,7 @@ class PixelChange:
         better="zero",
         source="this example",
         summary="log2 of the mean change from frame to frame over the reference's; 0 is ideal",
+        measures="motion",
     )
 
     @classmethod
