@@ -50,7 +50,7 @@ def compare_motions(generated: Motion, reference: Motion) -> Reading:
     """The likeness of two motions under the reading by which they explain each other best (largest absolute value).
 
     Every part is a velocity signal. Likeness of two: 2 <g, r> / (<g, g> + <r, r>), where the product sums displacements
-    over 1, 2, 4 and 8 steps (each divided by its length): 1 for equal, cos(angle) for rotated, 2s/(1+s^2) for s times
+    over 2, 4 and 8 steps (each divided by its length): 1 for equal, cos(angle) for rotated, 2s/(1+s^2) for s times
     as far, 0 against stillness, -1 for opposite.
 
     Read by parts, size and place drop out. Parts: the camera (pan, tilt, zoom, roll as a flow field); of each

@@ -6,11 +6,12 @@ import numpy as np
 
 from .track_matching import Array
 
-_LAGS = (1, 2, 4, 8)
+_LAGS = (2, 4, 8)  # single steps are mostly the tracks' own wavering
 
 
 def lags(steps: int) -> tuple[int, ...]:
-    return tuple(lag for lag in _LAGS if lag <= steps)
+    """Over how many steps displacements are compared: 2, 4 and 8, as far as the clip goes."""
+    return tuple(lag for lag in _LAGS if lag <= steps) or ((1,) if steps else ())
 
 
 def sums_over_time(x: Array) -> Array:
