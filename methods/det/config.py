@@ -18,8 +18,8 @@ class Config(OptimizerConfig):
     tracking_time_max, along tracks that `tracker` finds in the reference on a grid of tracked_per_side squared points.
     The rest as in `OptimizerConfig`. The defaults are preset `official`: the released code's constants (train script
     for CogVideoX: 500 steps of 1e-5, betas 0.9 and 0.95, r = 128, k = 3, the MSE alone); preset `tracked` is the
-    paper's loss (weight 0.1, t <= 400 of 1000, 100 points). Its 50 sampling steps and guidance 6 belong to its own
-    backbone and are not taken over.
+    paper's loss (weight 0.1, t <= 400 of 1000, 100 points) on tracks by `real`. Its 50 sampling steps and guidance 6
+    belong to its own backbone and are not taken over.
     """
 
     steps: int = 500
@@ -53,7 +53,7 @@ class Config(OptimizerConfig):
 
 PRESETS: dict[str, dict[str, Any]] = {
     "official": {},
-    "tracked": {"tracking_loss": True},
+    "tracked": {"tracking_loss": True, "tracker": "real"},  # the paper's clips are real footage
     # As many steps as followyourmotion's preset `tiny` has in both stages. Five frames: latents of `tiny` are single
     # frames, those that the official three span are twelve.
     "tiny": TINY | {"steps": TINY_STEPS, "kernel_frames": 5},

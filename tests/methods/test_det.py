@@ -207,6 +207,7 @@ def test_it_is_a_method_with_an_honest_contract_and_presets_of_real_fields():
     assert not official.tracking_loss
     tracked = build_config(Det, backbone="tiny", preset="tracked")
     assert (tracked.tracking_loss, tracked.tracking_weight, tracked.tracking_time_max) == (True, 0.1, 0.4)
+    assert tracked.tracker == "real"  # `tiny` sees little in the footage that the paper's preset is for
     assert build_config(Det, backbone="tiny").steps <= 180
 
 
