@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Any
 
 from motionbench import registry
@@ -45,15 +44,16 @@ def method_facts(method: str, manifests: Iterable[Mapping[str, Any]]) -> MethodF
     """The facts about a method, as the first run.json that states them, else as its plugin."""
     stated = [block for manifest in manifests for block in (manifest, manifest.get("environment") or {})]
     contract = _first(stated, "contract")
-    licence = _first(stated, "licence")
+    licence = _first(stated, "license")
+    summary = _first(stated, "summary")
     held = to_contract(contract) if isinstance(contract, dict) else installed_contract(method)
     gate, note = method_gate(method, _first(stated, "gate"))
     return MethodFacts(
         contract=held,
-        licence=licence if isinstance(licence, str) else installed_licence(method),
+        licence=licence if isinstance(licence, str) else registry.license_of("methods", method),
         gate=gate,
         gate_note=note,
-        summary=installed_summary(method),
+        summary=summary if isinstance(summary, str) else installed_summary(method),
         is_control=held.is_control if held is not None else method in CONTROLS,
     )
 
@@ -98,21 +98,6 @@ def installed_contract(method: str) -> InputContract | None:
 
 
 @cache
-def installed_licence(method: str) -> str | None:
-    """The licence that the package of an installed method declares."""
-    for point in entry_points(group="motionbench.methods", name=method):
-        about = dict(point.dist.metadata.json) if point.dist is not None else {}
-        stated = about.get("license_expression") or about.get("license")
-        return None if stated is None else str(stated)
-    return None
-
-
-@cache
 def installed_summary(method: str) -> str:
     """One line on an installed method; "" for others."""
     return registry.summary("methods", method) if method in registry.names("methods") else ""
-
-
-def facts_to_json(facts: MethodFacts) -> dict[str, Any]:
-    """The facts as JSON."""
-    return asdict(facts)

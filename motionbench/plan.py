@@ -162,6 +162,15 @@ class Job:
         }
         return asked | ({"levels": [str(level) for level in plan.levels]} if plan.levels else {})
 
+    def facts(self) -> dict[str, Any]:
+        """What run.json says of the method, for pages made where it is not installed: contract, license, summary."""
+        name = self.plan.method
+        return {
+            "contract": dataclasses.asdict(self.method_class.contract),
+            "license": registry.license_of("methods", name),
+            "summary": registry.summary("methods", name) if name in registry.names("methods") else "",
+        }
+
     def cases(self) -> list[Case]:
         """The cases that were asked for, by id. Raises ManifestError if there is none."""
         plan = self.plan

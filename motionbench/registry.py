@@ -80,6 +80,14 @@ def summary(group: Group, name: str) -> str:
     return _docline(module, attribute.split(".")[0])
 
 
+def license_of(group: Group, name: str) -> str | None:
+    """The license that the package of an installed plugin declares; None if there is none."""
+    point = _points(group).get(name)
+    about: dict[str, Any] = {} if point is None or point.dist is None else dict(point.dist.metadata.json)
+    stated = about.get("license_expression") or about.get("license")
+    return None if stated is None else str(stated)
+
+
 def folders(group: Group, name: str) -> list[Path]:
     """The folder of a plugin's module and those of the packages around it, nearest first, found without importing them.
 

@@ -48,7 +48,7 @@ def run(plan: RunPlan, store: ResultStore, *, observer: Observer | None = None) 
     if plan.engine == "ray":
         require_ray()
     with store.locked("records", plan.shard):
-        run_id = store.begin(job.configuration, job.selection(store.folder), environment(job.device))
+        run_id = store.begin(job.configuration, job.selection(store.folder), environment(job.device) | job.facts())
         if plan.shard == (1, 1):
             remove_drafts(store)
         keys = {job.key(case, unit.seed) for unit in job.units() for case in unit.cases}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 from small_world import install, make_clip, make_split
 
 import motionbench as mb
-from motionbench import cli
+from motionbench import cli, registry
 from motionbench.commands.planning import PLAN_OPTIONS, plan_defaults
 from motionbench.errors import ConfigError, StoreError, UnknownNameError, VideoError
 from motionbench.html import to_html
@@ -180,3 +181,17 @@ def test_a_split_is_a_frame(split: Path) -> None:
     frame = mb.read_split(split).frame()
     assert len(frame) == 8
     assert Path(frame["path"][0]).is_file()
+
+
+def test_run_json_says_what_a_page_needs_where_the_method_is_not_installed(
+    made: mb.Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = importlib.import_module("motionbench.leaderboard.facts")
+    manifest = made.store.read_run()
+    here = facts.method_facts("reversed", [manifest])
+    monkeypatch.setattr(registry, "names", lambda group: [])  # another machine
+    there = facts.method_facts("reversed", [manifest])
+    assert there.contract == here.contract
+    assert there.contract.is_control
+    assert there.summary == here.summary != ""
+    assert manifest["environment"]["license"] == "Apache-2.0"
