@@ -1,8 +1,9 @@
 """The metrics as torchmetrics.Metric: batches of clips in, a mean out, across steps and processes.
 
 Each value is that of the metric of the same name on one pair of clips, made comparable as `motionbench score` does it;
-`compute` is their plain mean. What cannot be measured is left out of the mean and counted in `missing`, on every
-process. Results that are published come from `motionbench score`, which averages by reference and category.
+`compute` is their plain mean, of distances from 0 where 0 is ideal. What cannot be measured is left out of the mean and
+counted in `missing`, on every process. Published results come from `motionbench score`, which averages by reference and
+category.
 
 Examples:
     In a training loop.
@@ -125,7 +126,8 @@ class ClipMetric(Metric):
             self.reasons[measured.note or f"the value is {measured.value}"] += 1
         else:
             self.measured += 1
-            self.total += measured.value
+            # As in a summary: where closest to zero is best, opposite errors must not cancel.
+            self.total += abs(measured.value) if self.info.better == "zero" else measured.value
 
     def forward(self, *args: Any, **keywords: Any) -> Any:
         """`update`, and the mean over this batch alone."""
@@ -135,7 +137,7 @@ class ClipMetric(Metric):
         return value
 
     def compute(self) -> torch.Tensor:
-        """Mean of what could be measured, float64; NaN if nothing could."""
+        """Mean of what could be measured, float64, of distances from 0 where 0 is ideal; NaN if nothing could."""
         return self.total / self.measured
 
     def reset(self) -> None:
