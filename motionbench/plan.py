@@ -168,7 +168,7 @@ class Job:
         return {
             "contract": dataclasses.asdict(self.method_class.contract),
             "license": registry.license_of("methods", name),
-            "summary": registry.summary("methods", name) if name in registry.names("methods") else "",
+            "summary": registry.summary("methods", name),
         }
 
     def cases(self) -> list[Case]:

@@ -73,9 +73,12 @@ def load(group: Group, name: str) -> Any:
 def summary(group: Group, name: str) -> str:
     """First paragraph of a plugin's docstring, as one line, read from its source: importing it could load torch.
 
-    For a `typer.Typer(help=...)` it is that of the help. "" where there is no source or it says nothing.
+    For a `typer.Typer(help=...)` it is that of the help. "" where there is no such plugin, no source or no
+    word of it.
     """
-    point = _points(group)[name]
+    point = _points(group).get(name)
+    if point is None:
+        return ""
     module, _, attribute = point.value.partition(":")
     return _docline(module, attribute.split(".")[0])
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.minimums
+pytestmark = [pytest.mark.minimums, pytest.mark.smoke]
 SHORT = ("spatial_steps=2", "temporal_steps=2", "sample_steps=2")
 METRICS = ("motion_fidelity", "text_alignment", "temporal_consistency", "temporal_gap")
 

@@ -436,6 +436,7 @@ def test_doctor_names_what_is_there_and_what_is_not(bench: Bench, monkeypatch: p
         "trackers": ["still"],
         "backbones": [],
         "worlds": [],
+        "commands": [],
     }
     monkeypatch.setattr(registry, "names", few.__getitem__)
     monkeypatch.setattr(doctor, "PACKAGES", ("numpy", "no-such-package"))

@@ -43,7 +43,7 @@ def backbone_for(execution: Execution, cache: Path, dtype: str = "float32", devi
 class KnownHeads(FollowYourMotion):
     """Heads as above: those of random weights are nearly alike."""
 
-    def _assignment(self, scores):
+    def _assignment(self, scores, seed):
         return TEMPORAL
 
 
