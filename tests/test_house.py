@@ -126,6 +126,16 @@ def test_no_room_imports_another() -> None:
     assert faults == []
 
 
+def test_nothing_imports_the_workshop_and_the_wheel_leaves_it_out() -> None:
+    nodes = [(name, node) for name, path in MODULES.items() for node in ast.walk(ast.parse(path.read_text()))]
+    imported = [(name, alias.name) for name, node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    imported += [
+        (name, node.module or "") for name, node in nodes if isinstance(node, ast.ImportFrom) and not node.level
+    ]
+    assert [(name, other) for name, other in imported if other.split(".")[0] == "training"] == []
+    assert not [name for name in PROJECT["tool"]["setuptools"]["packages"] if "training" in name]
+
+
 def test_rooms_import_themselves_relatively() -> None:
     faults = []
     for module, path in MODULES.items():
