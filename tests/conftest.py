@@ -7,6 +7,12 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+# What decides over a change draws the same examples each time; at a desk every run draws new ones.
+settings.register_profile("same_examples", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("same_examples")
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
