@@ -26,7 +26,7 @@ def follow(clip: Clip, queries: Queries, track: Callable[[Clip, Queries], Tracks
     if queries.ndim != 2 or queries.shape[1] != 2 or not np.isfinite(queries).all():
         raise ShapeError(f"queries must be (N, 2) finite x, y, got {queries.shape}, or some are not finite")
     queries = queries.astype(np.float32)
-    on_frame = (queries >= -0.5).all(1) & (queries[:, 0] <= clip.width - 0.5) & (queries[:, 1] <= clip.height - 0.5)
+    on_frame = inside_frame(queries, clip.height, clip.width)
     points = np.repeat(queries[:, None], len(clip), axis=1)
     visible = np.zeros(points.shape[:2], np.bool_)
     if on_frame.any():
@@ -36,6 +36,12 @@ def follow(clip: Clip, queries: Queries, track: Callable[[Clip, Queries], Tracks
         points[on_frame, end:] = found.points[:, -1:]
         points[:, 0] = queries  # where they were asked, to the last bit
     return Tracks(points, visible, clip.height, clip.width)
+
+
+def inside_frame(points: NDArray[np.floating], height: int, width: int) -> NDArray[np.bool_]:
+    """Whether points (..., 2) lie on a frame of so many pixels: (...)."""
+    far = np.array([width, height], points.dtype) - np.array(0.5, points.dtype)
+    return np.asarray(((points >= -0.5) & (points <= far)).all(axis=-1))
 
 
 def follow_in_windows(

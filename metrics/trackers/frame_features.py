@@ -17,8 +17,8 @@ class TrackerConfig:
     size: cells a side of the finest features. stem: pixels a side of such a cell; frames are size * stem pixels a side,
     positions are in cells. stage_widths: channels of the feature stages at strides 1, 2, 4 of a cell; channels: of the
     matched features; detail: of those matched at half a cell besides (0: none; needs a stem). width: of a track
-    token; blocks per round; rounds of refinement; heads of the attention to
-    support points. fine_radius, wide_radius: half sides of the correlation patches, at stride 1 and at strides 2 and 4.
+    token; blocks per round; rounds of refinement; heads of the attention to support points. fine_radius, wide_radius:
+    half sides of the correlation patches, at stride 1 and at strides 2 and 4.
     support_per_side: a fixed grid of support points is tracked along, so that the result for a point does not depend
     on the others asked for. visible_threshold: a point counts as visible where P(visible) * P(error below
     `uncertain_px`) exceeds it.

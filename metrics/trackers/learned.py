@@ -21,9 +21,9 @@ from motionbench.errors import MissingWeightsError
 from motionbench.tracks import Tracks, grid_queries
 
 from ..threads import Workers, workers
-from .following import follow, follow_in_windows
+from .following import follow, follow_in_windows, inside_frame
 from .frame_features import TrackerConfig
-from .tiny_scene import ScenePath, inside_frame
+from .tiny_scene import ScenePath
 from .tracker_net import Prediction, Said, TrackerNet
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .following import inside_frame
+
 Floats = NDArray[np.float64]
 
 AGREE = 0.1  # share of the (sure, border-weighted) support tracks that must follow one motion as wholes; many leave
@@ -85,12 +87,6 @@ def _similarity(
     spread = (weight * abs(away) ** 2).sum(0) / total
     turn = (weight * away.conj() * (moved - mean_moved)).sum(0) / total / (spread + 1.0)
     return mean_moved - turn * mean_z, turn
-
-
-def inside_frame(points: NDArray[np.floating], height: int, width: int) -> NDArray[np.bool_]:
-    """Whether points (..., 2) lie on a frame of so many pixels: (...)."""
-    far = np.array([width, height], points.dtype) - np.array(0.5, points.dtype)
-    return np.asarray(((points >= -0.5) & (points <= far)).all(axis=-1))
 
 
 def frames_seen_away(off: NDArray[np.floating], sure: NDArray[np.floating]) -> Floats:

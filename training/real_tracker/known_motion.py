@@ -24,6 +24,7 @@ import numpy as np
 from motionbench.metrics import track_matching
 from motionbench.metrics.motion_fidelity import motion_fidelity
 from motionbench.metrics.tapvid.measuring import figures
+from motionbench.metrics.trackers.following import inside_frame
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
@@ -142,7 +143,7 @@ def _with_truth(
     points, visible = [], []
     for view, move, covers, left in zip(views, moves, thing, bar[0], strict=True):
         place = np.where(on_thing[:, None], warp(move, body), warp(view, ground))
-        inside = (place >= -0.5).all(1) & (place[:, 0] <= width - 0.5) & (place[:, 1] <= height - 0.5)
+        inside = inside_frame(place, height, width)
         behind = (place[:, 0] >= left - 0.5) & (place[:, 0] < left + bar[1] + 0.5)
         visible.append(inside & ~behind & (on_thing | ~_at(covers, place)))
         points.append(place)
