@@ -25,7 +25,7 @@ from motionbench.methods.followyourmotion.fused import fused_heads
 from motionbench.methods.followyourmotion.lora import split_lora_host
 from motionbench.methods.followyourmotion.losses import denoise_loss, motion_loss
 from motionbench.methods.followyourmotion.rope import paper_positions, placed_rope
-from motionbench.methods.lora_training import Learner, Schedule, predict, random_times
+from motionbench.methods.tuning.training import Learner, Schedule, predict, random_times
 from wan_flops import Shape, training_flops
 
 from motionbench.environment import versions

@@ -10,13 +10,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from motionbench import registry
+from motionbench.adapter_folder import MARK, new_adapter_folder
 from motionbench.clip import Clip
 from motionbench.config import suited_config
 from motionbench.errors import StoreError
 from motionbench.method import InputContract, Setting
 from motionbench.seeds import derive_seed
-
-from .adapter_folder import MARK, new_adapter_folder
 
 
 @dataclass(frozen=True)

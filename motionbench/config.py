@@ -43,6 +43,12 @@ def suited_config(method: Any, backbone: str, config: Any) -> Any:
     return build_config(method, backbone=backbone) if config is None else config
 
 
+def require(ok: bool, name: str, expected: str, value: object) -> None:
+    """The check that a Config makes of a field in `__post_init__`. Raises ConfigError naming the field unless `ok`."""
+    if not ok:
+        raise ConfigError(f"{name} must be {expected}, got {value!r}")
+
+
 def preset_name(method: Any, backbone: str, preset: str | None) -> str:
     """The name of the preset that `build_config` takes: the one asked for, the backbone's own, `paper`, or `none`."""
     if preset is not None:

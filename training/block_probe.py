@@ -1,6 +1,6 @@
 """Which block to read: how much less a method's loss is on a clip than on the clip played backwards, block by block.
 
-    python -m motionbench.methods.block_probe ditflow --split DIR --times 0.9,0.8,0.6
+    python -m training.block_probe ditflow --split DIR --times 0.9,0.8,0.6
 
 For methods that guide by one block's attention or features. Of each reference, noised to a time with other noise than
 the method's own and with an empty prompt, the loss against the reference itself is divided by that of the reversed
@@ -16,6 +16,10 @@ from typing import Annotated, Any
 
 import torch
 import typer
+from motionbench.methods.backbones.backbone import Backbone
+from motionbench.methods.backbones.flow import gaussian, noised
+from motionbench.methods.guidance.method import GuidanceMethod
+from motionbench.methods.guidance.sampling import Step
 from torch import Tensor
 
 from motionbench import registry
@@ -25,11 +29,6 @@ from motionbench.device import resolve_device
 from motionbench.errors import ConfigError
 from motionbench.method import Setting
 from motionbench.split import read_split
-
-from .backbones.backbone import Backbone
-from .backbones.flow import gaussian, noised
-from .guidance_method import GuidanceMethod
-from .latent_guidance import Step
 
 app = typer.Typer(add_completion=False, help=__doc__, rich_markup_mode=None)
 

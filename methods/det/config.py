@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..config_check import require
-from ..lora_training import Schedule
-from ..tuning_config import TINY, TINY_STEPS, OptimizerConfig
+from motionbench.config import require
+
+from ..tuning.config import TINY, TINY_STEPS, OptimizerConfig
+from ..tuning.training import Schedule
 
 
 @dataclass(frozen=True)

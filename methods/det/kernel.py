@@ -11,7 +11,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from ..self_attention import Grid, frozen, hooked, self_attentions
+from ..taps.self_attention import Grid, frozen, hooked, self_attentions
 
 
 class TemporalKernel(nn.Module):

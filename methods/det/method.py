@@ -13,8 +13,8 @@ from motionbench.clip import Clip
 from motionbench.method import InputContract
 
 from ..backbones.flow import noised
-from ..lora_training import train
-from ..tuned_method import TunedMethod
+from ..tuning.method import TunedMethod
+from ..tuning.training import train
 from .config import PRESETS
 from .config import Config as DetConfig
 from .kernel import TemporalKernel, temporal_kernels

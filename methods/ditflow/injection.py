@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..backbones.backbone import Backbone
-from ..feature_taps import StopForward, until_stopped
+from ..taps.features import StopForward, until_stopped
 
 
 class Injection:

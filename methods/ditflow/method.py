@@ -10,12 +10,12 @@ from torch import Tensor
 from motionbench.clip import Clip
 from motionbench.method import InputContract
 
-from ..attention_flow import best_displacements, frame_pairs, score_factors, soft_displacements
-from ..attention_method import AttentionMethod
-from ..attention_taps import TokenGrid, queries_and_keys
-from ..feature_taps import check_blocks
-from ..guidance_method import REFERENCE, GuidanceAdapter
-from ..latent_guidance import Guide, Loss, Step
+from ..guidance.attention_flow import best_displacements, frame_pairs, score_factors, soft_displacements
+from ..guidance.attention_method import AttentionMethod
+from ..guidance.method import REFERENCE, GuidanceAdapter
+from ..guidance.sampling import Guide, Loss, Step
+from ..taps.attention import TokenGrid, queries_and_keys
+from ..taps.features import check_blocks
 from .config import PRESETS
 from .config import Config as DitFlowConfig
 from .injection import Injection, injection

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from ..attention_flow import HeadMean
-from ..config_check import require
-from ..guidance_method import GuidanceConfig
-from ..latent_guidance import InnerSchedule
+from motionbench.config import require
+
+from ..guidance.attention_flow import HeadMean
+from ..guidance.method import GuidanceConfig
+from ..guidance.sampling import InnerSchedule
 from .windows import TileQuery
 
 

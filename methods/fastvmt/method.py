@@ -10,13 +10,13 @@ from torch import Tensor
 from motionbench.method import InputContract
 from motionbench.seeds import derive_seed
 
-from ..attention_flow import frame_pairs, score_factors
-from ..attention_method import AttentionMethod
-from ..attention_taps import TokenGrid, queries_and_keys
 from ..backbones.flow import gaussian, noised, shift_times
-from ..guidance_method import REFERENCE, GuidanceAdapter
-from ..latent_guidance import Guide, Loss, Step
-from ..noised_reference import NoisedReference
+from ..guidance.attention_flow import frame_pairs, score_factors
+from ..guidance.attention_method import AttentionMethod
+from ..guidance.method import REFERENCE, GuidanceAdapter
+from ..guidance.noised_reference import NoisedReference
+from ..guidance.sampling import Guide, Loss, Step
+from ..taps.attention import TokenGrid, queries_and_keys
 from .config import PRESETS
 from .config import Config as FastVmtConfig
 from .losses import distance_weights, successions, tracking_loss, windowed_flow_loss

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..attention_flow import ELEMENTS, cell_positions, soft_displacements, stream_pairs
-from ..attention_taps import TokenGrid
+from ..guidance.attention_flow import ELEMENTS, cell_positions, soft_displacements, stream_pairs
+from ..taps.attention import TokenGrid
 
 TileQuery = Literal["center", "mean"]
 

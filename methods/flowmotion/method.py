@@ -9,9 +9,9 @@ from torch import Tensor
 from motionbench.method import InputContract
 
 from ..backbones.backbone import Backbone
-from ..guidance_method import GuidanceAdapter, GuidanceMethod
-from ..latent_guidance import Guide, Loss, Step
-from ..noised_reference import NoisedReference
+from ..guidance.method import GuidanceAdapter, GuidanceMethod
+from ..guidance.noised_reference import NoisedReference
+from ..guidance.sampling import Guide, Loss, Step
 from .config import PRESETS
 from .config import Config as FlowMotionConfig
 from .losses import flowmotion_loss, steered

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..adapter_folder import new_adapter_folder, read_facts, reading_adapter, write_facts
+from motionbench.adapter_folder import new_adapter_folder, read_facts, reading_adapter, write_facts
+
 from .config import Config
 from .heads import HeadScores
 from .lora import lora_config

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..config_check import require
+from motionbench.config import require
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from motionbench.progress import Bars
 from motionbench.single_transfer import read_reference
 
 if TYPE_CHECKING:
-    from .followyourmotion.heads import HeadScores
+    from .heads import HeadScores
 
 ALPHAS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0)  # at which the share of temporal heads is told
 
@@ -88,7 +88,7 @@ def scores_to_answer(scores: HeadScores, config: Any) -> dict[str, Any]:
 
 
 def _draw(out: Path, scores: HeadScores, config: Any, backbone: str) -> None:
-    from .followyourmotion.picture import head_ratio, write_heads
+    from .picture import head_ratio, write_heads
 
     temporal = scores.is_temporal(config.head_rule, alpha=config.head_alpha, ratio=config.head_ratio)
     if config.head_rule != "released":

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from peft import LoraConfig
 from torch import Tensor, nn
 
-from ..lora import fill_lora, inject_lora, lora_layers, lora_weights
+from ..tuning.lora import fill_lora, inject_lora, lora_layers, lora_weights
 from .split import BranchName, split_heads
 
 __all__ = ["SplitHeads", "add_lora", "load_lora", "lora_config", "lora_weights", "merge_lora", "split_lora_host"]

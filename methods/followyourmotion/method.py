@@ -20,7 +20,7 @@ from motionbench.method import InputContract, Setting
 from motionbench.seeds import derive_seed
 
 from ..backbones.backbone import Backbone
-from ..lora_training import encode_frames
+from ..tuning.training import encode_frames
 from .adapter import MotionAdapter, load_adapter
 from .config import PRESETS
 from .config import Config as FymConfig

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..backbones.backbone import Backbone
-from ..lora_training import Report, Schedule, predict, random_times, train
+from ..tuning.training import Report, Schedule, predict, random_times, train
 from .config import Config
 from .losses import denoise_loss, motion_loss
 from .rope import PlacedRope

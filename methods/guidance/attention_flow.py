@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from .attention_taps import QueryKey, TokenGrid
+from ..taps.attention import QueryKey, TokenGrid
 
 ELEMENTS = 1 << 24  # of one chunk of scores: 64 MiB in float32
 HeadMean = Literal["scores", "features"]

@@ -6,10 +6,10 @@ from typing import Any
 
 from motionbench.method import Setting
 
-from .backbones.backbone import Backbone
-from .feature_taps import middle_block
-from .guidance_method import GuidanceMethod
-from .self_attention import require_self_attentions
+from ..backbones.backbone import Backbone
+from ..taps.features import middle_block
+from ..taps.self_attention import require_self_attentions
+from .method import GuidanceMethod
 
 
 class AttentionMethod(GuidanceMethod):

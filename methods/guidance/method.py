@@ -10,19 +10,18 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from motionbench import registry
+from motionbench.adapter_folder import new_adapter_folder, read_facts, reading_adapter, write_facts
 from motionbench.clip import Clip
-from motionbench.config import suited_config
+from motionbench.config import require, suited_config
 from motionbench.errors import ConfigError, StoreError
 from motionbench.method import InputContract, Setting
 from motionbench.seeds import derive_seed
 
-from .adapter_folder import new_adapter_folder, read_facts, reading_adapter, write_facts
-from .backbones.backbone import Backbone
-from .backbones.flow import gaussian, sampling_times
-from .config_check import require
-from .latent_guidance import Guide, InnerSchedule, sample_guided
-from .lora_training import checkpointing
+from ..backbones.backbone import Backbone
+from ..backbones.flow import gaussian, sampling_times
+from ..tuning.training import checkpointing
 from .noised_reference import NoisedReference
+from .sampling import Guide, InnerSchedule, sample_guided
 
 REFERENCE = "reference"  # the name of the clean latents among an adapter's tensors
 

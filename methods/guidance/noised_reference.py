@@ -7,7 +7,7 @@ from typing import Self
 
 from torch import Tensor
 
-from .backbones.flow import gaussian, noised
+from ..backbones.flow import gaussian, noised
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,10 +10,10 @@ from torch import Tensor
 from motionbench.method import InputContract
 
 from ..backbones.backbone import Backbone
-from ..feature_taps import block_features, middle_block
-from ..guidance_method import GuidanceAdapter, GuidanceMethod
-from ..latent_guidance import Guide, Loss, Step
-from ..noised_reference import NoisedReference
+from ..guidance.method import GuidanceAdapter, GuidanceMethod
+from ..guidance.noised_reference import NoisedReference
+from ..guidance.sampling import Guide, Loss, Step
+from ..taps.features import block_features, middle_block
 from .config import PRESETS
 from .config import Config as MoftConfig
 from .losses import moft_loss, motion_channels

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..config_check import require
-from ..latent_guidance import InnerSchedule
+from motionbench.config import require
+
+from ..guidance.sampling import InnerSchedule
 
 
 @dataclass(frozen=True)

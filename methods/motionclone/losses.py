@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ..attention_taps import QueryKey, TokenGrid
+from ..taps.attention import QueryKey, TokenGrid
 
 
 def frame_maps(tap: QueryKey, grid: TokenGrid) -> Tensor:

@@ -10,12 +10,12 @@ from torch import Tensor
 from motionbench.method import InputContract
 from motionbench.seeds import derive_seed
 
-from ..attention_method import AttentionMethod
-from ..attention_taps import TokenGrid, queries_and_keys
 from ..backbones.flow import gaussian, noised
-from ..feature_taps import check_blocks, middle_block
-from ..guidance_method import GuidanceAdapter
-from ..latent_guidance import Guide, Loss, Step, loss_gradient
+from ..guidance.attention_method import AttentionMethod
+from ..guidance.method import GuidanceAdapter
+from ..guidance.sampling import Guide, Loss, Step, loss_gradient
+from ..taps.attention import TokenGrid, queries_and_keys
+from ..taps.features import check_blocks, middle_block
 from .config import PRESETS
 from .config import Config as MotionCloneConfig
 from .losses import frame_maps, sparse_loss, strongest

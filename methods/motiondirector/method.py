@@ -12,9 +12,9 @@ from motionbench.clip import Clip
 from motionbench.method import InputContract
 
 from ..backbones.flow import noised
-from ..lora import activate_lora
-from ..lora_method import KEPT, LoraMethod
-from ..lora_training import Learner, encode_frames
+from ..tuning.lora import activate_lora
+from ..tuning.lora_method import KEPT, LoraMethod
+from ..tuning.training import Learner, encode_frames
 from .config import PRESETS
 from .config import Config as DirectorConfig
 from .losses import temporal_loss

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..config_check import require
-from ..tuning_config import TINY, TINY_INVERSION, TINY_STEPS, InvertedStart
+from motionbench.config import require
+
+from ..tuning.config import TINY, TINY_INVERSION, TINY_STEPS, InvertedStart
 from .embeddings import ValueKind
 
 

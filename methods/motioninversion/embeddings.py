@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from motionbench.errors import ShapeError
 
-from ..self_attention import Grid, frozen, hooked, self_attentions
+from ..taps.self_attention import Grid, frozen, hooked, self_attentions
 
 ValueKind = Literal["place", "frame_place", "none"]
 

@@ -12,9 +12,9 @@ from motionbench.clip import Clip
 from motionbench.method import InputContract
 
 from ..backbones.flow import noised
-from ..lora_training import train
 from ..motiondirector.losses import temporal_loss
-from ..tuned_method import TunedAdapter, TunedMethod
+from ..tuning.method import TunedAdapter, TunedMethod
+from ..tuning.training import train
 from .config import PRESETS
 from .config import Config as InversionConfig
 from .embeddings import MotionEmbedding, motion_embeddings

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..config_check import require
-from ..guidance_method import GuidanceConfig
+from motionbench.config import require
+
+from ..guidance.method import GuidanceConfig
 
 
 @dataclass(frozen=True)

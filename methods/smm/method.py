@@ -12,9 +12,9 @@ from motionbench.errors import ConfigError
 from motionbench.method import InputContract
 
 from ..backbones.backbone import Backbone
-from ..feature_taps import block_features, middle_block, spatial_mean
-from ..guidance_method import GuidanceAdapter, GuidanceMethod
-from ..latent_guidance import Guide, Loss, Step
+from ..guidance.method import GuidanceAdapter, GuidanceMethod
+from ..guidance.sampling import Guide, Loss, Step
+from ..taps.features import block_features, middle_block, spatial_mean
 from .config import PRESETS
 from .config import Config as SmmConfig
 from .losses import smm_loss

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from motionbench.errors import ShapeError
 
-from .backbones.backbone import Backbone
-from .feature_taps import StopForward, check_blocks, until_stopped
-from .followyourmotion.rope import compared_heads
+from ..backbones.backbone import Backbone
+from ..followyourmotion.rope import compared_heads
+from .features import StopForward, check_blocks, until_stopped
 
 
 @dataclass(frozen=True)

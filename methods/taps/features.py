@@ -13,7 +13,7 @@ from torch import Tensor
 
 from motionbench.errors import ConfigError, ShapeError
 
-from .backbones.backbone import Backbone
+from ..backbones.backbone import Backbone
 
 
 class StopForward(Exception):

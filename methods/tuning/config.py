@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .config_check import require
-from .followyourmotion.config import TINY as OURS
-from .lora_training import Schedule, TimeDensity
+from motionbench.config import require
+
+from ..followyourmotion.config import TINY as OURS
+from .training import Schedule, TimeDensity
 
 
 @dataclass(frozen=True)

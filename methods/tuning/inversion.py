@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .backbones.backbone import Backbone
-from .backbones.flow import gaussian, noised, sampling_times
+from ..backbones.backbone import Backbone
+from ..backbones.flow import gaussian, noised, sampling_times
 
 
 @torch.no_grad()

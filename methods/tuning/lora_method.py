@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from .config_check import require
+from motionbench.config import require
+
+from .config import InvertedStart, OptimizerConfig
 from .lora import activate_lora, attention_lora, fill_lora, inject_lora, lora_host, lora_weights, merge_lora
-from .tuned_method import TunedAdapter, TunedMethod
-from .tuning_config import InvertedStart, OptimizerConfig
+from .method import TunedAdapter, TunedMethod
 
 KEPT = "temporal"  # the name of the LoRA that holds the motion; any other is dropped after training
 

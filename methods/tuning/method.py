@@ -14,18 +14,18 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from motionbench import registry
+from motionbench.adapter_folder import new_adapter_folder, read_facts, reading_adapter, write_facts
 from motionbench.clip import Clip
 from motionbench.config import suited_config
 from motionbench.errors import ConfigError, MissingInputError
 from motionbench.method import InputContract, Setting
 from motionbench.seeds import derive_seed
 
-from .adapter_folder import new_adapter_folder, read_facts, reading_adapter, write_facts
-from .backbones.backbone import Backbone
-from .backbones.flow import gaussian
+from ..backbones.backbone import Backbone
+from ..backbones.flow import gaussian
+from ..taps.self_attention import require_self_attentions
 from .inversion import invert, renormalized
-from .lora_training import checkpointing, random_times
-from .self_attention import require_self_attentions
+from .training import checkpointing, random_times
 
 
 @dataclass(frozen=True, eq=False)

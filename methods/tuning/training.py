@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from motionbench.clip import Clip
 from motionbench.errors import NotFiniteError
 
-from .backbones.backbone import Backbone
-from .backbones.flow import logit_normal_times, noised, shift_times
+from ..backbones.backbone import Backbone
+from ..backbones.flow import logit_normal_times, noised, shift_times
 
 CHECK_EVERY = 50  # steps between looks at the loss; each one makes the host wait for the device
 Report = Callable[[str, int, int], None]

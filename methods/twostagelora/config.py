@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..config_check import require
-from ..lora_method import TuningConfig
-from ..tuning_config import TINY_LORA, TINY_STAGES
+from motionbench.config import require
+
+from ..tuning.config import TINY_LORA, TINY_STAGES
+from ..tuning.lora_method import TuningConfig
 
 
 @dataclass(frozen=True)

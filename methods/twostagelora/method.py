@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from motionbench.clip import Clip
 from motionbench.method import InputContract
 
-from ..lora import merge_lora
-from ..lora_method import KEPT, LoraMethod
-from ..lora_training import encode_frames, predict, train
+from ..tuning.lora import merge_lora
+from ..tuning.lora_method import KEPT, LoraMethod
+from ..tuning.training import encode_frames, predict, train
 from .config import PRESETS
 from .config import Config as TwoStageConfig
 

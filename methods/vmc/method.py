@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from motionbench.clip import Clip
 from motionbench.method import InputContract
 
-from ..lora_method import KEPT, LoraMethod
-from ..lora_training import predict, train
+from ..tuning.lora_method import KEPT, LoraMethod
+from ..tuning.training import predict, train
 from .config import PRESETS
 from .config import Config as VmcConfig
 from .losses import global_loss, local_loss, vmc_loss

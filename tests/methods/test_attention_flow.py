@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from motionbench.methods.attention_flow import (
+from motionbench.methods.guidance.attention_flow import (
     best_displacements,
     cell_positions,
     frame_pairs,
@@ -13,7 +13,7 @@ from motionbench.methods.attention_flow import (
     soft_displacements,
     stream_pairs,
 )
-from motionbench.methods.attention_taps import QueryKey, TokenGrid
+from motionbench.methods.taps.attention import QueryKey, TokenGrid
 
 GRID = TokenGrid(3, 2, 4)
 

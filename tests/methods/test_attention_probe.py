@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 from motionbench.methods.backbones.flow import gaussian, noised
-from motionbench.methods.block_probe import direction_ratio, probe, with_block
 from motionbench.methods.controls import NoConfig
 from motionbench.methods.ditflow.method import DitFlow
 from motionbench.methods.fastvmt.method import FastVmt
-from motionbench.methods.latent_guidance import Step
+from motionbench.methods.guidance.sampling import Step
 from motionbench.methods.motionclone.method import MotionClone
 from stand_in import StandIn, moving_square
 
 from motionbench.clip import Clip
 from motionbench.errors import ConfigError
 from motionbench.method import Setting
+from training.block_probe import direction_ratio, probe, with_block
 
 CONFIGS = {
     DitFlow: DitFlow.Config(block=1),

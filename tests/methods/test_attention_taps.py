@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from motionbench.methods.attention_taps import TokenGrid, queries_and_keys, tap_attentions
 from motionbench.methods.followyourmotion.rope import rotate
-from motionbench.methods.lora_training import checkpointing
+from motionbench.methods.taps.attention import TokenGrid, queries_and_keys, tap_attentions
+from motionbench.methods.tuning.training import checkpointing
 from stand_in import StandIn
 
 from motionbench.errors import ConfigError, ShapeError

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 from motionbench.methods.backbones.flow import gaussian, sampling_times
-from motionbench.methods.inversion import invert, renormalized
-from motionbench.methods.lora import attention_lora, inject_lora, lora_host, merge_lora
 from motionbench.methods.motiondirector.method import MotionDirector
+from motionbench.methods.tuning.inversion import invert, renormalized
+from motionbench.methods.tuning.lora import attention_lora, inject_lora, lora_host, merge_lora
 from motionbench.methods.twostagelora.method import TwoStageLora
 from motionbench.methods.vmc.method import Vmc
 from stand_in import StandIn, moving_square

@@ -10,11 +10,11 @@ import pytest
 import torch
 from motionbench.methods.backbones.flow import gaussian
 from motionbench.methods.followyourmotion.config import PRESETS
-from motionbench.methods.inversion import invert
-from motionbench.methods.lora import activate_lora, attention_lora, inject_lora, lora_host, lora_weights
-from motionbench.methods.lora_method import LoraAdapter
 from motionbench.methods.motiondirector import method as director
 from motionbench.methods.motiondirector.method import MotionDirector
+from motionbench.methods.tuning.inversion import invert
+from motionbench.methods.tuning.lora import activate_lora, attention_lora, inject_lora, lora_host, lora_weights
+from motionbench.methods.tuning.lora_method import LoraAdapter
 from motionbench.methods.twostagelora.method import TwoStageLora
 from motionbench.methods.vmc.method import Vmc
 from stand_in import StandIn, moving_square

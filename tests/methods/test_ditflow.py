@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from motionbench.methods.attention_taps import TokenGrid, queries_and_keys
 from motionbench.methods.ditflow.injection import injection
 from motionbench.methods.ditflow.losses import flow_loss
 from motionbench.methods.ditflow.method import DitFlow
-from motionbench.methods.latent_guidance import Step, optimize
+from motionbench.methods.guidance.sampling import Step, optimize
+from motionbench.methods.taps.attention import TokenGrid, queries_and_keys
 from stand_in import StandIn, moving_square
 from test_attention_flow import numpy_flow
 

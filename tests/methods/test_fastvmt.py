@@ -8,13 +8,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from motionbench.methods.attention_flow import frame_pairs, score_factors
-from motionbench.methods.attention_taps import TokenGrid
 from motionbench.methods.backbones.flow import gaussian, shift_times
 from motionbench.methods.fastvmt.losses import distance_weights, successions, tracking_loss, windowed_flow_loss
 from motionbench.methods.fastvmt.method import FastVmt
 from motionbench.methods.fastvmt.windows import Windows
-from motionbench.methods.latent_guidance import InnerSchedule, Step, optimize
+from motionbench.methods.guidance.attention_flow import frame_pairs, score_factors
+from motionbench.methods.guidance.sampling import InnerSchedule, Step, optimize
+from motionbench.methods.taps.attention import TokenGrid
 from stand_in import StandIn, moving_square
 from test_attention_flow import numpy_flow, numpy_scores, random_tap
 

@@ -9,16 +9,16 @@ import pytest
 import torch
 from motionbench.methods import latent_guidance
 from motionbench.methods.backbones.flow import gaussian, sampling_times
-from motionbench.methods.feature_taps import tap_blocks
 from motionbench.methods.flowmotion.losses import flowmotion_loss, steered
 from motionbench.methods.flowmotion.method import FlowMotion
-from motionbench.methods.inversion import invert
-from motionbench.methods.latent_guidance import Step, optimize
+from motionbench.methods.guidance.sampling import Step, optimize
 from motionbench.methods.moft.losses import moft_loss, motion_channels
 from motionbench.methods.moft.method import Moft
 from motionbench.methods.smm.losses import smm_loss
 from motionbench.methods.smm.method import Smm
 from motionbench.methods.smm.start import inverted_path, mixed_frequencies
+from motionbench.methods.taps.features import tap_blocks
+from motionbench.methods.tuning.inversion import invert
 from stand_in import StandIn, moving_square
 
 from motionbench.config import build_config

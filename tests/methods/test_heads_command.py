@@ -86,5 +86,6 @@ def test_the_picture_colors_a_strongly_temporal_head_blue(tmp_path):
 
 
 def test_importing_the_command_loads_no_torch():
-    code = "import sys, motionbench.methods.heads_command; sys.exit(bool({'torch', 'cv2'} & set(sys.modules)))"
+    module = "motionbench.methods.followyourmotion.heads_command"
+    code = f"import sys, {module}; sys.exit(bool({{'torch', 'cv2'}} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from motionbench.methods.attention_taps import QueryKey, TokenGrid
 from motionbench.methods.backbones.flow import gaussian, noised, shift_times
-from motionbench.methods.latent_guidance import Step, loss_gradient
+from motionbench.methods.guidance.sampling import Step, loss_gradient
 from motionbench.methods.motionclone.losses import frame_maps, sparse_loss, strongest
 from motionbench.methods.motionclone.method import MotionClone
 from motionbench.methods.motionclone.schedule import ramp, uneven_times
+from motionbench.methods.taps.attention import QueryKey, TokenGrid
 from stand_in import StandIn, moving_square
 from test_attention_flow import random_tap
 

@@ -19,7 +19,7 @@ from motionbench.methods.followyourmotion.config import Config
 from motionbench.methods.followyourmotion.fused import MERGE_TOLERANCE, fused_heads
 from motionbench.methods.followyourmotion.lora import split_lora_host
 from motionbench.methods.followyourmotion.method import FollowYourMotion
-from motionbench.methods.lora_training import Learner
+from motionbench.methods.tuning.training import Learner
 from small_wan import moving_clip, small_folder
 from torch.utils._python_dispatch import TorchDispatchMode
 

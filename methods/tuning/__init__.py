@@ -1,0 +1,1 @@
+"""Fits on one reference: LoRAs and other small modules, their training, and inversion."""
