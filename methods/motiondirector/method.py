@@ -12,12 +12,12 @@ from motionbench.clip import Clip
 from motionbench.method import InputContract
 
 from ..backbones.flow import noised
+from ..tuning.debiased_loss import temporal_loss
 from ..tuning.lora import activate_lora
 from ..tuning.lora_method import KEPT, LoraMethod
 from ..tuning.training import Learner, encode_frames
 from .config import PRESETS
 from .config import Config as DirectorConfig
-from .losses import temporal_loss
 
 
 class MotionDirector(LoraMethod):

@@ -12,7 +12,7 @@ from motionbench.clip import Clip
 from motionbench.method import InputContract
 
 from ..backbones.flow import noised
-from ..motiondirector.losses import temporal_loss
+from ..tuning.debiased_loss import temporal_loss
 from ..tuning.method import TunedAdapter, TunedMethod
 from ..tuning.training import train
 from .config import PRESETS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from motionbench.methods.motiondirector.losses import debiased, temporal_loss
+from motionbench.methods.tuning.debiased_loss import debiased, temporal_loss
 from motionbench.methods.vmc.losses import global_loss, haar_bands, local_loss, low_frequencies_first, vmc_loss
 
 SHAPE = (2, 3, 6, 4, 5)  # B, C, F, h, w

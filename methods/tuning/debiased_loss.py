@@ -1,4 +1,4 @@
-"""MotionDirector's loss of the temporal path: the clip, and the clip without what its frames share."""
+"""MotionDirector's appearance-debiased loss: the clip, and the clip without what its frames share."""
 
 from __future__ import annotations
 
