@@ -74,7 +74,7 @@ def test_renormalized_latents_have_every_channel_as_noise_has_it():
 
 @pytest.mark.parametrize("method", [MotionDirector, Vmc], ids=lambda m: m.name)
 def test_the_settings_of_the_inversion_reach_it(method, monkeypatch):
-    from motionbench.methods import tuned_method
+    from motionbench.methods.tuning import method as tuned_method
 
     asked, noise = [], torch.randn(1, 4, 9, 4, 4, generator=torch.Generator().manual_seed(0))
     monkeypatch.setattr(tuned_method, "invert", lambda b, x, text, **k: asked.append(k) or 3 * noise + 1)

@@ -7,10 +7,10 @@ import inspect
 import numpy as np
 import pytest
 import torch
-from motionbench.methods import latent_guidance
 from motionbench.methods.backbones.flow import gaussian, sampling_times
 from motionbench.methods.flowmotion.losses import flowmotion_loss, steered
 from motionbench.methods.flowmotion.method import FlowMotion
+from motionbench.methods.guidance import sampling
 from motionbench.methods.guidance.sampling import Step, optimize
 from motionbench.methods.moft.losses import moft_loss, motion_channels
 from motionbench.methods.moft.method import Moft
@@ -117,7 +117,7 @@ def test_the_loss_has_the_gradient_that_finite_differences_give(method):
     guide, _, start, _ = guide_of(made)
     moved = start + 0.1 * gaussian(tuple(start.shape), 7, "cpu")
     loss = guide.loss_at(moved, step_at(1))
-    _, slope = latent_guidance.loss_gradient(loss, moved)
+    _, slope = sampling.loss_gradient(loss, moved)
     step = 1e-2 * slope / slope.norm()  # along the gradient, where float32 drowns least
     with torch.no_grad():
         ahead, behind = loss(moved + step), loss(moved - step)
