@@ -102,7 +102,7 @@ def _begin(run: Run) -> list[str]:
     """What every table of methods begins with: name, kind, and motion fidelity as it is and normalized."""
     contract = registry.load("methods", run.method).contract
     trained, start = "per clip" if contract.trains else "no", STARTS[contract.start_latent]
-    return [f"`{run.name}`", trained, start, run.mean(HEADLINE), number(run.row(HEADLINE)["normalised"], places=2)]
+    return [f"`{run.name}`", trained, start, run.mean(HEADLINE), number(run.row(HEADLINE)["normalized"], places=2)]
 
 
 def _gate(run: Run) -> str:
@@ -213,7 +213,7 @@ def _short_row(run: Run) -> list[str]:
 
 def _control_row(run: Run, name: str, role: str) -> list[str]:
     row = run.row(HEADLINE, ALL, "control_rows", name)
-    fidelity, normalized = interval(row["mean"], row["low"], row["high"]), number(row["normalised"], places=2)
+    fidelity, normalized = interval(row["mean"], row["low"], row["high"]), number(row["normalized"], places=2)
     text = number(run.row(TEXT, ALL, "control_rows", name)["mean"])
     return [f"`{name}` ({role})", "", "", fidelity, normalized, text, "", ""]
 

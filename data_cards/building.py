@@ -25,7 +25,7 @@ from .world.rendering import FRAMES
 from .world.scenes import SCENE_NAMES
 from .world.truth import Truth, read_truth, render_truth, truth_path, write_truth
 
-LICENCE = "CC0-1.0"
+LICENSE = "CC0-1.0"
 CRF = 10
 
 
@@ -111,7 +111,7 @@ def reference_cases(recipe: Recipe, truth: Truth, reference: str, sha256: str) -
             caption=truth.caption,
             prompt=write_prompt(truth, level),
             level=level,
-            licence=LICENCE,
+            license=LICENSE,
             source=SOURCE,
             tags=("rendered", truth.family),
         )

@@ -1,4 +1,4 @@
-"""What a method consumes and under which licence it comes: from run.json, else from the installed plugin."""
+"""What a method consumes and under which license it comes: from run.json, else from the installed plugin."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ CONTROLS = ("backbone", "copy", "frozen", "oracle", "reversed")
 class MethodFacts:
     """What stands beside a method's numbers.
 
-    contract: None where neither run.json nor an installed plugin states it. licence: of the package that brings the
+    contract: None where neither run.json nor an installed plugin states it. license: of the package that brings the
     method. gate: `passed`, `unvalidated`, or None for controls and where nothing states it; gate_note: the numbers.
     """
 
     contract: InputContract | None
-    licence: str | None
+    license: str | None
     gate: str | None
     gate_note: str
     summary: str
@@ -44,13 +44,13 @@ def method_facts(method: str, manifests: Iterable[Mapping[str, Any]]) -> MethodF
     """The facts about a method, as the first run.json that states them, else as its plugin."""
     stated = [block for manifest in manifests for block in (manifest, manifest.get("environment") or {})]
     contract = _first(stated, "contract")
-    licence = _first(stated, "license")
+    license = _first(stated, "license")
     summary = _first(stated, "summary")
     held = to_contract(contract) if isinstance(contract, dict) else installed_contract(method)
     gate, note = method_gate(method, _first(stated, "gate"))
     return MethodFacts(
         contract=held,
-        licence=licence if isinstance(licence, str) else registry.license_of("methods", method),
+        license=license if isinstance(license, str) else registry.license_of("methods", method),
         gate=gate,
         gate_note=note,
         summary=summary if isinstance(summary, str) else installed_summary(method),

@@ -10,7 +10,7 @@ from typing import Any
 from motionbench.comparison import compare
 from motionbench.metric import MetricInfo
 from motionbench.record import Row
-from motionbench.summary import ALL, Attempts, category_of, cost, normalise, summarise
+from motionbench.summary import ALL, Attempts, category_of, cost, normalize, summarize
 
 from .boards import Board
 from .merging import HEADLINE, Entry
@@ -38,7 +38,7 @@ def _add_rows(views: dict[str, View], board: Board, attempts: dict[str, Attempts
     controls = {e.method: attempts[e.id] for e in reversed(board.entries) if e.facts.is_control}
     for entry in board.entries:
         held = attempts[entry.id]
-        for row in summarise(held, controls, board.infos):
+        for row in summarize(held, controls, board.infos):
             view = views[f"{level}|{row.category}"][entry.id]
             view["metrics"][row.metric] = row_to_json(row, board.infos[row.metric])
         for category in board.categories:
@@ -48,17 +48,17 @@ def _add_rows(views: dict[str, View], board: Board, attempts: dict[str, Attempts
 
 
 def row_to_json(row: Row, info: MetricInfo) -> dict[str, Any]:
-    """A published number as JSON, with the interval on the normalised scale too (floor and ceiling taken as fixed)."""
-    low, high = _normalised_ends(row, info)
+    """A published number as JSON, with the interval on the normalized scale too (floor and ceiling taken as fixed)."""
+    low, high = _normalized_ends(row, info)
     return {
         "mean": row.mean,
         "low": row.low,
         "high": row.high,
         "floor": row.floor,
         "ceiling": row.ceiling,
-        "normalised": row.normalised,
-        "normalised_low": low,
-        "normalised_high": high,
+        "normalized": row.normalized,
+        "normalized_low": low,
+        "normalized_high": high,
         "n": row.n,
         "n_failed": row.n_failed,
         "support": row.support,
@@ -66,11 +66,11 @@ def row_to_json(row: Row, info: MetricInfo) -> dict[str, Any]:
     }
 
 
-def _normalised_ends(row: Row, info: MetricInfo) -> tuple[float | None, float | None]:
-    """The interval on the normalised scale."""
+def _normalized_ends(row: Row, info: MetricInfo) -> tuple[float | None, float | None]:
+    """The interval on the normalized scale."""
     if row.low is None or row.high is None:
         return None, None
-    ends = [end for value in (row.low, row.high) if (end := normalise(value, row.floor, row.ceiling, info)) is not None]
+    ends = [end for value in (row.low, row.high) if (end := normalize(value, row.floor, row.ceiling, info)) is not None]
     return (min(ends), max(ends)) if ends else (None, None)
 
 

@@ -96,7 +96,7 @@ def pack(tracks: Tracks) -> dict[str, Any]:
     """
     chosen = choose(tracks)
     size = np.array([tracks.width, tracks.height], dtype=np.float32)
-    fractions = (tracks.points[chosen] + 0.5) / size  # pixel centres lie at integers, so a pixel's middle is +0.5
+    fractions = (tracks.points[chosen] + 0.5) / size  # pixel centers lie at integers, so a pixel's middle is +0.5
     codes = np.clip(np.rint((fractions + 0.25) * SCALE), 0, HIDDEN - 1)
     codes = np.where(np.isfinite(codes) & tracks.visible[chosen][..., None], codes, HIDDEN).astype("<u2")
     return {"n": len(chosen), "t": int(codes.shape[1]), "data": base64.b64encode(codes.tobytes()).decode()}

@@ -20,7 +20,7 @@ from .numbers import board_views
 from .privacy import without_paths
 from .reading import Run
 
-PAGE_SCHEMA = 1
+PAGE_SCHEMA = 2
 
 
 def page_data(boards: Sequence[Board], runs: Sequence[Run], media: Media, title: str) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def board_to_json(board: Board) -> dict[str, Any]:
         "levels": board.levels,
         "references": len({r.case_id.rpartition("/")[0] for e in board.entries for r in e.records}),
         "cases": len({r.case_id for e in board.entries for r in e.records}),
-        "licences": sorted({case.licence for case in board.cases.values()}),
+        "licenses": sorted({case.license for case in board.cases.values()}),
         "metrics": {
             name: {
                 **asdict(info),
@@ -79,7 +79,7 @@ def entry_to_json(board: Board, entry: Entry) -> dict[str, Any]:
         "role": role(board, entry),
         "summary": facts.summary,
         "contract": None if facts.contract is None else asdict(facts.contract),
-        "licence": facts.licence,
+        "license": facts.license,
         "gate": facts.gate,
         "gate_note": facts.gate_note,
         "commits": sorted({str(git.get("commit", ""))[:8] for git in gits}),
@@ -133,7 +133,7 @@ def _board_attempts(board: Board, media: Media) -> dict[str, Any]:
 
 def _case(board: Board, name: str) -> dict[str, Any]:
     value = asdict(board.cases[name])
-    return {key: value[key] for key in ("category", "caption", "prompt", "level", "licence", "source", "tags")}
+    return {key: value[key] for key in ("category", "caption", "prompt", "level", "license", "source", "tags")}
 
 
 def _lines(board: Board, entry: Entry) -> dict[str, Any]:

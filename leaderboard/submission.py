@@ -17,7 +17,7 @@ import motionbench
 from motionbench.controls import FOLDER, control_stores
 from motionbench.errors import StoreError
 from motionbench.files import canonical_json, write_atomically
-from motionbench.record import RECORD_SCHEMA, SCORE_SCHEMA
+from motionbench.schema import SCHEMA
 
 from .privacy import without_paths
 from .reading import Run, read_run
@@ -125,8 +125,8 @@ def _manifest(run: Run, plan: Submission, files: dict[str, bytes]) -> dict[str, 
     return {
         "schema": SUBMISSION_SCHEMA,
         "software": f"MotionBench {motionbench.__version__}",
-        "record_schema": RECORD_SCHEMA,
-        "score_schema": SCORE_SCHEMA,
+        "record_schema": SCHEMA,
+        "score_schema": SCHEMA,
         "method": run.configuration["method"],
         "backbone": run.configuration["backbone"],
         "split": run.configuration["split"],

@@ -21,7 +21,7 @@ from motionbench.seeds import derive_seed
 from motionbench.split import Split
 from motionbench.split_location import SplitFinder
 from motionbench.store import ResultStore
-from motionbench.summary import Attempts, summarise
+from motionbench.summary import Attempts, summarize
 
 from .merging import run_tracker
 from .reading import Run, read_run
@@ -126,7 +126,7 @@ def _check_summary(run: Run) -> tuple[int, list[Finding], list[str]]:
     if summary is None or "rows" not in summary:
         return 0, [], ["summary.json is not there; `motionbench score` writes it"]
     attempts = Attempts.read(run.store, run.infos)
-    fresh = {(row.metric, row.category): asdict(row) for row in summarise(attempts, {}, run.infos)}
+    fresh = {(row.metric, row.category): asdict(row) for row in summarize(attempts, {}, run.infos)}
     stated = {(row["metric"], row["category"]): row for row in summary["rows"]}
     found = []
     for key in sorted(fresh.keys() | stated.keys()):

@@ -30,7 +30,7 @@ class Case:
     id: `category/NNNN/n`, never reused; NNNN is the reference, n the prompt.
     reference: path of the clip below the split's root; sha256: of that file.
     caption: what the reference shows; prompt: what the generated clip must show; level: how far apart the two are.
-    licence, source: of the reference; tags: free words for filters.
+    license, source: of the reference; tags: free words for filters.
     """
 
     id: str
@@ -40,7 +40,7 @@ class Case:
     caption: str
     prompt: str
     level: Level
-    licence: str
+    license: str
     source: str
     tags: tuple[str, ...] = ()
 

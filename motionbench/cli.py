@@ -16,6 +16,7 @@ from motionbench import registry, terminal
 from motionbench.errors import MotionBenchError
 from motionbench.home import ensure_home
 from motionbench.progress import LogLines
+from motionbench.schema import FORMER_LICENSE
 
 # The order of a day's work; commands of other packages come after these, by name.
 ORDER = (
@@ -35,6 +36,7 @@ ORDER = (
 )
 # Former spellings, which are still understood and no longer listed.
 FORMER = {"verify": "results verify", "validate": "metrics exam"}
+FORMER_OPTIONS = {f"allow-{FORMER_LICENSE}": "allow-license"}  # former spelling: that of today
 EXIT_WRONG_USE = 2
 EXAMPLE_COLUMNS = 72  # of 80, less the margins and ` \\`
 
@@ -141,6 +143,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     epilog="Example: motionbench eval --method followyourmotion",
+    context_settings={"token_normalize_func": lambda name: FORMER_OPTIONS.get(name, name)},  # its commands inherit it
 )
 
 

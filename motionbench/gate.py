@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 from motionbench import registry
 from motionbench.errors import StoreError
+from motionbench.schema import to_current
 
 GATE_FILE = "gate.json"
-GATE_SCHEMA = 1
 # Yardsticks, and clips made elsewhere: nothing that could be put to the gate on its own.
 NOT_GATED = ("backbone", "copy", "folder", "frozen", "oracle", "reversed")
 SHOWN = (
@@ -99,6 +99,4 @@ def read_gates(path: Path) -> dict[str, dict[str, Any]]:
         raise StoreError(
             f"{path}: expected the file that `motionbench gate score --write` makes ({error!r})"
         ) from error
-    if value.get("schema") != GATE_SCHEMA:
-        raise StoreError(f"{path}: expected schema {GATE_SCHEMA}, got {value.get('schema')}; run the gate again")
-    return dict(methods)
+    return dict(to_current("gate", value, path)["methods"])

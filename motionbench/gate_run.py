@@ -20,13 +20,14 @@ from motionbench.clip import Clip
 from motionbench.config import build_config, preset_name
 from motionbench.files import write_json
 from motionbench.footage import AUTO, tracker_for
-from motionbench.gate import GATE_SCHEMA, read_gates
+from motionbench.gate import read_gates
 from motionbench.gate_verdict import DIRECTIONS, Judged, verdict
 from motionbench.metric import MetricSetting
 from motionbench.pair import SHAPE, to_sample
 from motionbench.plan import NO_BACKBONE, RunPlan, config_to_json, resolve
 from motionbench.progress import Bars
 from motionbench.runner import RunResult, run
+from motionbench.schema import SCHEMA
 from motionbench.split import MANIFEST, Split, read_split, write_manifest
 from motionbench.split_location import find_split
 from motionbench.store import ResultStore
@@ -64,7 +65,7 @@ def score_gate(results: Path, *, tracker: str = AUTO, write: Path | None = None)
     }
     if write is not None:
         held = read_gates(write) if write.exists() else {}
-        write_json(write, {"schema": GATE_SCHEMA, "methods": dict(sorted({**held, **found}.items()))})
+        write_json(write, {"schema": SCHEMA, "methods": dict(sorted({**held, **found}.items()))})
     return found
 
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
-RECORD_SCHEMA = 1
-SCORE_SCHEMA = 1
+from motionbench.schema import SCHEMA
 
 
 class Reason(StrEnum):
@@ -49,7 +48,7 @@ class Record:
     generate_seconds: float | None
     peak_memory_bytes: int | None
     created: str
-    schema: int = RECORD_SCHEMA
+    schema: int = SCHEMA
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class Score:
     note: str
     details: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
-    schema: int = SCORE_SCHEMA
+    schema: int = SCHEMA
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class Row:
 
     category is one of the four, or `all` (macro mean over categories).
     floor, ceiling: means of the control methods on the same cases.
-    normalised = (mean - floor) / (ceiling - floor); None where a control is missing or both ends coincide.
+    normalized = (mean - floor) / (ceiling - floor); None where a control is missing or both ends coincide.
     Where closest to zero is best, all of these are of the distances from zero, and signed is the mean of the values.
     n counts measured values, n_failed failed attempts and unmeasurable ones.
     support: mean share of the tracked points that stay in sight, in the clip of each pair that keeps fewer; None where
@@ -87,7 +86,7 @@ class Row:
     high: float | None
     floor: float | None
     ceiling: float | None
-    normalised: float | None
+    normalized: float | None
     n: int
     n_failed: int
     support: float | None = None

@@ -17,6 +17,7 @@ from motionbench.case import Case, Category, Level
 from motionbench.errors import ManifestError, VideoError
 from motionbench.files import canonical_json, file_sha256, write_atomically
 from motionbench.registry import unknown
+from motionbench.schema import case_to_current, case_to_schema_1
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,7 @@ CASE_ID = re.compile(r"([a-z_]+)/[0-9]{4,12}/[0-9]{1,12}")
 SHOWN = 80  # characters of a value that a message shows
 LONGEST_TEXT, LONGEST_PATH, LONGEST_NAME = 10_000, 1_000, 255  # characters; of a part of a path
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # that some editors put before a file in UTF-8
-SHARED = ("reference", "sha256", "caption", "licence", "source")  # what the cases of one reference have in common
+SHARED = ("reference", "sha256", "caption", "license", "source")  # what the cases of one reference have in common
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def cases_to_revision(cases: Iterable[Case]) -> str:
     """16 hex digits that change with any field or with the order of the cases."""
     digest = hashlib.sha256()
     for case in cases:
-        digest.update(canonical_json(asdict(case)).encode() + b"\n")
+        digest.update(canonical_json(case_to_schema_1(asdict(case))).encode() + b"\n")
     return digest.hexdigest()[:16]
 
 
@@ -223,7 +224,7 @@ def parse_object(line: str) -> dict[str, Any]:
         ) from error
     if not isinstance(value, dict):
         raise ValueError(f"expected one JSON object, got {type(value).__name__}")
-    return value
+    return case_to_current(value)
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -29,14 +29,13 @@ from motionbench.files import (
     store_error,
     write_json,
 )
-from motionbench.record import RECORD_SCHEMA, SCORE_SCHEMA, Reason, Record, Score
+from motionbench.record import Reason, Record, Score
+from motionbench.schema import SCHEMA, Kind, to_current
 from motionbench.video import header_shape
 
 logger = logging.getLogger(__name__)
 
 Noun = TypeVar("Noun")
-RUN_SCHEMA = 1
-SUMMARY_SCHEMA = 1
 # Differ between two runs of one command; everything else is under the promise "same records, same scores".
 RECORD_MEASUREMENTS = ("fit_seconds", "generate_seconds", "peak_memory_bytes", "created")
 SCORE_MEASUREMENTS = ("seconds",)
@@ -78,7 +77,7 @@ class ResultStore:
                 if self._records.exists():
                     raise StoreError(f"{self.folder} holds records but no run.json; restore it or choose another --out")
                 held = {
-                    "schema": RUN_SCHEMA,
+                    "schema": SCHEMA,
                     "run_id": hash_json(configuration)[:12],
                     "configuration": configuration,
                     "configuration_hash": hash_json(configuration),
@@ -103,20 +102,20 @@ class ResultStore:
         value = self._read_json(self._run)
         if value is None:
             raise StoreError(f"{self.folder}: expected a results folder, found no run.json; check the path")
-        return self._of_schema(value, RUN_SCHEMA, self._run)
+        return to_current("run", value, self._run)
 
     def records(self) -> list[Record]:
         """All records by case and seed; of several of one case and seed, the last. Raises StoreError.
 
         The folder has one configuration, so an earlier one is a former attempt, or rests on files that were replaced.
         """
-        lines = self._read(self._records, RECORD_SCHEMA, line_to_record)
+        lines = self._read(self._records, "record", line_to_record)
         found = {(record.case_id, record.seed): record for record in lines}
         return [found[key] for key in sorted(found)]
 
     def scores(self) -> list[Score]:
         """All scores by record and metric; of several for one record, metric and version, the last."""
-        lines = self._read(self._scores, SCORE_SCHEMA, lambda line: Score(**line))
+        lines = self._read(self._scores, "score", lambda line: Score(**line))
         found = {(score.record_key, score.metric, score.metric_version): score for score in lines}
         return [found[key] for key in sorted(found)]
 
@@ -164,13 +163,13 @@ class ResultStore:
 
     def write_summary(self, value: dict[str, Any]) -> None:
         """Writes summary.json atomically; its schema is added. Raises StoreError."""
-        write_json(self.folder / "summary.json", {"schema": SUMMARY_SCHEMA, **value})
+        write_json(self.folder / "summary.json", {"schema": SCHEMA, **value})
 
     def read_summary(self) -> dict[str, Any] | None:
         """summary.json, or None if there is none yet. Raises StoreError."""
         path = self.folder / "summary.json"
         value = self._read_json(path)
-        return None if value is None else self._of_schema(value, SUMMARY_SCHEMA, path)
+        return None if value is None else to_current("summary", value, path)
 
     @contextmanager
     def locked(self, purpose: str, shard: tuple[int, int] = (1, 1)) -> Iterator[None]:
@@ -217,18 +216,11 @@ class ResultStore:
         except ValueError as error:
             raise StoreError(f"{path}: not JSON ({error}); restore it or choose another --out") from error
 
-    @staticmethod
-    def _of_schema(value: Any, schema: int, where: Any) -> dict[str, Any]:
-        held = value.get("schema") if isinstance(value, dict) else None
-        if held != schema:
-            raise StoreError(f"{where}: expected schema {schema}, got {held}; read it with the version that wrote it")
-        return dict(value)
+    def _read(self, path: Path, kind: Kind, parse: Callable[[dict[str, Any]], Noun]) -> list[Noun]:
+        return [self._parse(f"{path}:{number}", line, kind, parse) for number, line in read_lines(path)]
 
-    def _read(self, path: Path, schema: int, parse: Callable[[dict[str, Any]], Noun]) -> list[Noun]:
-        return [self._parse(f"{path}:{number}", line, schema, parse) for number, line in read_lines(path)]
-
-    def _parse(self, where: str, line: dict[str, Any], schema: int, parse: Callable[[dict[str, Any]], Noun]) -> Noun:
-        line = self._of_schema(line, schema, where)
+    def _parse(self, where: str, line: dict[str, Any], kind: Kind, parse: Callable[[dict[str, Any]], Noun]) -> Noun:
+        line = to_current(kind, line, where)
         try:
             return parse(line)
         except (TypeError, ValueError) as error:

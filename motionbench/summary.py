@@ -119,8 +119,8 @@ def latest_scores(scores: Iterable[Score], infos: Mapping[str, MetricInfo]) -> d
     return chosen
 
 
-def summarise(attempts: Attempts, controls: Mapping[str, Attempts], infos: Mapping[str, MetricInfo]) -> list[Row]:
-    """One row per metric and category (macro `all` last), with floor, ceiling and normalised score.
+def summarize(attempts: Attempts, controls: Mapping[str, Attempts], infos: Mapping[str, MetricInfo]) -> list[Row]:
+    """One row per metric and category (macro `all` last), with floor, ceiling and normalized score.
 
     controls: by method name, on the same split; only their values on the cases of `attempts` count.
     A category of which nothing could be measured has mean None, and then so has `all`: a mean over fewer categories
@@ -145,8 +145,8 @@ def summary_to_json(
         "trackers": {name: sorted(bases([attempts, *others], name).trackers) for name in infos},
         "models": {name: sorted(bases([attempts, *others], name).models) for name in infos},
         "on_record": counts(attempts.records),
-        "rows": [asdict(row) for row in summarise(attempts, controls, infos)],
-        "control_rows": [asdict(row) for control in others for row in summarise(control, controls, infos)],
+        "rows": [asdict(row) for row in summarize(attempts, controls, infos)],
+        "control_rows": [asdict(row) for control in others for row in summarize(control, controls, infos)],
         "gate": gate_of(attempts.method, run["configuration"]).to_json(),
         "cost": cost(attempts.records),
         "failures": [failure(r) for r in attempts.records if r.status == "failed"],
@@ -197,7 +197,7 @@ def _row(attempts: Attempts, everyone: Mapping[str, Attempts], info: MetricInfo,
     floor = _control_mean(alike, [info.floor], info.name, cases)
     ceiling = _control_mean(alike, info.ceiling, info.name, cases)
     n = sum(attempts.value(r, info.name) is not None for r in records)
-    scaled = normalise(mean, floor, ceiling, info)
+    scaled = normalize(mean, floor, ceiling, info)
     signed = None
     if info.better == "zero":
         signed = complete_mean(_within(attempts.signed_case_values(info.name), cases), cases)
@@ -242,7 +242,7 @@ def _control_mean(
     return None
 
 
-def normalise(mean: float | None, floor: float | None, ceiling: float | None, info: MetricInfo) -> float | None:
+def normalize(mean: float | None, floor: float | None, ceiling: float | None, info: MetricInfo) -> float | None:
     """(mean - floor) / (ceiling - floor): 0 like the floor control, 1 like the ceiling control, not clipped.
 
     Where closest to zero is best, all three are mean distances from zero: overshooting as far as the floor falls short

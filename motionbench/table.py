@@ -100,7 +100,7 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
         for row in rows:
             mean = interval(row["mean"], row["low"], row["high"])
             counts = (str(row["n"]), str(row["n_failed"]), mean)
-            ends = (number(row["floor"]), number(row["ceiling"]), number(row["normalised"]))
+            ends = (number(row["floor"]), number(row["ceiling"]), number(row["normalized"]))
             kept = (share(row.get("support")),) if supported else ()
             section.append((row["category"], *counts, *ends, *kept))
     return table

@@ -16,7 +16,7 @@ from motionbench.errors import ShapeError
 class Tracks:
     """N point tracks over T frames.
 
-    points: (N, T, 2) float32, x then y, pixels of a clip of size (height, width); pixel centres lie at integers.
+    points: (N, T, 2) float32, x then y, pixels of a clip of size (height, width); pixel centers lie at integers.
     visible: (N, T) bool, False where the point is hidden or outside the frame. N may be 0.
     """
 

@@ -222,6 +222,17 @@ def test_committed_text_names_no_registry_and_no_path_of_a_machine() -> None:
     assert faults == []
 
 
+def test_committed_text_is_spelled_as_americans_do() -> None:
+    """Names and keys above all, which a reader must type."""
+    kept = {"schema.py", "test_schema.py", "test_house.py", "CHANGELOG.md"}  # they speak of former spellings
+    british = re.compile(
+        r"licence|(normal|summar|token|initial|optim|visual)is(e|ing|ation)|colour|behaviour|neighbour"
+    )
+    texts = {path for path in committed_files() if path.suffix in {".py", ".md", ".js", ".jsonl", ".toml", ".html"}}
+    found = {str(path): british.findall(path.read_text(encoding="utf-8")) for path in texts if path.name not in kept}
+    assert {path: words for path, words in found.items() if words and "schema_1" not in path} == {}
+
+
 def test_every_page_is_in_the_site_and_every_tutorial_is_without_output() -> None:
     listed = set(re.findall(r": (\S+\.(?:md|ipynb))$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE))
     docs = ROOT / "docs"

@@ -1,4 +1,4 @@
-"""Words: licences, captions and prompts against their levels, and the balance of categories."""
+"""Words: licenses, captions and prompts against their levels, and the balance of categories."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 from motionbench.case import Category, Level
 from motionbench.words import split_words
 
-from ..hub.licences import hub_licence
+from ..hub.licenses import hub_license
 from .finding import Finding, Severity
 from .manifest import Line
 
-NO_LICENCE = {"", "unknown", "none", "todo", "tbd", "na", "null"}  # with what is no letter left out
+NO_LICENSE = {"", "unknown", "none", "todo", "tbd", "na", "null"}  # with what is no letter left out
 TELLING = ("L", "M", "N", "So")  # Unicode's categories of what tells a prompt: letters, digits, emoji
 SAME_WORDS = 0.9  # share of words in common from which a prompt of another level counts as the caption again
 
@@ -20,11 +20,11 @@ SAME_WORDS = 0.9  # share of words in common from which a prompt of another leve
 def check_words(path: Path, line: Line) -> Iterator[Finding]:
     """What is wrong with the words of one case."""
     case, here = line.case, (str(path), line.number)
-    if "".join(split_words(case.licence)) in NO_LICENCE:
-        yield Finding("licence", case.id, f"{case.licence!r} is no licence; name it, or remove the clip", *here)
-    elif hub_licence(case.licence) == "other":
-        text = f"{case.licence!r} is no SPDX identifier; whoever uses the clip must look up what it allows"
-        yield Finding("licence", case.id, text, *here, severity=Severity.WARNING)
+    if "".join(split_words(case.license)) in NO_LICENSE:
+        yield Finding("license", case.id, f"{case.license!r} is no license; name it, or remove the clip", *here)
+    elif hub_license(case.license) == "other":
+        text = f"{case.license!r} is no SPDX identifier; whoever uses the clip must look up what it allows"
+        yield Finding("license", case.id, text, *here, severity=Severity.WARNING)
     same = words_in_common(case.caption, case.prompt)
     if case.level is Level.CAPTION and same < 1:
         yield Finding("level", case.id, "at level caption the prompt must be the caption", *here)

@@ -7,7 +7,7 @@ from typing import Any
 from motionbench.case import Category
 
 from .catalog import Catalog
-from .licences import hub_licence
+from .licenses import hub_license
 
 TITLE = "MotionBench for video motion transfer"
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -69,21 +69,21 @@ def render_card(repo: str, catalog: Catalog) -> str:
 
 
 def front_matter(catalog: Catalog) -> str:
-    """The YAML that the Hub reads: licences, task, size, and one configuration per category."""
+    """The YAML that the Hub reads: licenses, task, size, and one configuration per category."""
     import yaml  # type: ignore[import-untyped]
 
-    licences = sorted({hub_licence(licence) for entry in catalog.values() for licence in entry.licences})
+    licenses = sorted({hub_license(license) for entry in catalog.values() for license in entry.licenses})
     cases = sum(part.cases for entry in catalog.values() for part in entry.categories.values())
     value: dict[str, Any] = {
         "pretty_name": TITLE,
-        "license": licences[0] if len(licences) == 1 else licences or ["other"],
+        "license": licenses[0] if len(licenses) == 1 else licenses or ["other"],
         "language": ["en"],
         "task_categories": ["text-to-video"],
         "tags": list(TAGS),
         "size_categories": [next((label for limit, label in SIZES if cases < limit), "n>1T")],
         "configs": [config for config in (to_config(c, catalog) for c in Category) if config["data_files"]],
     }
-    if "other" in licences:
+    if "other" in licenses:
         value |= {"license_name": "per-clip", "license_link": "#sources-and-consent"}
     return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120))
 
@@ -107,15 +107,15 @@ def composition(catalog: Catalog) -> str:
 
 
 def sources(catalog: Catalog) -> str:
-    """Where the references come from and under which licences, with counts."""
+    """Where the references come from and under which licenses, with counts."""
     lines = ["| split | source | references |", "|---|---|---|"]
     for name, entry in sorted(catalog.items()):
         lines += [f"| `{name}` | {cell(source)} | {count} |" for source, count in entry.sources.items()]
-    lines += ["", "| split | licence | references |", "|---|---|---|"]
+    lines += ["", "| split | license | references |", "|---|---|---|"]
     for name, entry in sorted(catalog.items()):
-        lines += [f"| `{name}` | {cell(licence)} | {count} |" for licence, count in entry.licences.items()]
+        lines += [f"| `{name}` | {cell(license)} | {count} |" for license, count in entry.licenses.items()]
     consent = (
-        "Rendered clips show nobody. Filmed clips come from public research sets under the licences named per row;"
+        "Rendered clips show nobody. Filmed clips come from public research sets under the licenses named per row;"
         " their makers answer for the consent of those seen. Write to the repository's owner to have a clip removed."
     )
     return "\n".join(lines) + f"\n\n{consent}"

@@ -9,7 +9,7 @@ from typing import Any
 from motionbench.case import Category
 
 from .address import is_inside
-from .licences import KNOWN
+from .licenses import KNOWN
 
 REQUIRED = ("license", "task_categories", "size_categories", "pretty_name", "configs")
 SECTIONS = ("composition", "sources and consent", "collection", "prompts", "uses", "limits", "which motionbench")
@@ -37,13 +37,13 @@ def check_card(text: str, *, configs: bool = True) -> list[str]:
         return [f"the front matter must be a mapping, got {type(value).__name__}"]
     required = [key for key in REQUIRED if configs or key != "configs"]
     problems = [f"the front matter lacks {key}" for key in required if not value.get(key)]
-    problems += check_licence(value) + check_words(value)
+    problems += check_license(value) + check_words(value)
     problems += check_configs(value.get("configs") or [])
     return problems + check_sections(found[2])
 
 
-def check_licence(value: dict[str, Any]) -> list[str]:
-    """Whether each licence is one that the Hub knows, and `other` says where its text is."""
+def check_license(value: dict[str, Any]) -> list[str]:
+    """Whether each license is one that the Hub knows, and `other` says where its text is."""
     names = as_list(value.get("license"))
     problems = [f"license {name!r} is not one the Hub knows; use its lower-case SPDX identifier or `other`"
                 for name in names if name not in KNOWN]  # fmt: skip

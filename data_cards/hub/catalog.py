@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from motionbench.case import Case
+from motionbench.errors import StoreError
+from motionbench.schema import SCHEMA, to_current
 
 from .address import is_inside
 from .errors import HubError
 
 CATALOG = "splits.json"
-CATALOG_SCHEMA = 1
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class SplitEntry:
     categories: dict[str, CategoryEntry]
     files: tuple[str, ...]  # manifest, card and lock: plain files of the repository
     levels: dict[str, int] = field(default_factory=dict)
-    licences: dict[str, int] = field(default_factory=dict)
+    licenses: dict[str, int] = field(default_factory=dict)
     sources: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -48,30 +49,28 @@ Catalog = dict[str, SplitEntry]
 
 
 def count_words(cases: tuple[Case, ...]) -> dict[str, dict[str, int]]:
-    """Cases by level, references by licence and by source: the numbers in the card."""
+    """Cases by level, references by license and by source: the numbers in the card."""
     firsts = list({case.reference_id: case for case in cases}.values())
     return {
         "levels": dict(sorted(Counter(case.level.value for case in cases).items())),
-        "licences": dict(sorted(Counter(case.licence for case in firsts).items())),
+        "licenses": dict(sorted(Counter(case.license for case in firsts).items())),
         "sources": dict(sorted(Counter(case.source for case in firsts).items())),
     }
 
 
 def catalog_to_bytes(catalog: Catalog) -> bytes:
     """The file's bytes: equal catalogs give equal bytes."""
-    value = {"schema": CATALOG_SCHEMA, "splits": {name: asdict(entry) for name, entry in catalog.items()}}
+    value = {"schema": SCHEMA, "splits": {name: asdict(entry) for name, entry in catalog.items()}}
     return f"{json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)}\n".encode()
 
 
 def bytes_to_catalog(data: bytes, where: str) -> Catalog:
     """The catalog in a file from elsewhere. Raises HubError if it is none, or names a path outside."""
     try:
-        value = json.loads(data)
-        if value["schema"] != CATALOG_SCHEMA:
-            raise HubError(
-                f"{where}: {CATALOG} has schema {value['schema']}, expected {CATALOG_SCHEMA}; update motionbench"
-            )
+        value = to_current("catalog", {**json.loads(data)}, f"{where}: {CATALOG}")
         catalog = {name: to_entry(entry) for name, entry in value["splits"].items()}
+    except StoreError as error:
+        raise HubError(f"{error}; update motionbench") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise HubError(
             f"{where}: {CATALOG} is not a catalog of splits ({type(error).__name__}: {error}); push again"

@@ -44,9 +44,9 @@ def push(
     private: Private = False,
     revision: Revision = "main",
     dry_run: DryRun = False,
-    allow_licence: Annotated[
+    allow_license: Annotated[
         list[str] | None,
-        typer.Option("--allow-licence", help="A licence that you hold the right to pass on; repeatable."),
+        typer.Option("--allow-license", help="A license that you hold the right to pass on; repeatable."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -67,7 +67,7 @@ def push(
     if len({one.name for one in splits}) < len(splits):
         raise ConfigError("--split names two splits of one name; push them from folders of different names")
     with interruptible("what arrived is kept there, and nothing was committed"):
-        pushed = push_splits(splits, address, private=private, dry_run=dry_run, allow=allow_licence or ())
+        pushed = push_splits(splits, address, private=private, dry_run=dry_run, allow=allow_license or ())
     tell_pushed(pushed, dry_run, as_json)
 
 

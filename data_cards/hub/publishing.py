@@ -18,7 +18,7 @@ from .card_check import check_card
 from .catalog import CATALOG, Catalog, CategoryEntry, SplitEntry, bytes_to_catalog, catalog_to_bytes, count_words
 from .client import Changes, Content, HubClient, RemoteState, changes_between, sha256_of
 from .errors import HubError
-from .licences import may_pass_on
+from .licenses import may_pass_on
 from .tables import SPLIT_NAME, Reference, fingerprint, references_of, write_tables
 
 EXTRA = ("README.md", "LICENSE", "LICENSE.md", "NOTICE.md", "lock.json")  # what may lie beside a manifest and travels
@@ -48,7 +48,7 @@ def push_splits(
 
     Nothing is sent for a category whose content the branch has; the same content makes no commit. Interrupted, the
     same call goes on: parts that arrived are not sent again.
-    allow: licences beyond the open ones that may be passed on.
+    allow: licenses beyond the open ones that may be passed on.
     """
     for split in splits:
         check_split_may_go(split, allow)
@@ -102,11 +102,11 @@ def check_split_may_go(split: Split, allow: Collection[str]) -> None:
         raise ManifestError(
             f"split {split.name!r}: a name on the Hub is made of letters, digits and underscores; rename its folder"
         )
-    closed = sorted({case.licence for case in split.cases if not may_pass_on(case.licence)} - set(allow))
+    closed = sorted({case.license for case in split.cases if not may_pass_on(case.license)} - set(allow))
     if closed:
         raise ManifestError(
             f"split {split.name!r} holds clips under {closed[0]!r}, which may not be passed on; share the recipe"
-            f" (`motionbench data build`) instead, or, if you hold the right, push with --allow-licence '{closed[0]}'"
+            f" (`motionbench data build`) instead, or, if you hold the right, push with --allow-license '{closed[0]}'"
         )
 
 
@@ -149,7 +149,7 @@ def has_tables(remote: RemoteState | None, entry: CategoryEntry) -> bool:
 
 
 def plain_files(split: Split) -> dict[str, Content]:
-    """Manifest, card, licence and lock of a split by their path in the repository."""
+    """Manifest, card, license and lock of a split by their path in the repository."""
     lines = [json.dumps(asdict(case), ensure_ascii=False) for case in split.cases]
     files: dict[str, Content] = {f"splits/{split.name}/{MANIFEST}": "".join(f"{line}\n" for line in lines).encode()}
     if (split.root / MANIFEST).is_file():  # a lone .jsonl may lie in any folder, among files that are not its own

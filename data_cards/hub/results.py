@@ -109,7 +109,7 @@ def render_results_card(runs: dict[str, Any]) -> str:
         "Runs of MotionBench for video motion transfer: under `results/NAME/` lie `run.json` (the whole configuration,"
         " versions and device), `records.jsonl` (one line per attempt, failures included), `scores.jsonl`,"
         " `summary.json`, the videos and, where listed, the adapters. Compare rows only where split, revision and"
-        " backbone agree. The licences of the references and of the backbone apply to the videos."
+        " backbone agree. The licenses of the references and of the backbone apply to the videos."
     )
     table = "\n".join(lines)
     return f"{front}\n\n# MotionBench results\n\n{MARK}\n\n{text}\n\n{table}\n"

@@ -17,7 +17,7 @@ from .address import is_inside
 from .client import sha256_of
 from .errors import HubError, hub_errors
 
-TABLE_SCHEMA = 1
+TABLE_SCHEMA = 2
 SPLIT_NAME = re.compile(r"\w+(\.\w+)*")  # what `datasets` takes as the name of a split
 SHARD_BYTES = 400_000_000  # of videos and truth; an interrupted push sends at most one such file again
 ROWS_PER_GROUP = 8  # small row groups: a stream shows its first clip after a few megabytes
@@ -41,7 +41,7 @@ class Reference:
         """All of the row but its bytes: these are named by their hash. Equal descriptions mean equal rows."""
         first = self.cases[0]
         shared = {"id": self.id, "reference": first.reference, "sha256": first.sha256, "caption": first.caption,
-                  "licence": first.licence, "source": first.source}  # fmt: skip
+                  "license": first.license, "source": first.source}  # fmt: skip
         prompts = [{"id": c.id, "level": c.level.value, "prompt": c.prompt, "tags": list(c.tags)} for c in self.cases]
         return shared | {"prompts": prompts, "truth": [[name, sha256_of(path)] for name, path in self.truth]}
 
@@ -92,7 +92,7 @@ def features() -> Any:
     text = Value("string")
     prompts = [{"id": text, "level": text, "prompt": text, "tags": [text]}]
     truth = [{"path": text, "bytes": Value("binary")}]
-    names = ("id", "category", "caption", "licence", "source", "reference", "sha256")
+    names = ("id", "category", "caption", "license", "source", "reference", "sha256")
     return Features({"video": Video(decode=False), **dict.fromkeys(names, text), "prompts": prompts, "truth": truth})
 
 

@@ -19,7 +19,7 @@ from .renderer3d import Rendered, render_scene
 from .scenes3d import FPS, FRAMES, Scene, list_scenes
 
 HEIGHT, WIDTH = 480, 832
-LICENCE = "CC-BY-4.0"
+LICENSE = "CC-BY-4.0"
 SOURCES = {
     "camera": "rendered by motionbench.data_cards.reconstruction with pybullet (zlib)",
     "human": "rendered by motionbench.data_cards.reconstruction with pybullet (zlib); motion capture of DeepMimic"
@@ -130,7 +130,7 @@ def scene_cases(scene: Scene, sha256: str) -> list[Case]:
     prompts = {Level.CAPTION: scene.caption, Level.SUBJECT: scene.subject, Level.SCENE: scene.scene}
     return [
         Case(f"{scene.id}/{number}", scene.category, f"references/{scene.id}.mp4", sha256, scene.caption, prompt, level,
-             LICENCE, SOURCES[scene.category], ("rendered", scene.kind))
+             LICENSE, SOURCES[scene.category], ("rendered", scene.kind))
         for number, (level, prompt) in enumerate(prompts.items())
     ]  # fmt: skip
 

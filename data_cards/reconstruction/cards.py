@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from motionbench.case import Category
 
-from ..hub.licences import hub_licence
+from ..hub.licenses import hub_license
 from .recipe import SETS, Entry, read_recipe
 
 UNVERIFIED = """\
@@ -54,9 +54,9 @@ SECTIONS = {
 
 def render_split_card(taken: Sequence[Entry], planned: int) -> str:
     """The README.md of a built split; the same entries give the same text."""
-    licences = sorted({hub_licence(entry.licence) for entry in taken})
-    named = "".join(f"- {licence}\n" for licence in licences)
-    other = "license_name: per-clip\nlicense_link: '#sources-and-consent'\n" if "other" in licences else ""
+    licenses = sorted({hub_license(entry.license) for entry in taken})
+    named = "".join(f"- {license}\n" for license in licenses)
+    other = "license_name: per-clip\nlicense_link: '#sources-and-consent'\n" if "other" in licenses else ""
     front = (
         f"license:\n{named}{other}task_categories:\n- text-to-video\nlanguage:\n- en\nsize_categories:\n- n<1K\n"
         "tags:\n- video-motion-transfer\n- benchmark\npretty_name: MotionBench (reconstruction from public sets)\n"
@@ -74,7 +74,7 @@ def composition(taken: Sequence[Entry], planned: int) -> str:
     lines = ["| category | in the recipe | here | of these CC-BY-4.0 | sets |", "|---|---|---|---|---|"]
     for category in Category:
         here = [entry for entry in taken if entry.category == category]
-        free = sum(entry.licence == "CC-BY-4.0" for entry in here)
+        free = sum(entry.license == "CC-BY-4.0" for entry in here)
         sets = ", ".join(sorted({entry.set for entry in here})) or "-"
         lines.append(f"| `{category}` | {recipe[category]} | {len(here)} | {free} | {sets} |")
     left = planned - len(taken)
@@ -89,10 +89,10 @@ def consent(taken: Sequence[Entry]) -> str:
     lines = [
         f"- {held.title}: {held.citation}; {held.url}" for key, held in SETS.items() if key in {e.set for e in taken}
     ]
-    closed = [entry for entry in taken if entry.licence != "CC-BY-4.0"]
+    closed = [entry for entry in taken if entry.license != "CC-BY-4.0"]
     text = (
         "Clips filmed by the makers of DAVIS and of the TUM RGB-D benchmark are CC-BY-4.0, as these state. DAVIS took"
-        f" others from elsewhere and refers to each one's own terms: {len(closed)} of the clips here, licence"
+        f" others from elsewhere and refers to each one's own terms: {len(closed)} of the clips here, license"
         " `LicenseRef-see-origin`, with the origin in each case's `source`. These may be cut from one's own download"
         " and are not to be passed on; `motionbench data push` refuses them. The people filmed gave their consent, if"
         " any, to those makers; nothing is added about them."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from motionbench.case import Case, Category, Level
-from motionbench.files import file_sha256
+from motionbench.schema import FORMER_LICENSE
 
 RECIPE = Path(__file__).with_name("references.jsonl")
 NAME = "motionbench"
@@ -50,7 +51,7 @@ class Entry:
     """One reference of the recipe.
 
     id: `category/NNNN`, never reused. set: key of SETS. sequence: folder in it. length: frames that the whole sequence
-    has, as its makers list them (None: not listed). start, step, frames: which are taken. licence: of the clip; origin:
+    has, as its makers list them (None: not listed). start, step, frames: which are taken. license: of the clip; origin:
     who filmed it, or where its makers found it. caption, subject, scene: prompts at the three levels.
     """
 
@@ -62,7 +63,7 @@ class Entry:
     start: int
     step: int
     frames: int
-    licence: str
+    license: str
     origin: str
     caption: str
     subject: str
@@ -95,7 +96,7 @@ class Entry:
         prompts = {Level.CAPTION: self.caption, Level.SUBJECT: self.subject, Level.SCENE: self.scene}
         for number, (level, prompt) in enumerate(prompts.items()):
             yield Case(f"{self.id}/{number}", self.category, self.reference, sha256, self.caption, prompt, level,
-                       self.licence, self.source, ("filmed", self.set, self.sequence))  # fmt: skip
+                       self.license, self.source, ("filmed", self.set, self.sequence))  # fmt: skip
 
 
 @cache
@@ -107,5 +108,6 @@ def read_recipe() -> tuple[Entry, ...]:
 
 
 def recipe_hash() -> str:
-    """16 hex digits of the recipe's file: a lock is of one recipe."""
-    return file_sha256(RECIPE)[:16]
+    """16 hex digits of the recipe's file by the keys of schema 1, as it was when the first locks were made."""
+    data = RECIPE.read_bytes().replace(b'"license":', f'"{FORMER_LICENSE}":'.encode())
+    return hashlib.sha256(data).hexdigest()[:16]

@@ -23,7 +23,7 @@ MOTIONS = {  # file of pybullet_data: (what it shows; a walk goes on, the others
     "spinkick": "spins and kicks", "crawl": "crawls", "roll": "rolls over the ground",
 }  # fmt: skip
 PATH_WORDS = {
-    "dolly_in": "moves forward towards", "dolly_out": "moves back from", "truck": "moves sideways past",
+    "dolly_in": "moves forward toward", "dolly_out": "moves back from", "truck": "moves sideways past",
     "pedestal": "rises before", "pan": "pans across", "tilt": "tilts up over", "roll": "rolls before",
     "zoom": "zooms in on", "orbit": "circles around", "handheld": "shakes in the hand before",
 }  # fmt: skip

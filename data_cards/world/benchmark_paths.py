@@ -81,7 +81,7 @@ def chevron(rng: np.random.Generator) -> Array:
 
 
 def pulses(rng: np.random.Generator) -> Array:
-    """A line travelled in two bursts with a pause between them."""
+    """A line traveled in two bursts with a pause between them."""
     progress = TIME - rng.uniform(0.10, 0.14) * np.sin(4 * np.pi * TIME) / 2
     return np.stack([progress, _sign(rng) * rng.uniform(0.05, 0.15) * progress**2], -1)
 

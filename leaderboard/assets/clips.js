@@ -213,7 +213,7 @@ function wordsOf(record) {
   const shown = dialogState.own.cases[record.case_id];
   const lines = [
     ["Prompt", shown?.prompt ?? "not known here"], ["Caption of the reference", shown?.caption], ["Level", shown?.level],
-    ["Case and seed", `${record.case_id}, seed ${record.seed}`], ["Reference", shown ? `${shown.licence}; ${shown.source}` : null],
+    ["Case and seed", `${record.case_id}, seed ${record.seed}`], ["Reference", shown ? `${shown.license}; ${shown.source}` : null],
     ["Cost", costOf(record)], ["Video SHA-256", record.video_sha256],
   ].filter(([, text]) => text);
   return make("dl", { class: "facts" }, lines.map(([name, text]) => [make("dt", {}, name), make("dd", {}, foreign(text))]));

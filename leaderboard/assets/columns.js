@@ -5,14 +5,14 @@ function columnsOf(board) {
   const metrics = Object.keys(board.metrics);
   return [
     rankColumn(), methodColumn(), ...(Object.keys(weights()).length ? [totalColumn()] : []),
-    ...(metrics.includes(HEADLINE) ? [normalisedColumn(board), supportColumn()] : []),
+    ...(metrics.includes(HEADLINE) ? [normalizedColumn(board), supportColumn()] : []),
     ...orderedMetrics(metrics).map((name) => metricColumn(board, name)),
     attemptsColumn(), trainedColumn(), startColumn(),
     costColumn("fit_seconds", "Fit s", "Mean seconds to tune or prepare the method for one reference."),
     costColumn("generate_seconds", "Clip s", "Mean seconds to generate one clip."),
     memoryColumn(), gateColumn(),
     textColumn("backbone", "Backbone", () => board.backbone, "The text-to-video model below the method."),
-    textColumn("licence", "License", (entry) => entry.licence, "License of the package that brings the method."),
+    textColumn("license", "License", (entry) => entry.license, "License of the package that brings the method."),
     commitColumn(),
     textColumn("date", "Date", (entry) => entry.date || null, "Day of the newest attempt."),
   ];
@@ -20,9 +20,9 @@ function columnsOf(board) {
 
 const FIRST_METRICS = ["motion_fidelity", "text_alignment", "temporal_gap", "appearance_leak"];
 const HIDDEN_AT_FIRST = ["backbone", "date"];
-const NARROW_COLUMNS = ["rank", "method", "total", "normalised", "text_alignment"];
+const NARROW_COLUMNS = ["rank", "method", "total", "normalized", "text_alignment"];
 // What is left out, the first first, where the table is wider than the page; the reader's own choice of columns stays.
-const GIVE_WAY = ["licence", "peak_memory_bytes", "fit_seconds", "start_latent", "appearance_leak", "temporal_gap", "text_alignment"];
+const GIVE_WAY = ["license", "peak_memory_bytes", "fit_seconds", "start_latent", "appearance_leak", "temporal_gap", "text_alignment"];
 const crowdedOut = new Set();
 
 // The metrics that answer the page's questions come first; all others follow, and start hidden.
@@ -82,17 +82,17 @@ function totalColumn() {
   };
 }
 
-function normalisedColumn(board) {
+function normalizedColumn(board) {
   return {
-    id: "normalised", title: "Fidelity, normalized", numeric: true, metric: HEADLINE,
+    id: "normalized", title: "Fidelity, normalized", numeric: true, metric: HEADLINE,
     help: "Motion fidelity with 0 at the floor control and 1 at the ceiling control; the bar shows the 95% interval.",
-    value: (entry, cells) => cells.metrics[HEADLINE]?.normalised ?? null,
-    fields: (entry, cells) => spread("normalised", cells.metrics[HEADLINE], "normalised", "normalised_low", "normalised_high"),
+    value: (entry, cells) => cells.metrics[HEADLINE]?.normalized ?? null,
+    fields: (entry, cells) => spread("normalized", cells.metrics[HEADLINE], "normalized", "normalized_low", "normalized_high"),
     node(entry, cells) {
       const row = cells.metrics[HEADLINE];
-      const value = row?.normalised ?? null;
+      const value = row?.normalized ?? null;
       if (value === null) return ABSENT;
-      return make("span", { class: "gauge-cell" }, make("span", {}, fixed(value, 2)), gauge(value, row.normalised_low, row.normalised_high, entry.role));
+      return make("span", { class: "gauge-cell" }, make("span", {}, fixed(value, 2)), gauge(value, row.normalized_low, row.normalized_high, entry.role));
     },
   };
 }
@@ -157,7 +157,7 @@ function metricPart(entry, cells, name) {
 }
 
 function spread(name, part, value, low, high) {
-  const suffix = state.relative && name !== "normalised" ? "_vs_backbone" : "";
+  const suffix = state.relative && name !== "normalized" ? "_vs_backbone" : "";
   return {
     [name + suffix]: part?.[value] ?? null, [`${name}${suffix}_low`]: part?.[low] ?? null, [`${name}${suffix}_high`]: part?.[high] ?? null,
   };

@@ -174,7 +174,7 @@ function byFidelity(board, view) {
 function drawProfile(board) {
   const views = board.categories.map((category) => board.views[`${state.level}|${category}`]);
   if (views.some((view) => !view)) return null;
-  const value = (entry, view) => view[entry.id].metrics[HEADLINE]?.normalised ?? null;
+  const value = (entry, view) => view[entry.id].metrics[HEADLINE]?.normalized ?? null;
   const entries = shownEntries(board).filter((e) => e.role === "method" || e.method === "backbone").filter((e) => views.some((v) => value(e, v) !== null))
     .toSorted((a, b) => (value(a, views[0]) ?? -9) - (value(b, views[0]) ?? -9));
   if (!entries.length) return { traces: [], why: "There is no floor and ceiling control here to normalize with." };

@@ -62,7 +62,7 @@ function weightChooser() {
 
 function hasScale(info) {
   return DATA.boards.some((board) => Object.values(board.views[`${DATA.all}|${DATA.all}`] ?? {})
-    .some((cells) => (cells.metrics[info.name]?.normalised ?? null) !== null));
+    .some((cells) => (cells.metrics[info.name]?.normalized ?? null) !== null));
 }
 
 function chooseWeights(list) {

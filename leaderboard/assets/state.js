@@ -81,7 +81,7 @@ function ownTotal(cells) {
   let sum = 0;
   let whole = 0;
   for (const [name, weight] of chosen) {
-    const value = cells.metrics[name]?.normalised ?? null;
+    const value = cells.metrics[name]?.normalized ?? null;
     if (value === null) return null;
     sum += weight * value;
     whole += weight;

@@ -55,7 +55,7 @@ function renderBoard(board) {
   const facts = [
     `${plural(board.cases, "case")} of ${plural(board.references, "reference")}`, `revision ${board.revision}`,
     board.weights ? `backbone revision ${board.weights.slice(0, 16)}` : null, `benchmark ${board.version}`,
-    board.tracker ? `tracker ${board.tracker}` : "no tracker", board.licences.length ? `references: ${board.licences.join(", ")}` : null,
+    board.tracker ? `tracker ${board.tracker}` : "no tracker", board.licenses.length ? `references: ${board.licenses.join(", ")}` : null,
   ];
   const head = make("div", { class: "board-head" }, title, make("p", { class: "quiet" }, facts.filter(Boolean).join(" · ")));
   if (view === null) return make("section", { class: "board" }, head, make("p", {}, "No results in this category or at this level."));

@@ -49,7 +49,7 @@ class BackboneSpec:
 
     @classmethod
     def read(cls, path: Path) -> BackboneSpec:
-        """The spec in a JSON file; unknown keys are an error, so that a misspelt default is not lost."""
+        """The spec in a JSON file; unknown keys are an error, so that a misspelled default is not lost."""
         values = json.loads(path.read_text("utf-8"))
         known = {f.name for f in fields(cls)}
         if set(values) - known:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def shift_times(t: Tensor, shift: float) -> Tensor:
-    """Times moved towards noise: shift * t / (1 + (shift - 1) * t), which maps [0, 1] onto itself.
+    """Times moved toward noise: shift * t / (1 + (shift - 1) * t), which maps [0, 1] onto itself.
 
     Source: Esser et al., arXiv:2403.03206, Section 5.3.2 (timestep shifting); Wan2.1 samples with 3 to 7.
     """

@@ -22,7 +22,7 @@ class Config:
 
     Training. *_steps, *_batch, *_lr, *_weight_decay of either stage; warmup_steps: linear, then lr_schedule `constant`
     or `cosine`; max_grad_norm: 0 turns clipping off. time_density: `logit_normal` or `uniform`; *_shift moves times
-    towards noise (None: the backbone's own); temporal_time_min: the temporal stage sees times in [it, 1] only, since
+    toward noise (None: the backbone's own); temporal_time_min: the temporal stage sees times in [it, 1] only, since
     motion is settled in noise (0 in the paper). gradient_checkpointing trades time for memory.
 
     Temporal stage. sparse: sparse_frames (4k + 1) of the clip's frames are used, chosen by frame_choice: `uniform`

@@ -23,7 +23,7 @@ class Moft(GuidanceMethod):
     """Content-free features of motion channels as guidance.
 
     fit: encode the clip. generate: from noise; in the first steps turn the content-free features in the reference's
-    motion channels towards the reference's, place by place.
+    motion channels toward the reference's, place by place.
     """
 
     name: ClassVar[str] = "moft"

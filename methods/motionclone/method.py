@@ -78,7 +78,7 @@ class MotionClone(AttentionMethod):
 
 
 class SparseGuide(Guide):
-    """Bends the first steps towards the reference's strongest entries, by block."""
+    """Bends the first steps toward the reference's strongest entries, by block."""
 
     def __init__(self, method: MotionClone, reference: dict[int, tuple[Tensor, Tensor]], text: Tensor) -> None:
         self.method = method

@@ -31,7 +31,7 @@ def invert(
 
     noise: the time to which the clip is noised first (by `seed`), 0 inverts the clip as it is. A clean clip holds
     nothing that the flow could stretch into noise: a velocity is eps - x_0, a model sees no eps there, and the latents
-    only shrink towards 0. A trace of real noise is carried along and arrives as noise.
+    only shrink toward 0. A trace of real noise is carried along and arrives as noise.
 
     No classifier-free guidance, as in DDIM inversion: with it the way back would not be the way there.
     """

@@ -142,7 +142,7 @@ def random_times(
 ) -> Tensor:
     """Random flow times (B,) in [lowest, 1], float32 on the backbone's device; drawn on the CPU, so alike on all.
 
-    shift moves them towards noise; None takes the backbone's own.
+    shift moves them toward noise; None takes the backbone's own.
     """
     shift = backbone.shift if shift is None else shift
     if density == "logit_normal":

@@ -57,7 +57,7 @@ def load_predictor(device: str) -> Any:
 
 
 class CoTracker3:
-    """CoTracker3 offline (Karaev et al., arXiv:2410.11831), pinned; non-commercial licence, fetched by the user."""
+    """CoTracker3 offline (Karaev et al., arXiv:2410.11831), pinned; non-commercial license, fetched by the user."""
 
     name: ClassVar[str] = "cotracker3"
     version: ClassVar[int] = 1

@@ -48,7 +48,7 @@ def gelu(x: Tensor) -> Tensor:
 
 
 class TimeBlock(nn.Module):
-    """Mixes a track's tokens (M, T, D) over neighbouring frames, then over channels. Works for any T."""
+    """Mixes a track's tokens (M, T, D) over neighboring frames, then over channels. Works for any T."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -168,7 +168,7 @@ class TrackerNet(nn.Module):
         steps = levels[0].shape[1]
         there = read_features(levels[0], queries[:, :, None].expand(-1, -1, steps, -1), 1)  # (B, N, T, 9, C)
         fine = there[:, :, 0]
-        still = (fine[:, :, None] * there).sum(dim=-1)  # match of each neighbour with its own place: nothing moved
+        still = (fine[:, :, None] * there).sum(dim=-1)  # match of each neighbor with its own place: nothing moved
         wide = [
             read_features(f[:, :1], at_stride(queries[:, :, None], stride), 0).flatten(2)  # (B, N, C)
             for f, stride in zip(levels[1:3], WIDE_STRIDES, strict=True)

@@ -27,7 +27,7 @@ def prefetch(
 ) -> None:
     """Fetch the weights that trackers, metrics and backbones need but do not ship; what is here is not fetched again.
 
-    Without names: those of every tracker and metric. Each line tells where they lie and under which licence. Exit
+    Without names: those of every tracker and metric. Each line tells where they lie and under which license. Exit
     code 1 if something could not be fetched. `motionbench doctor` tells what is missing.
 
     Example:

@@ -17,7 +17,7 @@ from motionbench.metric import MetricInfo
 from motionbench.plan import RunPlan, resolve
 from motionbench.record import Row
 from motionbench.store import ResultStore
-from motionbench.summary import ALL, Attempts, bases, cost, failure, summarise
+from motionbench.summary import ALL, Attempts, bases, cost, failure, summarize
 
 from .declaration import SECONDS, Contrast, Study
 from .running import variant_folders
@@ -155,7 +155,7 @@ def _variant_result(
     variant = study.variants[name]
     if attempts is None:
         return VariantResult(name, variant.title, {}, {}, planned, 0, (), variant.published)
-    rows = {(row.metric, row.category): row for row in summarise(attempts, controls, infos)}
+    rows = {(row.metric, row.category): row for row in summarize(attempts, controls, infos)}
     failures = tuple(failure(record) for record in attempts.records if record.status == "failed")
     paid = cost(attempts.records)
     return VariantResult(name, variant.title, rows, paid, planned, len(attempts.records), failures, variant.published)

@@ -60,7 +60,7 @@ def _overview(report: StudyReport) -> ReportTable:
             (
                 result.title,
                 *(mean(result, metric) for metric in report.infos),
-                number(None if row is None else row.normalised),
+                number(None if row is None else row.normalized),
                 *(_short(result.cost.get(key)) for key in ("fit_seconds", "generate_seconds")),
                 f"{result.on_record} of {result.planned}",
                 str(len(result.failures)),
@@ -200,7 +200,7 @@ def told_tables(report: StudyReport) -> list[Table]:
     rows = variants.section("")
     for result in report.distinct:
         row = result.rows.get((main, ALL))
-        scaled = number(None if row is None else row.normalised)
+        scaled = number(None if row is None else row.normalized)
         rows.append((result.title, mean(result, main), scaled, f"{result.on_record} of {result.planned}"))
     contrasts = Table(("contrast", f"{main} [95%]", "references"))
     lines = contrasts.section("")

@@ -120,7 +120,7 @@ class Handler(BaseHTTPRequestHandler):
         """Nothing on stderr: the log is kept in the server."""
 
     def setup(self) -> None:
-        """Without this every small answer waits 40 ms for the other side's delayed acknowledgement."""
+        """Without this every small answer waits 40 ms for the other side's delayed acknowledgment."""
         super().setup()
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 

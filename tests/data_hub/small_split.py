@@ -12,7 +12,7 @@ from motionbench.clip import Clip
 from motionbench.split import write_manifest
 
 FRAMES, SIZE = 9, 64
-LICENCE, SOURCE = "CC-BY-4.0", "made by the tests"
+LICENSE, SOURCE = "CC-BY-4.0", "made by the tests"
 
 
 def texture(seed: int, side: int = 2 * SIZE) -> NDArray[np.float64]:
@@ -69,7 +69,7 @@ def write_small_split(folder: Path) -> Path:
         (folder / path).with_suffix(".npz").write_bytes(f"truth of {category} {number}".encode() * 20)
         prompts = [(Level.CAPTION, caption), (Level.SUBJECT, OTHER[category])][: 2 if number == "0001" else 1]
         cases += [
-            Case(f"{category}/{number}/{n}", category, path, sha, caption, prompt, level, LICENCE, SOURCE, ("test",))
+            Case(f"{category}/{number}/{n}", category, path, sha, caption, prompt, level, LICENSE, SOURCE, ("test",))
             for n, (level, prompt) in enumerate(prompts)
         ]
     write_manifest(folder / "manifest.jsonl", cases)

@@ -23,7 +23,7 @@ def test_a_rendered_card_is_valid_and_counts_what_the_catalog_holds() -> None:
     assert "not THUDM's MotionBench" in " ".join(CARD.replace("*", "").split())
 
 
-def test_several_licences_are_all_named_and_unknown_ones_point_to_the_section() -> None:
+def test_several_licenses_are_all_named_and_unknown_ones_point_to_the_section() -> None:
     entry = SplitEntry("r", {"camera": ENTRY}, (), {}, {"CC-BY-4.0": 1, "CC0-1.0": 1, "Pexels": 1}, {})
     card = render_card("ann/motion", {"lite": entry})
     assert check_card(card) == []

@@ -189,8 +189,8 @@ def drop_limits(text: str) -> str:
     return text.replace("## Limits", "## Rest")
 
 
-def forget_licence(folder: Path) -> None:
-    write_lines(folder, [{k: v for k, v in line.items() if k != "licence"} for line in lines_of(folder)])
+def forget_license(folder: Path) -> None:
+    write_lines(folder, [{k: v for k, v in line.items() if k != "license"} for line in lines_of(folder)])
 
 
 def copy_clip(folder: Path) -> None:
@@ -220,9 +220,9 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str, str]] = {  # what: (how it 
     "the same clip twice": (copy_over, "duplicate", "camera/0002"),
     "a clip re-encoded": (replace_clip("camera/0002", frames_of("camera/0001"), crf=24), *NEAR),
     "a clip brightened": (replace_clip("camera/0002", BRIGHT), *NEAR),
-    "an empty licence": (change(0, licence=""), "licence", "camera/0001/0"),
-    "a licence to be named": (change_all("human", licence="TODO"), "licence", "human/0001/0"),
-    "a licence nobody knows": (change_all("human", licence="free"), "licence", "human/0001/0"),
+    "an empty license": (change(0, license=""), "license", "camera/0001/0"),
+    "a license to be named": (change_all("human", license="TODO"), "license", "human/0001/0"),
+    "a license nobody knows": (change_all("human", license="free"), "license", "human/0001/0"),
     "the caption as another subject": (change(1, prompt=CAPTION_AGAIN), "level", "camera/0001/1"),
     "a caption that is none": (change(0, prompt="something else entirely"), "level", "camera/0001/0"),
     "one prompt twice": (add_line(repeat_prompt), "prompt", "camera/0001/7"),
@@ -250,7 +250,7 @@ BAD_LINES: dict[str, tuple[Callable[[Path], None], str, int]] = {  # what: (how 
     "an unknown category": (change(2, category="crowd"), "category", 3),
     "an unknown level": (change(2, level="hard"), "level", 3),
     "a sum that is none": (change(2, sha256="abc"), "sha256", 3),
-    "a missing key": (forget_licence, "licence", 1),
+    "a missing key": (forget_license, "license", 1),
     "an unknown key": (change(2, author="me"), "key", 3),
     "a number for a text": (change(2, caption=7), "caption", 3),
     "text that is not UTF-8": (write_latin, "encoding", 5),

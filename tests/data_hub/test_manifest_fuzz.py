@@ -16,7 +16,7 @@ from motionbench.cli import app
 from motionbench.errors import ManifestError
 from motionbench.split import cases_to_revision, read_split
 
-KEYS = ["id", "category", "reference", "sha256", "caption", "prompt", "level", "licence", "source", "tags"]
+KEYS = ["id", "category", "reference", "sha256", "caption", "prompt", "level", "license", "source", "tags"]
 SIGNS = st.characters(exclude_categories=[])  # surrogates and control characters too
 NASTY = st.sampled_from([
     "", " ", ".", "..", "/", "a/", "\0", "\x1b[31m", "\ud800", "\u2028", "\r\n", "camera/0001/0", "camera/0001/1",

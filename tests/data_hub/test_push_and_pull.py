@@ -171,7 +171,7 @@ def test_a_folder_with_something_else_in_it_is_left_alone(hub: HubServer, small:
 
 
 def test_clips_that_may_not_be_passed_on_are_not_pushed(hub: HubServer, small: Split) -> None:
-    closed = replace(small, cases=tuple(replace(case, licence="All rights reserved") for case in small.cases))
+    closed = replace(small, cases=tuple(replace(case, license="All rights reserved") for case in small.cases))
     with pytest.raises(ManifestError, match="may not be passed on"):
         push_splits([closed], REPO)
     assert hub.log == []

@@ -150,7 +150,7 @@ def make_split(
                     caption=caption,
                     prompt=prompt,
                     level=Level.SUBJECT,
-                    licence="CC0-1.0",
+                    license="CC0-1.0",
                     source="test",
                 )
             )

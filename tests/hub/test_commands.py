@@ -94,7 +94,7 @@ def test_eval_makes_records_scores_summary_and_controls(bench: Bench) -> None:
     assert (camera["n"], camera["n_failed"], camera["floor"]) == (4, 0, 0.0)
     assert camera["low"] <= camera["mean"] <= camera["high"]
     # played backwards, the changes are those of the copy, up to the codec: the top of the scale
-    assert camera["normalised"] == pytest.approx(1.0, abs=0.05)
+    assert camera["normalized"] == pytest.approx(1.0, abs=0.05)
     assert row(summary, "change", "all")["n"] == 8
 
 

@@ -77,7 +77,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str
 Run = Callable[..., tuple[int, str, str]]
 
 
-def test_a_named_plugin_is_fetched_and_its_place_and_licence_told(run: Run) -> None:
+def test_a_named_plugin_is_fetched_and_its_place_and_license_told(run: Run) -> None:
     code, out, _ = run("heavy")
     assert code == 0
     assert "/models/heavy.pt (MIT)" in out

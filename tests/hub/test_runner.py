@@ -417,7 +417,7 @@ def test_key_follows_all_that_determines_a_result(drift: type[Drift], tmp_path: 
     ]
     assert len({key(plan), *changed}) == 9
     assert key(replace(plan, limit=1, seeds=(4,), shard=(1, 2), retry_failed=True)) == key(plan)
-    assert key(plan, licence="x", source="y") == key(plan)
+    assert key(plan, license="x", source="y") == key(plan)
 
 
 def test_seeds_are_derived_from_names(drift: type[Drift], store: ResultStore, tmp_path: Path, monkeypatch: Any) -> None:

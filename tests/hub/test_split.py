@@ -25,7 +25,7 @@ LINE: dict[str, Any] = {
     "caption": "a pan over a wall",
     "prompt": "a pan over a forest",
     "level": "scene",
-    "licence": "CC0-1.0",
+    "license": "CC0-1.0",
     "source": "test",
     "tags": ["pan"],
 }
@@ -60,7 +60,7 @@ def test_manifest_is_read_in_order_with_typed_fields(tmp_path: Path) -> None:
     [
         ("{", "expected one JSON object"),
         ("[1]", "expected one JSON object, got list"),
-        (with_(licence_url="x"), "unknown key 'licence_url'; keys are"),
+        (with_(license_url="x"), "unknown key 'license_url'; keys are"),
         ({k: v for k, v in LINE.items() if k != "prompt"}, "key 'prompt' is missing"),
         (with_(id="camera/0001/0"), "id 'camera/0001/0' stands in an earlier line"),
         (with_(id="camera/1/0"), "id must be category/NNNN/n"),

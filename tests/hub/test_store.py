@@ -66,7 +66,7 @@ def test_records_come_back_as_they_went_in(store: ResultStore) -> None:
     assert store.records() == [failed(1), record(2)]
     assert store.records()[0].reason is Reason.OOM
     lines = (store.folder / "records.jsonl").read_text().splitlines()
-    assert [json.loads(line)["schema"] for line in lines] == [1, 1]
+    assert [json.loads(line)["schema"] for line in lines] == [2, 2]
 
 
 def test_last_record_of_a_key_wins_and_earlier_lines_stay(store: ResultStore) -> None:
@@ -116,8 +116,8 @@ def test_malformed_line_in_the_middle_is_named(store: ResultStore) -> None:
 def test_lines_of_another_schema_are_refused(store: ResultStore) -> None:
     store.append_record(record(1))
     path = store.folder / "records.jsonl"
-    path.write_text(path.read_text().replace('"schema":1', '"schema":9'))
-    with pytest.raises(StoreError, match=r"records\.jsonl:1: expected schema 1, got 9"):
+    path.write_text(path.read_text().replace('"schema":2', '"schema":9'))
+    with pytest.raises(StoreError, match=r"records\.jsonl:1: expected schema 2 or older, got 9"):
         store.records()
     path.write_text(json.dumps({"schema": 1, "key": "k"}) + "\n")
     with pytest.raises(StoreError, match=r"records\.jsonl:1: malformed line"):
@@ -169,8 +169,8 @@ def test_bad_run_files_are_told(store: ResultStore) -> None:
     path.write_text(path.read_text()[:-20])
     with pytest.raises(StoreError, match="not JSON"):
         store.read_run()
-    path.write_text('{"schema": 2}')
-    with pytest.raises(StoreError, match="expected schema 1, got 2"):
+    path.write_text('{"schema": 3}')
+    with pytest.raises(StoreError, match="expected schema 2 or older, got 3"):
         store.begin(CONFIGURATION, {}, {})
 
 
@@ -211,10 +211,10 @@ def test_paths_stay_in_the_folder(store: ResultStore) -> None:
 def test_summary_comes_back_whole(store: ResultStore) -> None:
     assert store.read_summary() is None
     store.write_summary({"rows": [1, None]})
-    assert store.read_summary() == {"schema": 1, "rows": [1, None]}
+    assert store.read_summary() == {"schema": 2, "rows": [1, None]}
     with pytest.raises(ValueError, match="JSON compliant"):
         store.write_summary({"mean": float("inf")})
-    assert store.read_summary() == {"schema": 1, "rows": [1, None]}
+    assert store.read_summary() == {"schema": 2, "rows": [1, None]}
 
 
 def test_comparable_leaves_out_only_what_two_runs_may_differ_in() -> None:
@@ -270,7 +270,7 @@ def test_file_size_limit_leaves_the_old_summary_and_no_rest(store: ResultStore) 
     )
     done = subprocess.run([sys.executable, "-c", code, str(store.folder)], capture_output=True, text=True, check=True)
     assert "file-size limit" in done.stdout
-    assert store.read_summary() == {"schema": 1, "rows": []}
+    assert store.read_summary() == {"schema": 2, "rows": []}
     assert [path.name for path in store.folder.iterdir()] == ["summary.json"]
 
 

@@ -11,12 +11,12 @@ from attempt_tables import make_attempts, make_info, make_record
 from motionbench.comparison import compare
 from motionbench.metric import MetricInfo
 from motionbench.record import Row, Score
-from motionbench.summary import ALL, Attempts, cost, latest_scores, normalise, summarise, summary_to_json, those_to_zero
+from motionbench.summary import ALL, Attempts, cost, latest_scores, normalize, summarize, summary_to_json, those_to_zero
 
 
 def rows_of(attempts: Attempts, *controls: Attempts, info: MetricInfo | None = None) -> dict[str, Row]:
     info = info or make_info()
-    return {row.category: row for row in summarise(attempts, {c.method: c for c in controls}, {info.name: info})}
+    return {row.category: row for row in summarize(attempts, {c.method: c for c in controls}, {info.name: info})}
 
 
 def test_prompts_and_seeds_of_a_reference_count_as_one() -> None:
@@ -73,7 +73,7 @@ def test_floor_and_ceiling_come_from_the_same_cases() -> None:
     oracle = make_attempts({"camera/0001/0": [0.9], "camera/0002/0": [0.0]}, method="oracle")
     row = rows_of(values, frozen, oracle)["camera"]
     assert (row.floor, row.ceiling) == (0.1, 0.9)
-    assert row.normalised == pytest.approx(0.5)
+    assert row.normalized == pytest.approx(0.5)
 
 
 def test_ceiling_is_the_first_control_that_has_values() -> None:
@@ -86,12 +86,12 @@ def test_ceiling_is_the_first_control_that_has_values() -> None:
 def test_control_is_its_own_floor() -> None:
     frozen = make_attempts({"camera/0001/0": [0.1]}, method="frozen")
     oracle = make_attempts({"camera/0001/0": [0.9]}, method="oracle")
-    assert rows_of(frozen, oracle)["camera"].normalised == 0.0
+    assert rows_of(frozen, oracle)["camera"].normalized == 0.0
 
 
-def test_without_controls_nothing_is_normalised() -> None:
+def test_without_controls_nothing_is_normalized() -> None:
     row = rows_of(make_attempts({"camera/0001/0": [0.5]}))["camera"]
-    assert (row.floor, row.ceiling, row.normalised) == (None, None, None)
+    assert (row.floor, row.ceiling, row.normalized) == (None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -109,10 +109,10 @@ def test_without_controls_nothing_is_normalised() -> None:
         ("higher", 0.5, None, 1.0, None),
     ],
 )
-def test_normalised_score(
+def test_normalized_score(
     better: str, mean: float | None, floor: float | None, ceiling: float | None, expected: float | None
 ) -> None:
-    assert normalise(mean, floor, ceiling, make_info(better=better)) == expected
+    assert normalize(mean, floor, ceiling, make_info(better=better)) == expected
 
 
 ZERO = make_info(better="zero")
@@ -141,14 +141,14 @@ def test_normalized_distances_fall_between_those_of_the_categories() -> None:
     frozen = make_attempts({"camera/0001/0": [0.032], "human/0001/0": [0.06]}, method="frozen", info=ZERO)
     copy = make_attempts({"camera/0001/0": [0.0], "human/0001/0": [0.0]}, method="copy", info=ZERO)
     rows = rows_of(make_attempts(values, info=ZERO), frozen, copy, info=ZERO)
-    found = {name: rows[name].normalised for name in ("camera", "human", ALL)}
+    found = {name: rows[name].normalized for name in ("camera", "human", ALL)}
     assert found == pytest.approx({"camera": -0.3125, "human": 0.8333, ALL: 0.4348}, abs=1e-4)
 
 
 def test_as_far_off_on_the_other_side_as_the_floor_is_the_floor() -> None:
     frozen = make_attempts({"camera/0001/0": [2.0]}, method="frozen", info=ZERO)
     copy = make_attempts({"camera/0001/0": [0.0]}, method="copy", info=ZERO)
-    assert zero_row({"camera/0001/0": [-2.0]}, frozen, copy).normalised == 0.0
+    assert zero_row({"camera/0001/0": [-2.0]}, frozen, copy).normalized == 0.0
 
 
 def test_only_where_closest_to_zero_is_best_there_is_a_signed_mean() -> None:
@@ -241,7 +241,7 @@ def test_support_is_the_mean_share_of_points_kept_on_the_side_that_keeps_fewer()
         if (case := key.split(":")[1]) in kept
     }
     held = {key: scores.get(key[0], score) for key, score in attempts.scores.items()}
-    rows = {row.category: row for row in summarise(replace(attempts, scores=held), {}, {"fidelity": make_info()})}
+    rows = {row.category: row for row in summarize(replace(attempts, scores=held), {}, {"fidelity": make_info()})}
     assert rows["camera"].support == pytest.approx((0.75 + 0.025) / 2)  # a null value has its support too
     assert rows["human"].support is None
     assert rows[ALL].support == rows["camera"].support

@@ -6,7 +6,7 @@ import pytest
 from attempt_tables import make_attempts, make_info
 
 from motionbench.comparison import compare
-from motionbench.summary import normalise, summary_to_json
+from motionbench.summary import normalize, summary_to_json
 from motionbench.table import (
     interval,
     metric_title,
@@ -67,7 +67,7 @@ def test_the_widest_usual_table_stands_side_by_side_in_eighty_columns() -> None:
     values = {f"single_object/{i:04}/0": [-0.9 + 0.01 * (i % 3)] for i in range(120)}
     made = summary(values)  # type: ignore[arg-type]
     for row in made["rows"]:
-        row |= {"floor": -0.123, "ceiling": -0.987, "normalised": -0.123, "support": 1.0}
+        row |= {"floor": -0.123, "ceiling": -0.987, "normalized": -0.123, "support": 1.0}
     lines = summary_table(made).render(80).splitlines()
     (line,) = (line for line in lines if line.strip().startswith("single_object"))
     assert line.split()[1:3] == ["120", "0"]
@@ -80,7 +80,7 @@ def test_a_metric_without_a_better_end_has_no_arrow_and_no_scale() -> None:
     made = summary_to_json(RUN, values, {}, {info.name: info})
     assert metric_title(made["metrics"][info.name]) == f"dynamic_degree v{info.version}"
     assert notes(made)[0] == "no sign: neither more nor less is better."
-    assert normalise(0.5, 0.0, 1.0, info) is None
+    assert normalize(0.5, 0.0, 1.0, info) is None
 
 
 def test_missing_interval_and_cost_are_explained() -> None:

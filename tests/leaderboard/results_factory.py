@@ -18,6 +18,7 @@ from motionbench.clip import Clip
 from motionbench.files import canonical_json, hash_json, write_json
 from motionbench.metric import MetricInfo
 from motionbench.record import Reason, Record, Score
+from motionbench.schema import SCHEMA
 from motionbench.seeds import derive_seed
 from motionbench.split import Split, read_split, write_manifest
 from motionbench.store import ResultStore
@@ -151,7 +152,7 @@ def write_run(folder: Path, split: Split, recipe: RunRecipe) -> Path:
         "motionbench_version": recipe.version,
     }
     manifest = {
-        "schema": 1,
+        "schema": SCHEMA,
         "run_id": hash_json(configuration)[:12],
         "configuration": configuration,
         "configuration_hash": hash_json(configuration),
@@ -178,7 +179,7 @@ def write_run(folder: Path, split: Split, recipe: RunRecipe) -> Path:
     summary: dict[str, Any] = {"metrics": {name: asdict(info) for name, info in infos.items()}}
     if recipe.rows:
         summary = summary_to_json(manifest, Attempts.read(ResultStore(folder), infos), {}, infos)
-    write_json(folder / "summary.json", {"schema": 1, **summary})
+    write_json(folder / "summary.json", {"schema": SCHEMA, **summary})
     for record in records if recipe.videos else ():
         if record.video is not None:
             path = folder / record.video

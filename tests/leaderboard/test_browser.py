@@ -165,7 +165,7 @@ def test_there_is_no_total_until_the_reader_weighs(page: Any, page_data: dict[st
     entry = method_id(page_data, "smm")
     cell = page_data["boards"][0]["views"]["all|all"][entry]["metrics"]["motion_fidelity"]
     total = page.locator(f"tr[data-entry='{entry}'] [data-column='total']").get_attribute("data-value")
-    assert float(total) == pytest.approx(cell["normalised"])
+    assert float(total) == pytest.approx(cell["normalized"])
 
 
 def test_a_view_can_be_shared_by_its_address(page: Any, open_page: Callable[..., Any]) -> None:
@@ -341,11 +341,11 @@ def test_no_column_is_cut_off_at_the_edge(open_page: Callable[..., Any], width: 
     assert max(wide) <= 0
     shown = page.evaluate("[...document.querySelectorAll('thead th')].map(one => one.dataset.column)")
     assert "commit" in shown or width < 1400  # a hash with its day, whole or, on small screens, not at first
-    assert {"rank", "method", "normalised"} <= set(shown)
+    assert {"rank", "method", "normalized"} <= set(shown)
     ticked = page.evaluate("[...document.querySelectorAll('#column-chooser input:checked')].map(box => box.value)")
     assert set(ticked) == set(shown) - {"method"}
     page.set_viewport_size({"width": 1920, "height": 900})
-    wait_until(page, "document.querySelector('thead th[data-column=licence]') !== null")  # and back where there is room
+    wait_until(page, "document.querySelector('thead th[data-column=license]') !== null")  # and back where there is room
 
 
 def test_a_rank_stands_over_its_range_and_the_best_mean_first(page: Any) -> None:

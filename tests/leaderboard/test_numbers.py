@@ -14,7 +14,7 @@ from results_factory import INFOS, RunRecipe, write_run
 from motionbench.comparison import compare
 from motionbench.split import Split
 from motionbench.store import ResultStore
-from motionbench.summary import Attempts, summarise
+from motionbench.summary import Attempts, summarize
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +38,9 @@ def entry_id(board: Board, method: str) -> str:
 
 def test_every_number_is_the_summarys_own(board: Board, views: dict, gallery: Path) -> None:
     held = {name: Attempts.read(ResultStore(gallery / name), INFOS) for name in ("smm", "frozen", "oracle")}
-    for row in summarise(held["smm"], {"frozen": held["frozen"], "oracle": held["oracle"]}, INFOS):
+    for row in summarize(held["smm"], {"frozen": held["frozen"], "oracle": held["oracle"]}, INFOS):
         cell = views[f"all|{row.category}"][entry_id(board, "smm")]["metrics"][row.metric]
-        for name in ("mean", "low", "high", "floor", "ceiling", "normalised", "n", "n_failed"):
+        for name in ("mean", "low", "high", "floor", "ceiling", "normalized", "n", "n_failed"):
             assert cell[name] == getattr(row, name), (row, name)
 
 
@@ -112,11 +112,11 @@ def test_pixel_controls_stand_on_every_backbones_board(tmp_path: Path, split: Sp
     ]
 
 
-def test_the_normalised_interval_brackets_the_normalised_mean(views: dict) -> None:
+def test_the_normalized_interval_brackets_the_normalized_mean(views: dict) -> None:
     cells = [cell for view in views.values() for held in view.values() for cell in held["metrics"].values()]
-    measured = [cell for cell in cells if cell["normalised_low"] is not None]
+    measured = [cell for cell in cells if cell["normalized_low"] is not None]
     assert measured
-    assert all(cell["normalised_low"] <= cell["normalised"] <= cell["normalised_high"] for cell in measured)
+    assert all(cell["normalized_low"] <= cell["normalized"] <= cell["normalized_high"] for cell in measured)
 
 
 def test_values_by_different_models_never_share_a_column(tmp_path: Path, split: Split) -> None:

@@ -68,7 +68,7 @@ def test_a_broken_line_in_the_middle_is_refused_with_its_number(folder: Path) ->
         read_runs([folder])
 
 
-@pytest.mark.parametrize("schema", [0, 2, None, "1"])
+@pytest.mark.parametrize("schema", [0, 3, None, "1", True])
 @pytest.mark.parametrize("name", ["records.jsonl", "scores.jsonl"])
 def test_another_schema_is_refused(folder: Path, name: str, schema: Any) -> None:
     change_lines(folder / name, change_first("schema", schema))

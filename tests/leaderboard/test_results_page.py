@@ -10,6 +10,7 @@ import pytest
 from results_factory import INFOS, RunRecipe, write_run, write_split
 
 from motionbench.files import write_json
+from motionbench.schema import SCHEMA
 from motionbench.scorer import metric_infos
 from motionbench.store import ResultStore
 from motionbench.summary import Attempts, summary_to_json
@@ -35,7 +36,7 @@ def folders(tmp_path: Path) -> list[str]:
     for name in METHODS:
         store = ResultStore(made[name])
         summary = summary_to_json(store.read_run(), Attempts.read(store, infos), controls, infos)
-        write_json(made[name] / "summary.json", {"schema": 1, **summary})
+        write_json(made[name] / "summary.json", {"schema": SCHEMA, **summary})
     return [str(made[name]) for name in METHODS]
 
 

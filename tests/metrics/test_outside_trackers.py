@@ -93,7 +93,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_a_local_folder_is_honoured_and_its_weights_are_loaded(repository: Path) -> None:
+def test_a_local_folder_is_honored_and_its_weights_are_loaded(repository: Path) -> None:
     tracker = CoTracker3.create("cpu")
     assert isinstance(tracker, Tracker)
     tracks = tracker.track(blank(9), QUERIES)

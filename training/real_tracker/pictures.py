@@ -204,7 +204,7 @@ def ripples(rng: np.random.Generator, palette: Palette) -> Floats:
 
 
 def receding(rng: np.random.Generator, palette: Palette) -> Floats:
-    """Any of the others seen at a slant, as ground is: finer and finer towards a horizon."""
+    """Any of the others seen at a slant, as ground is: finer and finer toward a horizon."""
     flat = PLAIN[rng.integers(len(PLAIN))](rng, palette)
     far = rng.uniform(0.1, 0.45) * WIDTH
     to = np.float32([[far, 0], [WIDTH - far, 0], [WIDTH * 1.8, HEIGHT], [-WIDTH * 0.8, HEIGHT]])
@@ -234,8 +234,8 @@ def _parting(rng: np.random.Generator) -> Floats:
 def _tone(rng: np.random.Generator, image: Floats) -> Floats:
     """Light and shade, contrast (often low), saturation (often low), softness."""
     image = image * (1 + rng.uniform(0, 0.22) * np.tanh(power_noise(rng, 2.2, 1)))
-    grey = image.mean(-1, keepdims=True)
-    image = grey + (image - grey) * (rng.uniform(0, 1) if rng.random() < 0.6 else 1.0)
+    gray = image.mean(-1, keepdims=True)
+    image = gray + (image - gray) * (rng.uniform(0, 1) if rng.random() < 0.6 else 1.0)
     middle = image.mean((0, 1), keepdims=True)
     contrast = np.exp(rng.uniform(np.log(0.3), np.log(1.0))) if rng.random() < 0.35 else rng.uniform(0.9, 1.6)
     image = np.clip(middle * rng.uniform(0.7, 1.2), 25, 215) + (image - middle) * contrast

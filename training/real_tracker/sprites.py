@@ -149,7 +149,7 @@ def make_sprite(seed: int) -> NDArray[np.uint8]:
     border = np.zeros_like(mask)
     border[2:-2, 2:-2] = 1
     mask = mask * border
-    if rng.random() < 0.6:  # round: darker towards its edge, lit from one side
+    if rng.random() < 0.6:  # round: darker toward its edge, lit from one side
         depth = cv2.GaussianBlur(mask, (0, 0), rng.uniform(3, 14))
         image += (depth[..., None] - 0.6) * rng.uniform(0, 90)
         image += (

@@ -1,4 +1,4 @@
-"""Licences: which ones the Hub knows, and which let a clip be passed on."""
+"""Licenses: which ones the Hub knows, and which let a clip be passed on."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ KNOWN = (
 )  # fmt: skip
 
 
-def hub_licence(licence: str) -> str:
-    """The Hub's identifier of a licence as a manifest writes it; `other` if the Hub has none."""
-    word = licence.strip().lower().split(" ")[0]
+def hub_license(license: str) -> str:
+    """The Hub's identifier of a license as a manifest writes it; `other` if the Hub has none."""
+    word = license.strip().lower().split(" ")[0]
     return word if word in KNOWN else "other"
 
 
-def may_pass_on(licence: str) -> bool:
-    """Whether a clip under this licence may be put on the Hub by anyone who names its source."""
-    return licence.strip().lower() in OPEN
+def may_pass_on(license: str) -> bool:
+    """Whether a clip under this license may be put on the Hub by anyone who names its source."""
+    return license.strip().lower() in OPEN
