@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from motionbench.methods.backbones.draws import Draw, DrawsAhead
 from motionbench.methods.backbones.execution import Execution
 from motionbench.methods.backbones.random_weights import random_part
+from motionbench.methods.backbones.replay import WARMUP, ReplayedSteps, recorder_on
 from motionbench.methods.backbones.tensor_cache import TensorCache
 from motionbench.methods.backbones.wan_backbone import WanBackbone
 from motionbench.methods.backbones.wan_models import WanModel
@@ -25,7 +27,7 @@ from motionbench.methods.followyourmotion.fused import fused_heads
 from motionbench.methods.followyourmotion.lora import split_lora_host
 from motionbench.methods.followyourmotion.losses import denoise_loss, motion_loss
 from motionbench.methods.followyourmotion.rope import paper_positions, placed_rope
-from motionbench.methods.tuning.training import Learner, Schedule, predict, random_times
+from motionbench.methods.tuning.training import Learner, Schedule, Steps, predict, random_times
 from wan_flops import Shape, training_flops
 
 from motionbench.environment import versions
@@ -191,14 +193,22 @@ def time_step(bench: Bench, model: WanModel, step: Step, *, backbone: RandomBack
         if step.stage == "temporal":
             rope.positions = paper_positions(made.latent_shape()[1], latents.shape[2])
 
-        def work() -> None:
-            t = random_times(made, step.batch, generator)
-            predicted, target = predict(made, latents, text, t, generator)
-            loss = denoise_loss(predicted, target)
-            learner.step(loss + motion_loss(predicted, target) if step.stage == "temporal" else loss)
+        def draw() -> Draw:
+            return Draw((random_times(made, step.batch, generator), torch.randn(latents.shape, generator=generator)))
 
-        with made.training(text, tuple(latents.shape), save_memory=step.save_memory):
-            found = seconds_of(bench, work, repeats=step.repeats)
+        def descend(draw: Draw) -> None:
+            predicted, target = predict(made, latents, text, *draw.tensors)
+            loss = denoise_loss(predicted, target)
+            learner.descend(loss + motion_loss(predicted, target) if step.stage == "temporal" else loss)
+
+        with (
+            made.training(text, tuple(latents.shape), save_memory=step.save_memory),
+            recorder_on(made.device, made.replays) as recorder,
+        ):
+            replayed = ReplayedSteps(descend, recorder)
+            steps = Steps(DrawsAhead(draw, 10**9, made.device), replayed, lambda _: [learner])
+            found = seconds_of(bench, steps.take, warmup=WARMUP + 2 if recorder else 2, repeats=step.repeats)
+            found["replayed"] = replayed.replaying
             found["blocks_recomputed"] = made._recomputed_blocks(tuple(latents.shape)) if step.save_memory else 0
     try:
         learner.check()

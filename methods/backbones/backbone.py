@@ -221,6 +221,11 @@ class Backbone:
 
         return guided
 
+    @property
+    def replays(self) -> bool:
+        """Whether training steps are recorded once and replayed (`replay.ReplayedSteps`)."""
+        return False
+
     @contextmanager
     def computing(self, *, looking_inside: bool = False) -> Iterator[None]:
         """Ready for many forward passes; looking_inside: by code that replaces parts of the attentions."""

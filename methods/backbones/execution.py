@@ -29,7 +29,8 @@ class Execution:
     blocks, None: not compiled. checkpoint_share: of the blocks that training recomputes, None: as few as fit.
     fixed_text: in training, the caption's keys and values are computed once.
     fused: LoRAs are tuned on whole attentions instead of on one projection for each kind of head. quick_attention: the
-    kernels of `fast_attention`, else those that torch prefers by itself.
+    kernels of `fast_attention`, else those that torch prefers by itself. replay: training steps are recorded in CUDA
+    graphs.
     """
 
     limit_bytes: int | None = None
@@ -41,6 +42,7 @@ class Execution:
     fixed_text: bool = True
     fused: bool = True
     quick_attention: bool = True
+    replay: bool = True
 
 
 # Limits leave room for the CUDA context and for what the allocator cannot use. The text encoder takes 11 GB.
@@ -51,7 +53,9 @@ PRESETS: dict[str, Execution] = {
     "24": Execution(limit_bytes=21 * 10**9, stream_blocks=True, text_encoder_on_device=False, joint_guidance=False),
 }
 # Without compiling, splitting, or anything else that a plain implementation would lack: what speed is compared with.
-PLAIN = Execution(compiler=None, checkpoint_share=1.0, fixed_text=False, fused=False, quick_attention=False)
+PLAIN = Execution(
+    compiler=None, checkpoint_share=1.0, fixed_text=False, fused=False, quick_attention=False, replay=False
+)
 
 
 def execution_for(offload: str, device: torch.device) -> Execution:

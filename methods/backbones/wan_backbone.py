@@ -117,6 +117,15 @@ class WanBackbone(Backbone):
             self.cache.put(latents, *key)
         return latents.to(self.device)
 
+    @property
+    def replays(self) -> bool:
+        """On a GPU, unless blocks come and go or the execution says otherwise."""
+        return self.execution.replay and self.device.type == "cuda" and not self._streams
+
+    @property
+    def _streams(self) -> bool:
+        return any(is_streamed(block) for block in self.transformer.blocks)
+
     @contextmanager
     def computing(self, *, looking_inside: bool = False) -> Iterator[None]:
         """The quickest kernels inside the block, and compiled transformer blocks unless something looks inside."""
@@ -130,8 +139,7 @@ class WanBackbone(Backbone):
         """As `Backbone.training`, but as few blocks are recomputed as memory allows, and the text is fixed."""
         count = self._recomputed_blocks(latents) if save_memory else 0
         logger.info("recomputing %d of %d blocks", count, len(self.transformer.blocks))
-        whole = not any(is_streamed(block) for block in self.transformer.blocks)
-        fixed = fixed_text(self.transformer, text) if self.execution.fixed_text and whole else nullcontext()
+        fixed = fixed_text(self.transformer, text) if self.execution.fixed_text and not self._streams else nullcontext()
         with self.computing(), fixed, recomputed(self.transformer, count):
             self._trains = True
             try:

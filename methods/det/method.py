@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from motionbench.clip import Clip
 from motionbench.method import InputContract
 
+from ..backbones.draws import Draw
 from ..backbones.flow import noised
 from ..tuning.method import TunedMethod
 from ..tuning.training import train
@@ -46,18 +47,28 @@ class Det(TunedMethod):
         latents = self.backbone.encode(clip)
         tracks = self._tracks(clip, latents) if config.tracking_loss else None
 
-        def loss() -> Tensor:
-            noise = torch.randn(latents.shape, generator=generator).to(latents.device, non_blocking=True)
+        def draw() -> Draw:
+            noise = torch.randn(latents.shape, generator=generator)
             t = self.times(1, generator)
-            x = noised(latents, noise, t)
-            return self.loss(self.backbone.velocity(x, t, text), noise - latents, x, t, tracks)
+            return Draw((noise, t), variant=self.follows_tracks(t))
 
-        train(list(layers.parameters()), loss, config.schedule("train", config.steps), self.setting.report)
+        def loss(draw: Draw) -> Tensor:
+            noise, t = draw.tensors
+            x = noised(latents, noise, t)
+            predicted = self.backbone.velocity(x, t, text)
+            return self.loss(predicted, noise - latents, x, t, tracks if draw.variant else None)
+
+        schedule = config.schedule("train", config.steps)
+        train(self.backbone, list(layers.parameters()), draw, loss, schedule, self.setting.report)
+
+    def follows_tracks(self, t: Tensor) -> bool:
+        """Whether the tracking loss counts at a time (1,): at small ones, where the predicted clip is sharp."""
+        return bool(self.config.tracking_loss) and float(t) <= self.config.tracking_time_max
 
     def loss(self, predicted: Tensor, target: Tensor, x: Tensor, t: Tensor, tracks: LatentTracks | None) -> Tensor:
-        """The flow-matching loss of velocities (1, C, F, h, w), plus the tracking loss of x_0 = x - t v at small t."""
+        """The flow-matching loss of velocities (1, C, F, h, w), plus the tracking loss of x_0 = x - t v by tracks."""
         total = F.mse_loss(predicted, target)
-        if tracks is not None and float(t) <= self.config.tracking_time_max:
+        if tracks is not None:
             clean = x - t.view(1, 1, 1, 1, 1) * predicted
             total = total + self.config.tracking_weight * tracking_loss(clean, tracks.points, tracks.visible)
         return total

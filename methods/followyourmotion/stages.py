@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from ..backbones.backbone import Backbone
+from ..backbones.draws import Draw
 from ..tuning.training import Report, Schedule, predict, random_times, train
 from .config import Config
 from .losses import denoise_loss, motion_loss
@@ -32,15 +33,19 @@ def train_spatial(
     frames: (T, C, 1, h, w); text: (1, L, D), the reference's caption.
     """
 
-    def loss() -> Tensor:
+    shape = (config.spatial_batch, *frames.shape[1:])
+
+    def draw() -> Draw:
         picks = torch.randint(len(frames), (config.spatial_batch,), generator=generator)
-        latents = frames[picks.to(frames.device, non_blocking=True)]
         t = times(config, backbone, "spatial", config.spatial_batch, generator)
-        predicted, target = predict(backbone, latents, text, t, generator)
+        return Draw((picks, t, torch.randn(shape, generator=generator)))
+
+    def loss(draw: Draw) -> Tensor:
+        picks, t, noise = draw.tensors
+        predicted, target = predict(backbone, frames[picks], text, t, noise)
         return denoise_loss(predicted, target)
 
-    schedule = Schedule.of(config, "spatial", config.spatial_steps)
-    train(parameters, loss, schedule, report)
+    train(backbone, parameters, draw, loss, Schedule.of(config, "spatial", config.spatial_steps), report)
 
 
 def train_temporal(
@@ -58,12 +63,18 @@ def train_temporal(
     excerpts: sparse views of the clip; one is drawn for each step, with temporal_batch noises and times.
     """
 
-    def loss() -> Tensor:
+    batch = config.temporal_batch
+
+    def draw() -> Draw:
         pick = int(torch.randint(len(excerpts), (1,), generator=generator))
-        rope.positions = excerpts[pick].positions
-        latents = excerpts[pick].latents.expand(config.temporal_batch, -1, -1, -1, -1)
-        t = times(config, backbone, "temporal", config.temporal_batch, generator)
-        predicted, target = predict(backbone, latents, text, t, generator)
+        t = times(config, backbone, "temporal", batch, generator)
+        shape = (batch, *excerpts[pick].latents.shape[1:])
+        return Draw((t, torch.randn(shape, generator=generator)), variant=pick)
+
+    def loss(draw: Draw) -> Tensor:
+        excerpt = excerpts[cast(int, draw.variant)]
+        rope.positions = excerpt.positions
+        predicted, target = predict(backbone, excerpt.latents.expand(batch, -1, -1, -1, -1), text, *draw.tensors)
         total = denoise_loss(predicted, target)
         if config.motion_loss:
             total = total + config.motion_weight * motion_loss(predicted, target, config.motion_axis)
@@ -72,13 +83,13 @@ def train_temporal(
     steps = config.temporal_steps if config.decouple else config.spatial_steps + config.temporal_steps
     schedule = Schedule.of(config, "temporal", steps)
     try:
-        train(parameters, loss, schedule, report)
+        train(backbone, parameters, draw, loss, schedule, report)
     finally:
         rope.positions = None
 
 
 def times(config: Config, backbone: Backbone, stage: StageName, batch: int, generator: torch.Generator) -> Tensor:
-    """Random flow times (B,) of a stage, float32 on the backbone's device; drawn on the CPU, so alike on all."""
+    """Random flow times (B,) of a stage, float32 on the CPU, so alike on all devices."""
     shift = config.spatial_shift if stage == "spatial" else config.temporal_shift
     lowest = config.temporal_time_min if stage == "temporal" else 0.0
     return random_times(backbone, batch, generator, config.time_density, shift=shift, lowest=lowest)

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from motionbench.clip import Clip
 from motionbench.method import InputContract
 
+from ..backbones.draws import Draw
 from ..backbones.flow import noised
 from ..tuning.debiased_loss import temporal_loss
 from ..tuning.lora import activate_lora
 from ..tuning.lora_method import KEPT, LoraMethod
-from ..tuning.training import Learner, encode_frames
+from ..tuning.training import Learner, encode_frames, take_steps
 from .config import PRESETS
 from .config import Config as DirectorConfig
 
@@ -39,20 +40,29 @@ class MotionDirector(LoraMethod):
         spatial, temporal = (Learner(self.add_lora(layers, s.stage, generator), s) for s in schedules)
         latents = self.backbone.encode(clip)
         frames = self._own_frames(clip, latents.shape[2])
-        for step in range(config.steps):
-            noise = torch.randn(latents.shape, generator=generator).to(latents.device)
+        weights = {"weight": config.debias_weight, "beta": config.debias_beta}
+
+        def draw() -> Draw:
+            noise = torch.randn(latents.shape, generator=generator)
             t = self.times(1, generator)
-            frame, anchor = torch.randint(len(frames), (2,), generator=generator).tolist()
+            frame, anchor = torch.randint(len(frames), (2,), generator=generator).split(1)
             both = float(torch.rand(1, generator=generator)) < config.spatial_share
-            if both:
+            return Draw((noise, t, frame, anchor), variant=both)
+
+        def step(draw: Draw) -> None:
+            noise, t, frame, anchor = draw.tensors
+            if draw.variant:
                 activate_lora(layers, ["spatial"], trained="spatial")
-                one, its_noise = frames[frame : frame + 1], noise[:, :, frame : frame + 1]
-                spatial.step(F.mse_loss(self._velocity(one, its_noise, t, text), its_noise - one))
-            activate_lora(layers, ["spatial", KEPT] if both else [KEPT], trained=KEPT)
+                one, its_noise = frames[frame], noise.index_select(2, frame)
+                spatial.descend(F.mse_loss(self._velocity(one, its_noise, t, text), its_noise - one))
+            activate_lora(layers, ["spatial", KEPT] if draw.variant else [KEPT], trained=KEPT)
             predicted = self._velocity(latents, noise, t, text)
-            weights = {"weight": config.debias_weight, "beta": config.debias_beta}
-            temporal.step(temporal_loss(predicted, noise - latents, anchor, **weights))
-            self.setting.report("train", step + 1, config.steps)
+            temporal.descend(temporal_loss(predicted, noise - latents, anchor, **weights))
+
+        def learners(draw: Draw) -> list[Learner]:
+            return [spatial, temporal] if draw.variant else [temporal]
+
+        take_steps(self.backbone, draw, step, learners, config.schedule("train", config.steps), self.setting.report)
         spatial.check()  # it took fewer steps than its schedule has
 
     def _velocity(self, latents: Tensor, noise: Tensor, t: Tensor, text: Tensor) -> Tensor:

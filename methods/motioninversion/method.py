@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from motionbench.clip import Clip
 from motionbench.method import InputContract
 
+from ..backbones.draws import Draw
 from ..backbones.flow import noised
 from ..tuning.debiased_loss import temporal_loss
 from ..tuning.method import TunedAdapter, TunedMethod
@@ -43,10 +44,13 @@ class MotionInversion(TunedMethod):
         config, generator = self.config, self.generator(seed, "train")
         latents = self.backbone.encode(clip)
 
-        def loss() -> Tensor:
-            noise = torch.randn(latents.shape, generator=generator).to(latents.device, non_blocking=True)
+        def draw() -> Draw:
+            noise = torch.randn(latents.shape, generator=generator)
             t = self.times(1, generator)
-            anchor = int(torch.randint(latents.shape[2], (1,), generator=generator))
+            return Draw((noise, t, torch.randint(latents.shape[2], (1,), generator=generator)))
+
+        def loss(draw: Draw) -> Tensor:
+            noise, t, anchor = draw.tensors
             predicted = self.backbone.velocity(noised(latents, noise, t), t, text)
             weights = {"weight": config.debias_weight, "beta": config.debias_beta}
             return temporal_loss(predicted, noise - latents, anchor, **weights)
@@ -54,7 +58,7 @@ class MotionInversion(TunedMethod):
         named = list(layers.named_parameters())
         shares = [config.value_lr / config.lr if name.endswith("value") else 1.0 for name, _ in named]
         schedule = config.schedule("train", config.steps)
-        train([p for _, p in named], loss, schedule, self.setting.report, shares)
+        train(self.backbone, [p for _, p in named], draw, loss, schedule, self.setting.report, shares)
 
     def keep(self, layers: nn.ModuleList) -> dict[str, Tensor]:
         """All embeddings, those of v for their differences over frames."""

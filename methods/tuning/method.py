@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from motionbench.method import InputContract, Setting
 from motionbench.seeds import derive_seed
 
 from ..backbones.backbone import Backbone
+from ..backbones.draws import Draw
 from ..backbones.flow import gaussian
 from ..taps.self_attention import require_self_attentions
 from .inversion import invert, renormalized
@@ -149,8 +150,12 @@ class TunedMethod:
         return torch.Generator().manual_seed(derive_seed(seed, self.name, stage))
 
     def times(self, batch: int, generator: torch.Generator) -> Tensor:
-        """Random training times (B,)."""
+        """Random training times (B,), on the CPU."""
         return random_times(self.backbone, batch, generator, self.config.time_density)
+
+    def draws(self, latents: Tensor, generator: torch.Generator) -> Callable[[], Draw]:
+        """What each step on a clip's latents draws: a time (1,), then noise of their shape."""
+        return lambda: Draw((self.times(1, generator), torch.randn(latents.shape, generator=generator)))
 
     def _invert(self, clip: Clip, seed: int) -> Tensor:
         backbone, config = self.backbone, self.config

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from motionbench.clip import Clip
 from motionbench.method import InputContract
 
+from ..backbones.draws import Draw
 from ..tuning.lora import merge_lora
 from ..tuning.lora_method import KEPT, LoraMethod
 from ..tuning.training import encode_frames, predict, train
@@ -40,12 +41,19 @@ class TwoStageLora(LoraMethod):
         parameters = self.add_lora(layers, "spatial", generator)
         frames = encode_frames(backbone, clip)  # (T, C, 1, h, w)
 
-        def loss() -> Tensor:
+        shape = (config.spatial_batch, *frames.shape[1:])
+
+        def draw() -> Draw:
             picks = torch.randint(len(frames), (config.spatial_batch,), generator=generator)
             t = self.times(config.spatial_batch, generator)
-            return F.mse_loss(*predict(backbone, frames[picks.to(frames.device)], text, t, generator))
+            return Draw((picks, t, torch.randn(shape, generator=generator)))
 
-        train(parameters, loss, config.schedule("spatial", config.spatial_steps), self.setting.report)
+        def loss(draw: Draw) -> Tensor:
+            picks, t, noise = draw.tensors
+            return F.mse_loss(*predict(backbone, frames[picks], text, t, noise))
+
+        schedule = config.schedule("spatial", config.spatial_steps)
+        train(backbone, parameters, draw, loss, schedule, self.setting.report)
 
     def _learn_clip(self, layers: nn.ModuleList, clip: Clip, text: Tensor, generator: torch.Generator) -> None:
         config, backbone = self.config, self.backbone
@@ -54,7 +62,8 @@ class TwoStageLora(LoraMethod):
         parameters = self.add_lora(layers, KEPT, generator)
         latents = backbone.encode(clip)
 
-        def loss() -> Tensor:
-            return F.mse_loss(*predict(backbone, latents, text, self.times(1, generator), generator))
+        def loss(draw: Draw) -> Tensor:
+            return F.mse_loss(*predict(backbone, latents, text, *draw.tensors))
 
-        train(parameters, loss, config.schedule("temporal", config.temporal_steps), self.setting.report)
+        schedule = config.schedule("temporal", config.temporal_steps)
+        train(backbone, parameters, self.draws(latents, generator), loss, schedule, self.setting.report)

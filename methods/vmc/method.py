@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from motionbench.clip import Clip
 from motionbench.method import InputContract
 
+from ..backbones.draws import Draw
 from ..tuning.lora_method import KEPT, LoraMethod
 from ..tuning.training import predict, train
 from .config import PRESETS
@@ -34,10 +35,11 @@ class Vmc(LoraMethod):
         parameters = self.add_lora(layers, KEPT, generator)
         latents = self.backbone.encode(clip)
 
-        def loss() -> Tensor:
-            return self.loss(*predict(self.backbone, latents, text, self.times(1, generator), generator))
+        def loss(draw: Draw) -> Tensor:
+            return self.loss(*predict(self.backbone, latents, text, *draw.tensors))
 
-        train(parameters, loss, config.schedule("train", config.steps), self.setting.report)
+        schedule, draws = config.schedule("train", config.steps), self.draws(latents, generator)
+        train(self.backbone, parameters, draws, loss, schedule, self.setting.report)
 
     def loss(self, predicted: Tensor, target: Tensor) -> Tensor:
         """VMC's loss of velocities (B, C, F, h, w), plus SMA's two if switched on."""

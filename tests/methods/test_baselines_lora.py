@@ -145,7 +145,7 @@ def test_motiondirector_takes_turns_with_shared_noise_and_time(monkeypatch):
 
     anchors = []
     monkeypatch.setattr(
-        director, "temporal_loss", lambda p, q, a, **k: anchors.append((a, k)) or (p - q).square().mean()
+        director, "temporal_loss", lambda p, q, a, **k: anchors.append((int(a), k)) or (p - q).square().mean()
     )
     made = make(MotionDirector, Watched(), steps=12, spatial_share=0.5, dropout=0.0)
     made.fit(CLIP, "a ball", seed=0)

@@ -66,15 +66,17 @@ def numpy_local(a, b, high):
 def test_the_debiased_loss_equals_plain_numpy(anchor, beta, weight):
     a, b = pair()
     expected = ((a - b) ** 2).mean().item() + weight * numpy_debias(a.numpy(), b.numpy(), anchor, beta)
-    assert temporal_loss(a, b, anchor, weight=weight, beta=beta).item() == pytest.approx(expected, rel=1e-12)
+    assert temporal_loss(a, b, torch.tensor([anchor]), weight=weight, beta=beta).item() == pytest.approx(
+        expected, rel=1e-12
+    )
 
 
 def test_debiasing_weighs_shared_appearance_less_and_is_there():
     a, b = pair()
     shared = torch.randn(2, 3, 1, 4, 5, dtype=torch.float64)
-    gap = debiased(a + shared, 2) - debiased(a, 2)
+    gap = debiased(a + shared, torch.tensor([2])) - debiased(a, torch.tensor([2]))
     assert torch.allclose(gap, (2**0.5 - 1) * shared.expand_as(gap))  # 0.41 of it is left
-    assert temporal_loss(a, b, 2) > 1.5 * (a - b).square().mean()  # an MSE alone is another method
+    assert temporal_loss(a, b, torch.tensor([2])) > 1.5 * (a - b).square().mean()  # an MSE alone is another method
 
 
 @pytest.mark.parametrize(("axis", "number"), [("time", 2), ("channel", 1)])
@@ -115,7 +117,12 @@ def test_low_frequencies_weigh_most():
 
 @pytest.mark.parametrize(
     "loss",
-    [lambda a, b: temporal_loss(a, b, 1), vmc_loss, lambda a, b: vmc_loss(a, b, "channel"), global_loss],
+    [
+        lambda a, b: temporal_loss(a, b, torch.tensor([1])),
+        vmc_loss,
+        lambda a, b: vmc_loss(a, b, "channel"),
+        global_loss,
+    ],
     ids=["motiondirector", "vmc", "vmc-channel", "sma-global"],
 )
 def test_gradients_equal_finite_differences(loss):

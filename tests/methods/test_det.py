@@ -143,7 +143,8 @@ def test_the_loss_adds_tracking_of_the_predicted_clip_at_small_times_only():
     predicted, target, x = torch.randn(3, 1, 4, 9, 4, 4, generator=g)
     tracks = LatentTracks(torch.rand(5, 9, 2, generator=g) * 3, torch.ones(5, 9, dtype=torch.bool))
     mse = (predicted - target).square().mean()
-    assert made.loss(predicted, target, x, torch.tensor([0.5]), tracks) == mse
+    assert [made.follows_tracks(torch.tensor([t])) for t in (0.5, 0.3)] == [False, True]
+    assert not make(tracking_time_max=0.4).follows_tracks(torch.tensor([0.3]))
     assert made.loss(predicted, target, x, torch.tensor([0.3]), None) == mse
     expected = plain_tracking((x - 0.3 * predicted).numpy(), tracks.points.numpy(), tracks.visible.numpy())
     found = made.loss(predicted, target, x, torch.tensor([0.3]), tracks) - mse

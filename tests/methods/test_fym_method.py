@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from motionbench.methods.backbones.draws import Draw
 from motionbench.methods.followyourmotion.config import PRESETS, Config
 from motionbench.methods.followyourmotion.export import ordinary_lora
 from motionbench.methods.followyourmotion.leak import measure_leak
@@ -151,7 +152,9 @@ def test_a_loss_that_is_not_finite_is_an_error_that_names_the_stage():
     parameter = torch.nn.Parameter(torch.ones(2))
     schedule = Schedule("temporal", 3, 1e-3, 0.0, 0, "constant", 1.0)
     with pytest.raises(NotFiniteError, match="temporal_lr"):
-        train([parameter], lambda: (parameter * math.nan).sum(), schedule, lambda *_: None)
+        train(
+            StandIn(), [parameter], lambda: Draw(()), lambda _: (parameter * math.nan).sum(), schedule, lambda *_: None
+        )
 
 
 def test_fit_trains_each_branch_and_leaves_the_backbone_as_it_was(fitted):

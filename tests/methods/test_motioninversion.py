@@ -158,7 +158,7 @@ def test_values_of_places_are_dropped_from_a_sample():
 def test_values_learn_at_their_own_rate_and_the_loss_is_the_debiased_hybrid_one(monkeypatch):
     calls = []
     monkeypatch.setattr(
-        inversion_method, "temporal_loss", lambda p, q, a, **k: calls.append((a, k)) or (p - q).square().mean()
+        inversion_method, "temporal_loss", lambda p, q, a, **k: calls.append((int(a), k)) or (p - q).square().mean()
     )
     facts = {"steps": 1, "lr": 1e-2, "value_lr": 1e-4, "weight_decay": 0.0, "max_grad_norm": 0.0}
     adapter = make(**facts).fit(CLIP, "a ball", seed=0)
