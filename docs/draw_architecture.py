@@ -120,7 +120,7 @@ def _hub(sheet: Sheet) -> None:
 
 def _rooms(sheet: Sheet) -> None:
     rooms = [
-        ("methods", "how clips are made", "backbones: tiny, Wan2.1"),
+        ("methods", "tuning, guidance", "taps", "backbones"),
         ("metrics", "how they are judged", "trackers, the exam"),
         ("data_cards", "splits, the world,", "the Hub"),
         ("leaderboard", "one page,", "submissions"),

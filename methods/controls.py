@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -10,10 +9,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from motionbench import registry
-from motionbench.adapter_folder import MARK, new_adapter_folder
 from motionbench.clip import Clip
 from motionbench.config import suited_config
 from motionbench.errors import StoreError
+from motionbench.kept_clip import KeptClip
 from motionbench.method import InputContract, Setting
 from motionbench.seeds import derive_seed
 
@@ -29,35 +28,6 @@ class SampleConfig:
 
     sample_steps: int | None = None
     guidance: float | None = None
-
-
-@dataclass(frozen=True)
-class KeptClip:
-    """An adapter that is the reference itself, kept without loss; None for a method that looks at no reference."""
-
-    clip: Clip | None
-
-    def save(self, folder: Path) -> None:
-        """Write `frames.safetensors` and `adapter.json`, in full or not at all. Raises StoreError."""
-        from safetensors.numpy import save_file
-
-        with new_adapter_folder(folder) as draft:
-            if self.clip is not None:
-                save_file({"frames": np.ascontiguousarray(self.clip.frames)}, draft / "frames.safetensors")
-            fps = None if self.clip is None else self.clip.fps
-            (draft / MARK).write_text(json.dumps({"schema": 1, "method": "control", "fps": fps}) + "\n", "utf-8")
-
-    @classmethod
-    def load(cls, folder: Path) -> KeptClip:
-        """The clip that `save` wrote. Raises StoreError."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
-        try:
-            fps = json.loads((folder / MARK).read_text("utf-8"))["fps"]
-            return cls(None if fps is None else Clip(load_file(folder / "frames.safetensors")["frames"], fps))
-        except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
-            raise StoreError(f"cannot read an adapter from {folder}: {error!r}") from error
 
 
 class BackboneOnly:

@@ -12,10 +12,9 @@ from motionbench.case import Case
 from motionbench.clip import Clip
 from motionbench.config import suited_config
 from motionbench.errors import ConfigError, MissingInputError, VideoError
+from motionbench.kept_clip import KeptClip
 from motionbench.method import InputContract, Setting
 from motionbench.split import CASE_ID, Split
-
-from .controls import KeptClip
 
 COLUMNS = ("case_id", "file")
 

@@ -19,6 +19,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 HUB = "motionbench"
 ROOMS = ("methods", "metrics", "data_cards", "leaderboard")
+# Of methods/, from the ground up: a wing imports what is below it, a method the wings, and nobody a method.
+WINGS = (("backbones",), ("taps",), ("tuning", "guidance"))
 GROUPS = ("methods", "metrics", "backbones", "trackers", "worlds", "pages", "commands")
 HEAVY = ("torch", "pandas", "diffusers", "transformers", "peft", "open_clip", "datasets", "cv2", "scipy")
 LARGEST_CHECKOUT = 32 * 10**6  # bytes: a checkout is cloned and copied about
@@ -122,6 +124,25 @@ def test_no_room_imports_another() -> None:
         for module in MODULES
         for other in imports_of(module, at_import_only=False)
         if HUB not in (room_of(module), room_of(other)) and room_of(module) != room_of(other)
+    ]
+    assert faults == []
+
+
+def test_in_methods_no_arrow_runs_sideways_or_upward() -> None:
+    floors = {wing: floor for floor, wings in enumerate(WINGS) for wing in wings}
+
+    def place(module: str) -> str:
+        return module.removeprefix("motionbench.methods.").partition(".")[0]
+
+    inside = [module for module in MODULES if module.startswith("motionbench.methods.")]
+    assert set(floors) <= {place(module) for module in inside}
+    arrows = [(module, other) for module in inside for other in imports_of(module, at_import_only=False)]
+    faults = [
+        (module, other)
+        for module, other in arrows
+        if other in inside
+        and place(module) != place(other)
+        and floors.get(place(other), len(WINGS)) >= floors.get(place(module), len(WINGS))
     ]
     assert faults == []
 

@@ -64,6 +64,19 @@ def recomputed(transformer: Any, blocks: int) -> Iterator[None]:
         transformer.disable_gradient_checkpointing()
 
 
+@contextmanager
+def checkpointing(transformer: Any, wanted: bool) -> Iterator[None]:
+    """Gradient checkpointing inside the block, if wanted: less memory, more time, the same numbers."""
+    switch = wanted and not transformer.gradient_checkpointing
+    if switch:
+        transformer.enable_gradient_checkpointing()
+    try:
+        yield
+    finally:
+        if switch:
+            transformer.disable_gradient_checkpointing()
+
+
 def free_device_bytes(device: torch.device, limit_bytes: int | None) -> int | None:
     """What a limit (None: nine tenths of the card) leaves beside what torch has allocated; None on the CPU."""
     if device.type != "cuda":

@@ -11,7 +11,8 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from ..taps.self_attention import Grid, frozen, hooked, self_attentions
+from ..taps.self_attention import frozen, hooked, self_attentions
+from ..taps.token_grid import CurrentGrid, TokenGrid
 
 
 class TemporalKernel(nn.Module):
@@ -35,10 +36,9 @@ class TemporalKernel(nn.Module):
             for parameter in self.down.parameters():
                 parameter.copy_((torch.rand(parameter.shape, generator=generator) * 2 - 1) * bound)
 
-    def forward(self, hidden: Tensor, grid: tuple[int, int, int]) -> Tensor:
+    def forward(self, hidden: Tensor, grid: TokenGrid) -> Tensor:
         """Tokens (B, F*h*w, d), frame-major, to as many."""
-        frames, height, width = grid
-        places = rearrange(hidden.float(), "b (f p) d -> (b p) d f", f=frames, p=height * width)
+        places = rearrange(hidden.float(), "b (f p) d -> (b p) d f", f=grid.frames, p=grid.cells)
         moved = self.up(nn.functional.gelu(self.down(places)))
         tokens: Tensor = rearrange(moved, "(b p) d f -> b (f p) d", b=len(hidden)).to(hidden.dtype)
         return tokens
@@ -53,15 +53,15 @@ def temporal_kernels(transformer: Any, bottleneck: int, frames: int) -> Iterator
     attentions = self_attentions(transformer)
     kernels = nn.ModuleList(TemporalKernel(a.to_q.in_features, bottleneck, frames) for a in attentions)
     kernels.to(next(transformer.parameters()).device)
-    grid = Grid(transformer)
+    now = CurrentGrid(transformer)
 
     def beside(kernel: nn.Module) -> Any:
         def add(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-            moved: Tensor = kernel(inputs[0], grid.shape)
+            moved: Tensor = kernel(inputs[0], now.grid)
             return output + moved
 
         return add
 
     hooks = [a.register_forward_hook(beside(k)) for a, k in zip(attentions, kernels, strict=True)]
-    with frozen(transformer), hooked(kernels, [grid.handle, *hooks]):
+    with frozen(transformer), hooked(kernels, [now.handle, *hooks]):
         yield kernels

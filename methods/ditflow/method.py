@@ -14,8 +14,9 @@ from ..guidance.attention_flow import best_displacements, frame_pairs, score_fac
 from ..guidance.attention_method import AttentionMethod
 from ..guidance.method import REFERENCE, GuidanceAdapter
 from ..guidance.sampling import Guide, Loss, Step
-from ..taps.attention import TokenGrid, queries_and_keys
+from ..taps.attention import queries_and_keys
 from ..taps.features import check_blocks
+from ..taps.token_grid import TokenGrid
 from .config import PRESETS
 from .config import Config as DitFlowConfig
 from .injection import Injection, injection
@@ -45,7 +46,7 @@ class DitFlow(AttentionMethod):
     @torch.no_grad()
     def inspect(self, latents: Tensor, *, seed: int) -> dict[str, Tensor]:
         """The reference's flow (F * F, n, 2) int16, from clean latents at time 0 with an empty prompt."""
-        (block,), grid = self.blocks, TokenGrid.of(self.backbone, latents)
+        (block,), grid = self.blocks, TokenGrid.of(self.backbone.transformer, latents.shape[2:])
         text = self.backbone.encode_text([""])
         tap = queries_and_keys(self.backbone, latents, torch.zeros(1, device=latents.device), text, [block])[block]
         # The pairs are those of this clip's own frames; the released code takes six whatever comes.
@@ -81,7 +82,7 @@ class FlowGuide(Guide):
     def loss_at(self, latents: Tensor, step: Step) -> Loss:
         """The loss of a guided step, which also lets the injection act until the step is done."""
         backbone, config, (block,) = self.method.backbone, self.method.config, self.method.blocks
-        grid = TokenGrid.of(backbone, latents)
+        grid = TokenGrid.of(backbone.transformer, latents.shape[2:])
         pairs = frame_pairs(grid.frames)
         if self.switch is not None:
             self.switch.active = True

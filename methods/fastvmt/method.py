@@ -16,7 +16,8 @@ from ..guidance.attention_method import AttentionMethod
 from ..guidance.method import REFERENCE, GuidanceAdapter
 from ..guidance.noised_reference import NoisedReference
 from ..guidance.sampling import Guide, Loss, Step
-from ..taps.attention import TokenGrid, queries_and_keys
+from ..taps.attention import queries_and_keys
+from ..taps.token_grid import TokenGrid
 from .config import PRESETS
 from .config import Config as FastVmtConfig
 from .losses import distance_weights, successions, tracking_loss, windowed_flow_loss
@@ -52,7 +53,7 @@ class FastVmt(AttentionMethod):
 
     def guide(self, adapter: GuidanceAdapter, text: Tensor, start: Tensor, *, seed: int) -> Guide:
         """The guide of one sampling."""
-        grid = TokenGrid.of(self.backbone, start)
+        grid = TokenGrid.of(self.backbone.transformer, start.shape[2:])
         return WindowGuide(self, self.noised_reference(adapter, seed=seed), text, grid)
 
 

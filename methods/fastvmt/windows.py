@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..guidance.attention_flow import ELEMENTS, cell_positions, soft_displacements, stream_pairs
-from ..taps.attention import TokenGrid
+from ..taps.token_grid import TokenGrid
 
 TileQuery = Literal["center", "mean"]
 

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from motionbench.config import require
 
+from ..tuning.config import TINY_LORA, TINY_STAGES
+
 
 @dataclass(frozen=True)
 class Config:
@@ -112,23 +114,21 @@ RELEASED: dict[str, Any] = {
     "adaptive_rope": False,
     "motion_axis": "time",
 }
-TINY: dict[str, Any] = {
-    "rank": 64,
-    "spatial_steps": 25,
-    "temporal_steps": 110,
-    "spatial_batch": 8,
-    "spatial_lr": 2e-3,
-    "temporal_lr": 4e-3,  # at half of it, or of the rank, many fits do not turn a figure or a second object around
-    "spatial_weight_decay": 0.01,
-    "temporal_weight_decay": 0.01,
-    "warmup_steps": 10,
-    "lr_schedule": "cosine",
-    "temporal_time_min": 0.5,  # all steps go where motion is settled: three fifths of the steps do as well
-    "gradient_checkpointing": False,
-    "sparse_frames": 9,
-    "rope_positions": "true_indices",  # whole numbers: the paper's formula would play 9 of 17 frames 6% too fast
-    "active_share": 0.6,  # the untouched model draws texture; with both branches to the end it boils
-}
+_COMMON = {key: value for key, value in TINY_LORA.items() if key not in ("lr", "weight_decay")}
+TINY: dict[str, Any] = (
+    _COMMON
+    | TINY_STAGES
+    | {
+        "spatial_lr": 2e-3,
+        "temporal_lr": TINY_LORA["lr"],
+        "spatial_weight_decay": TINY_LORA["weight_decay"],
+        "temporal_weight_decay": TINY_LORA["weight_decay"],
+        "temporal_time_min": 0.5,  # all steps go where motion is settled: three fifths of the steps do as well
+        "sparse_frames": 9,
+        "rope_positions": "true_indices",  # whole numbers: the paper's formula would play 9 of 17 frames 6% too fast
+        "active_share": 0.6,  # the untouched model draws texture; with both branches to the end it boils
+    }
+)
 # As many single frames as the paper's 3000 steps, in batches that fill a large GPU. Adam's steps do not grow as the
 # gradient's noise falls, and there are 16 times fewer of them, so the rate rises, by the root of the batch.
 BATCHED: dict[str, Any] = {"spatial_batch": 16, "spatial_steps": 188, "spatial_lr": 4e-4}

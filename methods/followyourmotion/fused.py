@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from motionbench.errors import ShapeError
 
-from .rope import rotate
+from ..taps.self_attention import rotate
 from .split import BranchName, head_channels
 
 PROJECTIONS = ("q", "k", "v")

@@ -7,48 +7,39 @@ once by the product, once by the softmax, read once for its square, and in small
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from ..taps.token_grid import TokenGrid
 
 BLOCK = 128  # tokens; the released code measures mass under bands of blocks of this size
 CHUNK_ELEMENTS = 1 << 26  # of one chunk of maps: 256 MiB in float32
 
 
-@dataclass(frozen=True)
-class Grid:
-    """Tokens of `frames` frames of `cells` cells, frame-major; bands are made of blocks of `block` tokens."""
-
-    frames: int
-    cells: int
-
-    @property
-    def tokens(self) -> int:
-        return self.frames * self.cells
-
-    @property
-    def block(self) -> int:
-        """Tokens of a block: 128, or a frame's cells if that is less (the released code has empty bands then)."""
-        return min(BLOCK, self.cells)
-
-    def band(self, block: int) -> tuple[int, int]:
-        """The range of tokens whose block is less than cells // block blocks away from block number `block`."""
-        reach = self.cells // self.block
-        return max(0, (block - reach + 1) * self.block), min(self.tokens, (block + reach) * self.block)
+def block_size(grid: TokenGrid) -> int:
+    """Tokens of a block: 128, or a frame's cells if that is less (the released code has empty bands then)."""
+    return min(BLOCK, grid.cells)
 
 
-def chunk_rows(heads: int, grid: Grid, elements: int) -> int:
+def band(grid: TokenGrid, block: int) -> tuple[int, int]:
+    """The range of tokens whose block is less than cells // block size blocks away from block number `block`."""
+    size = block_size(grid)
+    reach = grid.cells // size
+    return max(0, (block - reach + 1) * size), min(grid.tokens, (block + reach) * size)
+
+
+def chunk_rows(heads: int, grid: TokenGrid, elements: int) -> int:
     """Query rows of a chunk: as many as `elements` numbers hold, at least one and at most a frame's."""
     return max(1, min(grid.cells, elements // (heads * grid.tokens)))
 
 
-def stream_bytes(heads: int, grid: Grid, width: int, elements: int = CHUNK_ELEMENTS) -> int:
+def stream_bytes(heads: int, grid: TokenGrid, width: int, elements: int = CHUNK_ELEMENTS) -> int:
     """An upper bound of what `stream_sums` allocates: logits, their softmax, the part under the place-major band (and
     its product with the mask) of a chunk, with the mask itself; and float32 copies of query rows and keys.
     """
     rows = chunk_rows(heads, grid, elements)
-    places = min(grid.cells, rows + 2 * (grid.cells // grid.block + 1) * grid.block // grid.frames + 4)
+    places = min(grid.cells, rows + 2 * (grid.cells // block_size(grid) + 1) * block_size(grid) // grid.frames + 4)
     chunk = 4 * heads * rows * grid.tokens
     under_band = heads * rows * grid.frames * places * 4
     mask = rows * grid.frames * places * (4 + 3) + 64 * (rows + grid.frames * places)
@@ -56,7 +47,7 @@ def stream_bytes(heads: int, grid: Grid, width: int, elements: int = CHUNK_ELEME
     return 2 * chunk + 2 * under_band + mask + 2 * copies + (1 << 16)
 
 
-def stream_sums(query: Tensor, key: Tensor, grid: Grid, elements: int = CHUNK_ELEMENTS) -> Tensor:
+def stream_sums(query: Tensor, key: Tensor, grid: TokenGrid, elements: int = CHUNK_ELEMENTS) -> Tensor:
     """(5, K) float64: <A, M> of M_spatial, M_temporal and the two bands, and |A|^2, of A = softmax(q k^T / sqrt(d)).
 
     query, key: (K, S, D), S = grid.tokens, after norm and RoPE. Products and sums are in float32 at least, also of
@@ -78,7 +69,7 @@ def stream_sums(query: Tensor, key: Tensor, grid: Grid, elements: int = CHUNK_EL
     return sums
 
 
-def _chunks(grid: Grid, rows: int) -> Iterator[tuple[int, int, int]]:
+def _chunks(grid: TokenGrid, rows: int) -> Iterator[tuple[int, int, int]]:
     """(frame, first cell, past the last cell) of each chunk."""
     for frame in range(grid.frames):
         for start in range(0, grid.cells, rows):
@@ -102,7 +93,7 @@ def _product(rows: Tensor, keys: Tensor) -> Tensor:
     return wide
 
 
-def _other_frames(attention: Tensor, grid: Grid, frame: int, start: int) -> Tensor:
+def _other_frames(attention: Tensor, grid: TokenGrid, frame: int, start: int) -> Tensor:
     """(K,): mass at the row's own place in the other frames."""
     rows = attention.shape[1]
     cube = attention.unflatten(2, (grid.frames, grid.cells))[..., start : start + rows]  # (K, R, F, R)
@@ -111,29 +102,29 @@ def _other_frames(attention: Tensor, grid: Grid, frame: int, start: int) -> Tens
     return mass
 
 
-def _frame_major_band(attention: Tensor, grid: Grid, first: int) -> Tensor:
+def _frame_major_band(attention: Tensor, grid: TokenGrid, first: int) -> Tensor:
     """(K,): mass under |block_i - block_j| < cells // block with blocks in frame-major order; rows from `first` on."""
     rows = attention.shape[1]
     mass = torch.zeros(attention.shape[0], device=attention.device)
-    for block in range(first // grid.block, (first + rows - 1) // grid.block + 1):
-        top = max(block * grid.block - first, 0)
-        low, high = grid.band(block)
-        mass += attention[:, top : (block + 1) * grid.block - first, low:high].sum((1, 2))
+    for block in range(first // block_size(grid), (first + rows - 1) // block_size(grid) + 1):
+        top = max(block * block_size(grid) - first, 0)
+        low, high = band(grid, block)
+        mass += attention[:, top : (block + 1) * block_size(grid) - first, low:high].sum((1, 2))
     return mass
 
 
-def _place_major_band(attention: Tensor, grid: Grid, frame: int, start: int) -> Tensor:
+def _place_major_band(attention: Tensor, grid: TokenGrid, frame: int, start: int) -> Tensor:
     """(K,): the same with blocks in place-major order, where token (frame f, cell p) has number p * frames + f."""
     rows = attention.shape[1]
-    edges = [grid.band(((start + r) * grid.frames + frame) // grid.block) for r in (0, rows - 1)]
+    edges = [band(grid, ((start + r) * grid.frames + frame) // block_size(grid)) for r in (0, rows - 1)]
     left, right = edges[0][0] // grid.frames, -(-edges[1][1] // grid.frames)  # all places that any row reaches
     device = attention.device
     numbers = (torch.arange(rows, device=device, dtype=torch.int32) + start) * grid.frames + frame
-    blocks = torch.div(numbers, grid.block, rounding_mode="floor")[:, None, None]
+    blocks = torch.div(numbers, block_size(grid), rounding_mode="floor")[:, None, None]
     places = torch.arange(left, right, device=device, dtype=torch.int32) * grid.frames
     columns = places + torch.arange(grid.frames, device=device, dtype=torch.int32)[:, None]  # (F, Q)
-    columns = torch.div(columns, grid.block, rounding_mode="floor")
-    mask = (columns - blocks).abs() < grid.cells // grid.block  # (R, F, Q)
+    columns = torch.div(columns, block_size(grid), rounding_mode="floor")
+    mask = (columns - blocks).abs() < grid.cells // block_size(grid)  # (R, F, Q)
     part = attention.unflatten(2, (grid.frames, grid.cells))[..., left:right]  # (K, R, F, Q)
     mass: Tensor = (part * mask).sum((1, 2, 3))
     return mass

@@ -17,8 +17,9 @@ from motionbench.method import report_nothing
 
 from ..backbones.backbone import Backbone
 from ..backbones.flow import noised
-from .head_stream import BLOCK, CHUNK_ELEMENTS, Grid, stream_sums
-from .rope import compared_heads
+from ..taps.self_attention import compared_heads
+from ..taps.token_grid import TokenGrid
+from .head_stream import BLOCK, CHUNK_ELEMENTS, stream_sums
 
 HeadRule = Literal["paper", "released", "inverted", "random"]
 ELEMENTS = 1 << 23  # attention maps of up to so many numbers (32 MiB in float32) are looked at whole
@@ -93,7 +94,7 @@ def map_similarities(
     heads, tokens, _ = query.shape
     if frames < 2 or tokens % frames:
         raise ShapeError(f"heads are told apart on two frames or more, got {tokens} tokens in {frames} frames")
-    grid = Grid(frames, tokens // frames)
+    grid = TokenGrid(frames, 1, tokens // frames)  # how a frame's cells lie makes no difference
     fits = heads * tokens * tokens <= whole
     sums = _whole_sums(query, key, grid) if fits else stream_sums(query, key, grid, chunk)
     inner, square = sums[:4], sums[4]
@@ -103,7 +104,7 @@ def map_similarities(
     return torch.cat([inner[:2] / (square.sqrt() * ones[:, None]), inner[2:] / tokens])  # rows of a softmax sum to one
 
 
-def _whole_sums(query: Tensor, key: Tensor, grid: Grid) -> Tensor:
+def _whole_sums(query: Tensor, key: Tensor, grid: TokenGrid) -> Tensor:
     """What `stream_sums` gives, from the whole maps: one product with all four masks, for small clips."""
     rows = torch.arange(grid.tokens, device=query.device)
     keys = key.float().transpose(1, 2) / query.shape[2] ** 0.5
@@ -161,13 +162,12 @@ def score_heads(
 
     The cosines themselves are averaged, not the maps: the mean of many sharp maps is a blurred one.
     """
-    patch = int(backbone.transformer.config.patch_size[0])
     jobs = [(clip, t) for clip in clips for t in times for _ in range(draws)]
     means = []
     for done, ((latents, text), t) in enumerate(jobs):
         noise = torch.randn(latents.shape, generator=generator).to(latents.device)
         time = torch.full((1,), t, device=latents.device)
-        with _probed(backbone.transformer, latents.shape[2] // patch) as probes:
+        with _probed(backbone.transformer, TokenGrid.of(backbone.transformer, latents.shape[2:]).frames) as probes:
             backbone.velocity(noised(latents, noise, time), time, text)
         means.append(torch.stack([torch.stack(probe.scores).mean(0) for probe in probes], dim=1))  # (4, L, K)
         report("heads", done + 1, len(jobs))

@@ -30,27 +30,6 @@ def true_positions(kept: Sequence[int], total: int, dense: int, sparse: int) -> 
     return tuple(kept[j * inner] / outer for j in range(sparse))
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """x (B, S, K, D) with each pair of channels turned by its angle; cos, sin (1, S, 1, D) as Wan has them."""
-    even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
-    cos, sin = cos[..., 0::2], sin[..., 1::2]
-    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2).type_as(x)
-
-
-def compared_heads(
-    attention: Any, hidden_states: Tensor, rotary_emb: tuple[Tensor, Tensor] | None
-) -> tuple[Tensor, Tensor]:
-    """Queries and keys (B, S, K, D) that a Wan self-attention compares for hidden states (B, S, K * D).
-
-    Wan norms all heads together, so the split into heads comes after.
-    """
-    query = attention.norm_q(attention.to_q(hidden_states)).unflatten(2, (attention.heads, -1))
-    key = attention.norm_k(attention.to_k(hidden_states)).unflatten(2, (attention.heads, -1))
-    if rotary_emb is None:
-        return query, key
-    return rotate(query, *rotary_emb), rotate(key, *rotary_emb)
-
-
 class PlacedRope(nn.Module):
     """Wan's rotary embedding with the temporal columns at given float positions; exact where they are integers.
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from motionbench.errors import ShapeError
 
-from .rope import rotate
+from ..taps.self_attention import rotate
 
 BranchName = Literal["spatial", "temporal"]
 BRANCHES: tuple[BranchName, ...] = ("spatial", "temporal")

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from ..taps.attention import QueryKey, TokenGrid
+from ..taps.attention import QueryKey
+from ..taps.token_grid import TokenGrid
 
 ELEMENTS = 1 << 24  # of one chunk of scores: 64 MiB in float32
 HeadMean = Literal["scores", "features"]

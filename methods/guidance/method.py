@@ -19,7 +19,7 @@ from motionbench.seeds import derive_seed
 
 from ..backbones.backbone import Backbone
 from ..backbones.flow import gaussian, sampling_times
-from ..tuning.training import checkpointing
+from ..backbones.recompute import checkpointing
 from .noised_reference import NoisedReference
 from .sampling import Guide, InnerSchedule, sample_guided
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ..taps.attention import QueryKey, TokenGrid
+from ..taps.attention import QueryKey
+from ..taps.token_grid import TokenGrid
 
 
 def frame_maps(tap: QueryKey, grid: TokenGrid) -> Tensor:

@@ -14,8 +14,9 @@ from ..backbones.flow import gaussian, noised
 from ..guidance.attention_method import AttentionMethod
 from ..guidance.method import GuidanceAdapter
 from ..guidance.sampling import Guide, Loss, Step, loss_gradient
-from ..taps.attention import TokenGrid, queries_and_keys
+from ..taps.attention import queries_and_keys
 from ..taps.features import check_blocks, middle_block
+from ..taps.token_grid import TokenGrid
 from .config import PRESETS
 from .config import Config as MotionCloneConfig
 from .losses import frame_maps, sparse_loss, strongest
@@ -65,7 +66,7 @@ class MotionClone(AttentionMethod):
 
     def maps(self, latents: Tensor, t: Tensor, text: Tensor) -> dict[int, Tensor]:
         """Attention along frames (K, n, F, F) of each block that is read."""
-        grid = TokenGrid.of(self.backbone, latents)
+        grid = TokenGrid.of(self.backbone.transformer, latents.shape[2:])
         taps = queries_and_keys(self.backbone, latents, t, text, self.blocks)
         return {block: frame_maps(tap, grid) for block, tap in taps.items()}
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from motionbench.errors import ShapeError
 
-from ..taps.self_attention import Grid, frozen, hooked, self_attentions
+from ..taps.self_attention import frozen, hooked, self_attentions
+from ..taps.token_grid import CurrentGrid, TokenGrid
 
 ValueKind = Literal["place", "frame_place", "none"]
 
@@ -24,16 +25,15 @@ class MotionEmbedding(nn.Module):
     clip looks, is gone. An embedding of places alone is shared by all frames, so nothing of it is left.
     """
 
-    def __init__(self, grid: tuple[int, int, int], width: int, value: ValueKind) -> None:
+    def __init__(self, grid: TokenGrid, width: int, value: ValueKind) -> None:
         super().__init__()
-        frames, height, columns = grid
         self.grid = grid
         self.debias = False
-        self.motion = nn.Parameter(torch.zeros(frames, 1, 1, width))
+        self.motion = nn.Parameter(torch.zeros(grid.frames, 1, 1, width))
         self.value: nn.Parameter | None = None
         if value != "none":
-            over = frames if value == "frame_place" else 1
-            self.value = nn.Parameter(torch.zeros(over, height, columns, width))
+            over = grid.frames if value == "frame_place" else 1
+            self.value = nn.Parameter(torch.zeros(over, grid.height, grid.width, width))
 
     def value_embedding(self) -> Tensor | None:
         """What is added before the values: (1 or F, h, w, d), or None for nothing."""
@@ -43,30 +43,30 @@ class MotionEmbedding(nn.Module):
             return None
         return torch.cat([torch.zeros_like(self.value[:1]), self.value.diff(dim=0)])
 
-    def add(self, tokens: Tensor, embedding: Tensor, grid: tuple[int, int, int]) -> Tensor:
+    def add(self, tokens: Tensor, embedding: Tensor, grid: TokenGrid) -> Tensor:
         """Tokens (B, F*h*w, d), frame-major, each with its embedding. Raises ShapeError on a grid of another shape."""
         if grid != self.grid:
             raise ShapeError(f"motion embeddings of {self.grid} frames, rows and columns met tokens of {grid}")
-        placed = embedding.to(tokens.dtype).expand(*grid, -1).flatten(0, 2)
+        placed = embedding.to(tokens.dtype).expand(grid.frames, grid.height, grid.width, -1).flatten(0, 2)
         return tokens + placed
 
 
 @contextmanager
-def motion_embeddings(transformer: Any, grid: tuple[int, int, int], value: ValueKind) -> Iterator[nn.ModuleList]:
+def motion_embeddings(transformer: Any, grid: TokenGrid, value: ValueKind) -> Iterator[nn.ModuleList]:
     """A Wan transformer with embeddings on every self-attention, everything else frozen; on leaving, as it was.
 
-    grid: frames, rows and columns of the tokens. They are added before the projections to q, k and v, as in the paper:
+    The embeddings are added before the projections to q, k and v, as in the paper:
     the same as adding the projected embeddings, without their biases, and before Wan's norm of q and k.
     """
     attentions = self_attentions(transformer)
     fresh = [MotionEmbedding(grid, a.to_q.in_features, value) for a in attentions]
     embeddings = nn.ModuleList(fresh).to(next(transformer.parameters()).device)
-    now = Grid(transformer)
+    now = CurrentGrid(transformer)
 
     def before(embedding: MotionEmbedding, of_values: bool) -> Any:
         def add(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
             added = embedding.value_embedding() if of_values else embedding.motion
-            return None if added is None else (embedding.add(inputs[0], added, now.shape), *inputs[1:])
+            return None if added is None else (embedding.add(inputs[0], added, now.grid), *inputs[1:])
 
         return add
 

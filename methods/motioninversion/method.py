@@ -13,6 +13,7 @@ from motionbench.method import InputContract
 
 from ..backbones.draws import Draw
 from ..backbones.flow import noised
+from ..taps.token_grid import TokenGrid
 from ..tuning.debiased_loss import temporal_loss
 from ..tuning.method import TunedAdapter, TunedMethod
 from ..tuning.training import train
@@ -35,9 +36,9 @@ class MotionInversion(TunedMethod):
 
     def host(self, settings: dict[str, Any]) -> AbstractContextManager[nn.ModuleList]:
         """The backbone with fresh embeddings on every self-attention."""
-        patch = self.backbone.transformer.config.patch_size
-        f, h, w = (n // p for n, p in zip(self.backbone.latent_shape()[1:], patch, strict=True))
-        return motion_embeddings(self.backbone.transformer, (f, h, w), settings["value"])
+        transformer = self.backbone.transformer
+        grid = TokenGrid.of(transformer, self.backbone.latent_shape()[1:])
+        return motion_embeddings(transformer, grid, settings["value"])
 
     def tune(self, layers: nn.ModuleList, clip: Clip, text: Tensor, *, seed: int) -> None:
         """One stage on the whole clip."""

@@ -13,36 +13,8 @@ from torch import Tensor
 from motionbench.errors import ShapeError
 
 from ..backbones.backbone import Backbone
-from ..followyourmotion.rope import compared_heads
 from .features import StopForward, check_blocks, until_stopped
-
-
-@dataclass(frozen=True)
-class TokenGrid:
-    """How the tokens of a clip lie: frame-major, then rows, then columns."""
-
-    frames: int
-    height: int
-    width: int
-
-    @classmethod
-    def of(cls, backbone: Backbone, latents: Tensor) -> TokenGrid:
-        """The grid of latents (B, C, F, h, w) on a backbone. Raises ShapeError where patches do not tile them."""
-        patch = tuple(int(p) for p in backbone.transformer.config.patch_size)
-        sizes = tuple(latents.shape[2:])
-        if any(size % p for size, p in zip(sizes, patch, strict=True)):
-            raise ShapeError(f"latents of {sizes} frames, rows and columns are not tiled by patches of {patch}")
-        return cls(*(size // p for size, p in zip(sizes, patch, strict=True)))
-
-    @property
-    def cells(self) -> int:
-        """Tokens of one frame."""
-        return self.height * self.width
-
-    @property
-    def tokens(self) -> int:
-        """Tokens of the clip."""
-        return self.frames * self.cells
+from .self_attention import compared_heads
 
 
 @dataclass(frozen=True, eq=False)

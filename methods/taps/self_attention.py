@@ -1,4 +1,4 @@
-"""What methods need of a transformer: blocks with a self-attention of Wan's parts."""
+"""What methods need of a transformer: blocks with a self-attention of Wan's parts, and what those compare."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from motionbench.errors import ConfigError
 
@@ -52,15 +53,22 @@ def hooked(modules: nn.ModuleList, handles: list[Any]) -> Iterator[nn.ModuleList
             handle.remove()
 
 
-class Grid:
-    """Frames, rows and columns of the tokens of a transformer's current forward pass, frame-major."""
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """x (B, S, K, D) with each pair of channels turned by its angle; cos, sin (1, S, 1, D) as Wan has them."""
+    even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
+    cos, sin = cos[..., 0::2], sin[..., 1::2]
+    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2).type_as(x)
 
-    def __init__(self, transformer: Any) -> None:
-        self.shape = (0, 0, 0)
-        self._patch = tuple(int(p) for p in transformer.config.patch_size)
-        self.handle = transformer.register_forward_pre_hook(self._note, with_kwargs=True)
 
-    def _note(self, module: Any, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
-        latents = inputs[0] if inputs else named["hidden_states"]  # (B, C, F, h, w)
-        f, h, w = (n // p for n, p in zip(latents.shape[2:], self._patch, strict=True))
-        self.shape = (f, h, w)
+def compared_heads(
+    attention: Any, hidden_states: Tensor, rotary_emb: tuple[Tensor, Tensor] | None
+) -> tuple[Tensor, Tensor]:
+    """Queries and keys (B, S, K, D) that a Wan self-attention compares for hidden states (B, S, K * D).
+
+    Wan norms all heads together, so the split into heads comes after.
+    """
+    query = attention.norm_q(attention.to_q(hidden_states)).unflatten(2, (attention.heads, -1))
+    key = attention.norm_k(attention.to_k(hidden_states)).unflatten(2, (attention.heads, -1))
+    if rotary_emb is None:
+        return query, key
+    return rotate(query, *rotary_emb), rotate(key, *rotary_emb)

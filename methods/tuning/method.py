@@ -24,9 +24,10 @@ from motionbench.seeds import derive_seed
 from ..backbones.backbone import Backbone
 from ..backbones.draws import Draw
 from ..backbones.flow import gaussian
+from ..backbones.recompute import checkpointing
 from ..taps.self_attention import require_self_attentions
 from .inversion import invert, renormalized
-from .training import checkpointing, random_times
+from .training import random_times
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -261,16 +260,3 @@ def predict(backbone: Backbone, latents: Tensor, text: Tensor, t: Tensor, noise:
     """Predicted and true velocity (B, C, F, h, w) of latents with that noise at times t (B,); text (1, L, D)."""
     predicted = backbone.velocity(noised(latents, noise, t), t, text.expand(len(t), -1, -1))
     return predicted, noise - latents
-
-
-@contextmanager
-def checkpointing(transformer: Any, wanted: bool) -> Iterator[None]:
-    """Gradient checkpointing inside the block, if wanted: less memory, more time, the same numbers."""
-    switch = wanted and not transformer.gradient_checkpointing
-    if switch:
-        transformer.enable_gradient_checkpointing()
-    try:
-        yield
-    finally:
-        if switch:
-            transformer.disable_gradient_checkpointing()

@@ -13,7 +13,8 @@ from motionbench.methods.guidance.attention_flow import (
     soft_displacements,
     stream_pairs,
 )
-from motionbench.methods.taps.attention import QueryKey, TokenGrid
+from motionbench.methods.taps.attention import QueryKey
+from motionbench.methods.taps.token_grid import TokenGrid
 
 GRID = TokenGrid(3, 2, 4)
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from motionbench.methods.followyourmotion.rope import rotate
-from motionbench.methods.taps.attention import TokenGrid, queries_and_keys, tap_attentions
-from motionbench.methods.tuning.training import checkpointing
+from motionbench.methods.backbones.recompute import checkpointing
+from motionbench.methods.taps.attention import queries_and_keys, tap_attentions
+from motionbench.methods.taps.self_attention import rotate
+from motionbench.methods.taps.token_grid import TokenGrid
 from stand_in import StandIn
 
 from motionbench.errors import ConfigError, ShapeError
@@ -33,12 +34,12 @@ def text(backbone):
 
 def test_shapes_are_heads_tokens_width_on_the_grid_of_the_latents(backbone, text):
     taps = queries_and_keys(backbone, LATENTS, TIME, text, [2, 0])
-    grid = TokenGrid.of(backbone, LATENTS)
+    grid = TokenGrid.of(backbone.transformer, LATENTS.shape[2:])
     assert (grid.frames, grid.height, grid.width, grid.cells, grid.tokens) == (3, 2, 3, 6, 18)
     assert sorted(taps) == [0, 2]
     assert all(x.shape == (1, 4, 18, 12) for tap in taps.values() for x in (tap.query, tap.key))
     with pytest.raises(ShapeError, match="not tiled"):
-        TokenGrid.of(backbone, torch.zeros(1, 4, 3, 5, 6))
+        TokenGrid.of(backbone.transformer, (3, 5, 6))
 
 
 def test_attention_by_tapped_queries_and_keys_is_the_attention_of_the_model(backbone, text):

@@ -13,6 +13,7 @@ from motionbench.methods.det.kernel import TemporalKernel, temporal_kernels
 from motionbench.methods.det.losses import features_at, tracking_loss
 from motionbench.methods.det.method import Det
 from motionbench.methods.det.tracking import LatentTracks, to_latent_grid, track_latents
+from motionbench.methods.taps.token_grid import TokenGrid
 from stand_in import StandIn, moving_square
 from torch import nn
 
@@ -59,7 +60,7 @@ def test_the_kernel_equals_plain_loops_over_places_frames_and_taps(frames):
             parameter.copy_(torch.randn(parameter.shape, generator=generator))
     hidden = torch.randn(2, 5 * 2 * 3, 4, generator=generator)
     expected = plain_kernel(kernel, hidden.numpy(), (5, 2, 3))
-    assert np.allclose(kernel(hidden, (5, 2, 3)).detach().numpy(), expected, atol=1e-5)  # float32
+    assert np.allclose(kernel(hidden, TokenGrid(5, 2, 3)).detach().numpy(), expected, atol=1e-5)  # float32
 
 
 def test_untrained_kernels_change_nothing_and_trained_ones_add_to_the_attention():
@@ -76,7 +77,7 @@ def test_untrained_kernels_change_nothing_and_trained_ones_add_to_the_attention(
         nn.init.normal_(kernels[0].up.weight)
         changed = backbone.velocity(x, t, text)
         added = []
-        after = attention.register_forward_hook(lambda m, i, o: added.append(o - kernels[0](i[0], (3, 2, 2))))
+        after = attention.register_forward_hook(lambda m, i, o: added.append(o - kernels[0](i[0], TokenGrid(3, 2, 2))))
         backbone.velocity(x, t, text)
         after.remove()
         assert torch.allclose(added[0], seen[-1][1], atol=1e-6)  # the attention's own output, and the kernel beside it

@@ -9,7 +9,8 @@ from motionbench.methods.ditflow.injection import injection
 from motionbench.methods.ditflow.losses import flow_loss
 from motionbench.methods.ditflow.method import DitFlow
 from motionbench.methods.guidance.sampling import Step, optimize
-from motionbench.methods.taps.attention import TokenGrid, queries_and_keys
+from motionbench.methods.taps.attention import queries_and_keys
+from motionbench.methods.taps.token_grid import TokenGrid
 from stand_in import StandIn, moving_square
 from test_attention_flow import numpy_flow
 

@@ -14,7 +14,7 @@ from motionbench.methods.fastvmt.method import FastVmt
 from motionbench.methods.fastvmt.windows import Windows
 from motionbench.methods.guidance.attention_flow import frame_pairs, score_factors
 from motionbench.methods.guidance.sampling import InnerSchedule, Step, optimize
-from motionbench.methods.taps.attention import TokenGrid
+from motionbench.methods.taps.token_grid import TokenGrid
 from stand_in import StandIn, moving_square
 from test_attention_flow import numpy_flow, numpy_scores, random_tap
 

@@ -108,7 +108,7 @@ def test_scores_of_the_model_are_those_of_its_own_attention_maps():
     seen = []
 
     def spy(attention, hidden, *rest):
-        from motionbench.methods.followyourmotion.rope import rotate
+        from motionbench.methods.taps.self_attention import rotate
 
         q = attention.norm_q(attention.to_q(hidden)).unflatten(2, (attention.heads, -1))
         k = attention.norm_k(attention.to_k(hidden)).unflatten(2, (attention.heads, -1))

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 from motionbench.methods.backbones.flow import gaussian, sampling_times
+from motionbench.methods.backbones.recompute import checkpointing
 from motionbench.methods.guidance.method import GuidanceAdapter, GuidanceConfig, GuidanceMethod
 from motionbench.methods.guidance.noised_reference import NoisedReference
 from motionbench.methods.guidance.sampling import Guide, InnerSchedule, optimize, sample_guided
 from motionbench.methods.guidance.sampling import Step as GuidedStep
 from motionbench.methods.taps.features import StopForward, block_features, middle_block, tap_blocks, until_stopped
-from motionbench.methods.tuning.training import checkpointing
 from stand_in import StandIn, moving_square
 
 from motionbench.errors import ConfigError, NotFiniteError, ShapeError, StoreError

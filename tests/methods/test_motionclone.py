@@ -10,7 +10,8 @@ from motionbench.methods.guidance.sampling import Step, loss_gradient
 from motionbench.methods.motionclone.losses import frame_maps, sparse_loss, strongest
 from motionbench.methods.motionclone.method import MotionClone
 from motionbench.methods.motionclone.schedule import ramp, uneven_times
-from motionbench.methods.taps.attention import QueryKey, TokenGrid
+from motionbench.methods.taps.attention import QueryKey
+from motionbench.methods.taps.token_grid import TokenGrid
 from stand_in import StandIn, moving_square
 from test_attention_flow import random_tap
 

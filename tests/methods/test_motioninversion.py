@@ -12,6 +12,7 @@ from motionbench.methods.backbones.flow import gaussian
 from motionbench.methods.motioninversion import method as inversion_method
 from motionbench.methods.motioninversion.embeddings import MotionEmbedding, motion_embeddings
 from motionbench.methods.motioninversion.method import MotionInversion
+from motionbench.methods.taps.token_grid import TokenGrid
 from stand_in import StandIn, moving_square
 from torch import nn
 
@@ -31,8 +32,8 @@ def make(backbone=None, **changes):
     return MotionInversion(config, Setting(backbone="stand_in"), backbone or StandIn())
 
 
-def filled(grid=(3, 2, 4), width=5, value="place"):
-    embedding = MotionEmbedding(grid, width, value)
+def filled(value="place"):
+    embedding = MotionEmbedding(TokenGrid(3, 2, 4), 5, value)
     for i, parameter in enumerate(embedding.parameters()):
         nn.init.normal_(parameter, generator=torch.Generator().manual_seed(i))
     return embedding.requires_grad_(False)
@@ -44,11 +45,11 @@ def test_each_token_gets_the_embedding_of_its_frame_and_place(value, debias):
     embedding = filled(value=value)
     embedding.debias = debias
     tokens = torch.randn(2, 24, 5)
-    queries = embedding.add(tokens, embedding.motion, (3, 2, 4))
+    queries = embedding.add(tokens, embedding.motion, embedding.grid)
     held = embedding.value_embedding()
     if value == "none" or (value == "place" and debias):
         assert held is None
-    values = tokens if held is None else embedding.add(tokens, held, (3, 2, 4))
+    values = tokens if held is None else embedding.add(tokens, held, embedding.grid)
     for b, f, y, x in np.ndindex(2, 3, 2, 4):
         n = (f * 2 + y) * 4 + x
         assert torch.equal(queries[b, n], tokens[b, n] + embedding.motion[f, 0, 0])
@@ -67,7 +68,7 @@ def test_untrained_embeddings_change_nothing_and_leave_nothing_behind(value):
     backbone = StandIn()
     x, t, text = torch.randn(2, 4, 3, 4, 4), torch.tensor([0.5, 0.9]), backbone.encode_text(["a", "b"])
     plain = backbone.velocity(x, t, text)
-    with motion_embeddings(backbone.transformer, (3, 2, 2), value) as layers:
+    with motion_embeddings(backbone.transformer, TokenGrid(3, 2, 2), value) as layers:
         assert (backbone.velocity(x, t, text) - plain).abs().max() < 1e-6
         nn.init.normal_(layers[0].motion)
         assert (backbone.velocity(x, t, text) - plain).abs().max() > 1e-3
@@ -86,7 +87,7 @@ def test_they_enter_before_the_projections_of_self_attention_only():
         part.register_forward_hook(lambda m, i, o, name=name: seen.__setitem__(name, (i[0], o)))
     backbone.velocity(x, t, text)
     plain = dict(seen)
-    with motion_embeddings(backbone.transformer, (3, 2, 2), "place") as layers:
+    with motion_embeddings(backbone.transformer, TokenGrid(3, 2, 2), "place") as layers:
         nn.init.normal_(layers[0].motion)
         nn.init.normal_(layers[0].value)
         backbone.velocity(x, t, text)

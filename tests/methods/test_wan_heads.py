@@ -7,8 +7,9 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from motionbench.methods.followyourmotion.head_stream import Grid, chunk_rows, stream_bytes, stream_sums
+from motionbench.methods.followyourmotion.head_stream import chunk_rows, stream_bytes, stream_sums
 from motionbench.methods.followyourmotion.heads import map_similarities, pseudo_maps
+from motionbench.methods.taps.token_grid import TokenGrid
 from test_fym_model import naive_similarities
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -62,7 +63,7 @@ def test_streamed_similarities_equal_the_dense_definition(frames: int, cells: in
 
 def test_streaming_equals_whole_maps_in_float64() -> None:
     q, k = projections(4, 5 * 390, 24)
-    grid = Grid(5, 390)
+    grid = TokenGrid(5, 1, 390)
     maps = (q.double() @ k.double().transpose(1, 2) / 24**0.5).softmax(-1)
     masks = torch.stack(pseudo_maps(torch.arange(grid.tokens), 5, 390)).double()
     expected = torch.cat([torch.einsum("kij,mij->mk", maps, masks), maps.square().sum((1, 2))[None]])
@@ -79,7 +80,7 @@ def test_bfloat16_inputs_are_summed_in_float32() -> None:
     ("heads", "frames", "cells", "chunk"), [(4, 5, 390, 1 << 16), (4, 5, 390, 1 << 20), (2, 9, 150, 1 << 14)]
 )
 def test_peak_memory_stays_below_the_formula_and_far_below_the_maps(heads, frames, cells, chunk) -> None:
-    grid, width = Grid(frames, cells), 16
+    grid, width = TokenGrid(frames, 1, cells), 16
     q, k = projections(heads, grid.tokens, width)
     with torch.no_grad(), AllocatedBytes() as seen:
         stream_sums(q, k, grid, chunk)
@@ -89,7 +90,7 @@ def test_peak_memory_stays_below_the_formula_and_far_below_the_maps(heads, frame
 
 
 def test_at_full_size_the_bound_is_below_four_gigabytes() -> None:
-    full = Grid(21, 30 * 52)  # 81 frames of 480x832: 32,760 tokens
+    full = TokenGrid(21, 30, 52)  # 81 frames of 480x832: 32,760 tokens
     for heads in (12, 40):
         assert stream_bytes(heads, full, 128) < 4e9
         assert chunk_rows(heads, full, 1 << 26) > 32  # rows enough for a product that pays
