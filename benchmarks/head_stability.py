@@ -29,7 +29,7 @@ from motionbench.config import build_config
 from motionbench.device import resolve_device
 from motionbench.files import append_line, canonical_json, read_lines
 from motionbench.marked_page import table
-from motionbench.method import Setting
+from motionbench.method import Runtime
 from motionbench.plan import resolve_dtype
 from motionbench.split import Split, read_split
 
@@ -125,7 +125,7 @@ class Observatory:
         self.split = split
         method = registry.load("methods", "followyourmotion")
         config = replace(build_config(method, backbone=backbone), head_draws=1)
-        self.made = method.create(config, Setting(backbone, resolve_device(device), resolve_dtype("auto", backbone)))
+        self.made = method.create(config, Runtime(backbone, resolve_device(device), resolve_dtype("auto", backbone)))
         self.cases = {case.reference_id: case for case in split.cases}
 
     def look(self, look: Look) -> HeadScores:

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from motionbench import registry
 from motionbench.files import append_line, canonical_json
-from motionbench.method import Setting
+from motionbench.method import Runtime
 from motionbench.split import read_split
 
 Velocity = Callable[[Tensor, Tensor], Tensor]
@@ -113,7 +113,7 @@ def main(
 ) -> None:
     """Invert and sample back, untuned model."""
     held = read_split(str(split))
-    backbone = registry.load("backbones", backbone_name)(Setting(backbone_name))
+    backbone = registry.load("backbones", backbone_name)(Runtime(backbone_name))
     for case in held.cases:
         if case.reference_id not in cases:
             continue

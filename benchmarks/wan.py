@@ -31,7 +31,7 @@ from wan_measure import Bench, RandomBackbone, Step, describe_machine, seconds_o
 from wan_page import write_page
 
 from motionbench.clip import Clip
-from motionbench.method import Setting
+from motionbench.method import Runtime
 
 app = typer.Typer(add_completion=False, help=__doc__, rich_markup_mode=None)
 # Seconds after which a part begins nothing new; together they fill two calls of less than ten minutes.
@@ -193,7 +193,7 @@ def job(bench: Bench, spatial_batch: int, *, full: bool) -> None:
 
 def run_job(bench: Bench, name: str, backbone: RandomBackbone, config: Config, clip: Clip) -> None:
     """One fit and one generation, timed apart; a generation of one step goes first, in which sampling is compiled."""
-    method = FollowYourMotion(config, Setting(WAN_1_3B.name, bench.device), backbone)
+    method = FollowYourMotion(config, Runtime(WAN_1_3B.name, bench.device), backbone)
     start = time.perf_counter()
     adapter = method.fit(clip, "caption", seed=0)
     synchronize(bench)

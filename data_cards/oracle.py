@@ -16,7 +16,7 @@ from motionbench.clip import Clip
 from motionbench.config import suited_config
 from motionbench.errors import MissingInputError, StoreError
 from motionbench.files import write_json
-from motionbench.method import InputContract, Setting
+from motionbench.method import InputContract, Runtime
 from motionbench.split import Split
 
 from .world.truth import Truth, make_truth, read_truth, render_prompt, truth_header, truth_path
@@ -70,14 +70,14 @@ class Oracle:
     Config: ClassVar[type] = OracleConfig
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
 
-    def __init__(self, config: OracleConfig, setting: Setting) -> None:
+    def __init__(self, config: OracleConfig, runtime: Runtime) -> None:
         self.config = config
-        self.backbone = registry.load("backbones", setting.backbone)(setting) if config.decoded else None
+        self.backbone = registry.load("backbones", runtime.backbone)(runtime) if config.decoded else None
 
     @classmethod
-    def create(cls, config: OracleConfig | None, setting: Setting) -> Self:
+    def create(cls, config: OracleConfig | None, runtime: Runtime) -> Self:
         """The oracle; the backbone is loaded only if its clips are to be `decoded`."""
-        return cls(suited_config(cls, setting.backbone, config), setting)
+        return cls(suited_config(cls, runtime.backbone, config), runtime)
 
     @classmethod
     def sources(cls, config: OracleConfig, split: Split, cases: Sequence[Case]) -> dict[str, list[Path]]:

@@ -1,4 +1,4 @@
-"""Draws docs/architecture.svg: doors above, the hub with the way of a number, plugins and rooms below, files beside.
+"""Draws docs/architecture.svg: doors above, the core with the way of a number, packages below, files beside.
 
 python docs/draw_architecture.py
 """
@@ -13,8 +13,8 @@ WIDTH, HEIGHT = 1080, 560
 INK, PAPER = "#1f2937", "#ffffff"
 COLORS = {
     "door": "#fde68a",
-    "hub": "#bfdbfe",
-    "room": "#bbf7d0",
+    "core": "#bfdbfe",
+    "package": "#bbf7d0",
     "file": "#e5e7eb",
     "line": "#dbeafe",
     "plugin": "#fecaca",
@@ -84,7 +84,7 @@ def _doors(sheet: Sheet) -> None:
         sheet.box(20 + 265 * number, 16, 245, 52, "door", *lines)
     sheet.arrow(142, 68, 142, 116)
     sheet.arrow(407, 68, 407, 116)
-    # The metrics' own doors lead to their room, without a run.
+    # The metrics' own doors lead to their package, without a run.
     dashes = f'fill="none" stroke="{INK}" stroke-width="1.4" stroke-dasharray="5 4"'
     sheet.shapes.append(f'<path d="M672 68V92H937" {dashes}/>')
     sheet.shapes.append(f'<path d="M937 68V500H283V474" {dashes} marker-end="url(#head)"/>')
@@ -95,7 +95,7 @@ def _hub(sheet: Sheet) -> None:
         f'<rect x="20" y="116" width="690" height="224" rx="10" fill="{COLORS["line"]}" stroke="{INK}"'
         ' stroke-dasharray="2 3"/>'
     )
-    sheet.text(34, 138, "motionbench: the hub, which imports no room", weight="600", anchor="start")
+    sheet.text(34, 138, "motionbench: the core, which imports none of the packages", weight="600", anchor="start")
     way = [
         ("plan", "names, cases"),
         ("runner", "attempts"),
@@ -105,7 +105,7 @@ def _hub(sheet: Sheet) -> None:
     ]
     for number, lines in enumerate(way):
         x = 36 + 134 * number
-        sheet.box(x, 152, 118, 50, "hub", *lines)
+        sheet.box(x, 152, 118, 50, "core", *lines)
         if number:
             sheet.arrow(x - 16, 177, x - 1, 177)
     files = ["run.json", "records.jsonl", "scores.jsonl", "summary.json"]
@@ -115,19 +115,19 @@ def _hub(sheet: Sheet) -> None:
         sheet.arrow(x + 59, 202, x + 59, 227)
     sheet.box(572, 228, 118, 28, "file", "page.html", bold=False)
     sheet.arrow(631, 202, 631, 227)
-    sheet.box(36, 282, 654, 42, "hub", "registry: plugins by entry point, nothing imported to list them")
+    sheet.box(36, 282, 654, 42, "core", "registry: plugins by entry point, nothing imported to list them")
 
 
 def _rooms(sheet: Sheet) -> None:
-    rooms = [
+    packages = [
         ("methods", "tuning, guidance", "taps", "backbones"),
         ("metrics", "how they are judged", "trackers, the exam"),
         ("data_cards", "splits, the world,", "the Hub"),
         ("leaderboard", "one page,", "submissions"),
     ]
-    for number, lines in enumerate(rooms):
+    for number, lines in enumerate(packages):
         x = 36 + 172 * number
-        sheet.box(x, 400, 150, 72, "room", *lines)
+        sheet.box(x, 400, 150, 72, "package", *lines)
         sheet.arrow(x + 75, 325, x + 75, 399)
     sheet.text(634, 366, "found by name, never imported", anchor="start", size=12)
     sheet.box(738, 400, 170, 72, "plugin", "your package", "a method, a metric, …", "by the same door")
@@ -138,7 +138,7 @@ def _rooms(sheet: Sheet) -> None:
     sheet.text(
         20,
         544,
-        "Rooms import the hub and themselves, never each other. Arrows: who calls, or what becomes of what.",
+        "Packages import the core and themselves, never each other. Arrows: who calls, or what becomes of what.",
         anchor="start",
         size=12,
     )

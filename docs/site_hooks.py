@@ -13,7 +13,7 @@ ROOMS = ("data_cards", "leaderboard", "methods", "metrics")
 
 
 def on_startup(command: str, dirty: bool) -> None:
-    """Readies the tutorials' environment, and copies hub and rooms to out/api, to be read without being imported."""
+    """Readies the tutorials' environment, and copies core and packages to out/api, to be read, not imported."""
     os.environ.setdefault("TQDM_DISABLE", "1")  # bars of libraries are no part of a page
     os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads that wait for each other cost a busy machine minutes

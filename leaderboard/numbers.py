@@ -1,6 +1,6 @@
 """The numbers of a board: for every prompt level and category what `summary` and `comparison` say, and the ranks.
 
-Nothing is averaged here or on the page: each view that a reader can choose was computed by the hub beforehand.
+Nothing is averaged here or on the page: each view that a reader can choose was computed by the core beforehand.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from motionbench.clip import Clip
 from motionbench.config import suited_config
 from motionbench.errors import StoreError
 from motionbench.kept_clip import KeptClip
-from motionbench.method import InputContract, Setting
+from motionbench.method import InputContract, Runtime
 from motionbench.seeds import derive_seed
 
 
@@ -40,15 +40,15 @@ class BackboneOnly:
     Config: ClassVar[type] = SampleConfig
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
 
-    def __init__(self, config: SampleConfig, setting: Setting) -> None:
+    def __init__(self, config: SampleConfig, runtime: Runtime) -> None:
         self.config = config
-        self.setting = setting
-        self.backbone = registry.load("backbones", setting.backbone)(setting)
+        self.runtime = runtime
+        self.backbone = registry.load("backbones", runtime.backbone)(runtime)
 
     @classmethod
-    def create(cls, config: SampleConfig | None, setting: Setting) -> Self:
-        """The control on the setting's backbone; config None takes the defaults."""
-        return cls(suited_config(cls, setting.backbone, config), setting)
+    def create(cls, config: SampleConfig | None, runtime: Runtime) -> Self:
+        """The control on the runtime's backbone; config None takes the defaults."""
+        return cls(suited_config(cls, runtime.backbone, config), runtime)
 
     def fit(self, reference: Clip, caption: str, *, seed: int) -> KeptClip:
         """Nothing is learned and nothing kept."""
@@ -61,7 +61,7 @@ class BackboneOnly:
             seed=derive_seed(seed, "sample"),
             steps=self.config.sample_steps,
             guidance=self.config.guidance,
-            on_step=lambda done, total: self.setting.report("sample", done, total),
+            on_step=lambda done, total: self.runtime.report("sample", done, total),
         )
         clip: Clip = self.backbone.decode(latents)
         return clip
@@ -80,14 +80,14 @@ class _PixelControl:
     Config: ClassVar[type] = NoConfig
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
 
-    def __init__(self, config: NoConfig, setting: Setting) -> None:
+    def __init__(self, config: NoConfig, runtime: Runtime) -> None:
         self.config = config
-        self.setting = setting
+        self.runtime = runtime
 
     @classmethod
-    def create(cls, config: NoConfig | None, setting: Setting) -> Self:
-        """The control; the setting's backbone is not loaded."""
-        return cls(suited_config(cls, setting.backbone, config), setting)
+    def create(cls, config: NoConfig | None, runtime: Runtime) -> Self:
+        """The control; the runtime's backbone is not loaded."""
+        return cls(suited_config(cls, runtime.backbone, config), runtime)
 
     def fit(self, reference: Clip, caption: str, *, seed: int) -> KeptClip:
         """Keep the reference at its own length, size and rate."""

@@ -13,7 +13,7 @@ from motionbench.clip import Clip
 from motionbench.config import suited_config
 from motionbench.errors import ConfigError, MissingInputError, VideoError
 from motionbench.kept_clip import KeptClip
-from motionbench.method import InputContract, Setting
+from motionbench.method import InputContract, Runtime
 from motionbench.split import CASE_ID, Split
 
 COLUMNS = ("case_id", "file")
@@ -44,7 +44,7 @@ class Folder:
     Config: ClassVar[type] = FolderConfig
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
 
-    def __init__(self, config: FolderConfig, setting: Setting) -> None:
+    def __init__(self, config: FolderConfig, runtime: Runtime) -> None:
         self.config = config
         if config.path is None:
             raise ConfigError("folder needs the clips: --set path=FOLDER, or path=TABLE.csv with case_id,file")
@@ -55,14 +55,14 @@ class Folder:
         self.root = path if path.is_dir() else path.parent
 
     @classmethod
-    def create(cls, config: FolderConfig | None, setting: Setting) -> Self:
+    def create(cls, config: FolderConfig | None, runtime: Runtime) -> Self:
         """The method on its folder. Raises ConfigError if there is none, or if a CSV's rows are malformed."""
-        return cls(suited_config(cls, setting.backbone, config), setting)
+        return cls(suited_config(cls, runtime.backbone, config), runtime)
 
     @classmethod
     def sources(cls, config: FolderConfig, split: Split, cases: Sequence[Case]) -> dict[str, list[Path]]:
         """Case id -> where its clip may lie. Raises ConfigError."""
-        folder = cls(config, Setting())
+        folder = cls(config, Runtime())
         return {case.id: folder.places(case.id) for case in cases}
 
     def fit(self, reference: Clip, caption: str, *, seed: int) -> KeptClip:

@@ -33,8 +33,8 @@ from motionbench.device import resolve_device
 from motionbench.errors import ConfigError, MotionBenchError
 from motionbench.files import append_line, canonical_json, read_lines
 from motionbench.footage import AUTO, tracker_for, world_of
-from motionbench.method import Setting
-from motionbench.metric import MetricSetting
+from motionbench.method import Runtime
+from motionbench.metric import MetricRuntime
 from motionbench.pair import SHAPE, to_sample
 from motionbench.processes import work_side_by_side
 from motionbench.seeds import derive_seed
@@ -78,11 +78,11 @@ def _typed(values: dict[str, Any]) -> dict[str, Any]:
 class Search:
     """Runs trials on one backbone and scores what they generate."""
 
-    def __init__(self, setting: Setting, metrics: Sequence[str], tracker: str, world: str | None) -> None:
-        self.setting = setting
-        seen = MetricSetting(setting.device, world)
+    def __init__(self, runtime: Runtime, metrics: Sequence[str], tracker: str, world: str | None) -> None:
+        self.runtime = runtime
+        seen = MetricRuntime(runtime.device, world)
         self.metrics = [registry.load("metrics", name).create(seen) for name in metrics]
-        self.tracks = TrackCache(tracker, device=setting.device, grid=SHAPE.grid)
+        self.tracks = TrackCache(tracker, device=runtime.device, grid=SHAPE.grid)
 
     def run(self, trial: Trial, case: Case, reference: Clip, seed: int) -> Iterator[dict[str, Any]]:
         """One line for each sampling configuration: settings, seconds, and every metric's value (None: see notes)."""
@@ -98,7 +98,7 @@ class Search:
             yield line | self._score(clip, case, reference)
 
     def _method(self, trial: Trial, config: Any) -> Any:
-        return registry.load("methods", trial.method).create(config, self.setting)
+        return registry.load("methods", trial.method).create(config, self.runtime)
 
     def _score(self, clip: Clip, case: Case, reference: Clip) -> dict[str, Any]:
         facts = {"prompt": case.prompt, "caption": case.caption, "case_id": case.id, "category": str(case.category)}
@@ -132,7 +132,7 @@ class Task:
 
     jobs: list[tuple[Trial, Case]]
     split: str
-    setting: Setting
+    runtime: Runtime
     metrics: tuple[str, ...]
     tracker: str
     seed: int
@@ -141,7 +141,7 @@ class Task:
     def work(self, numbers: Iterable[int]) -> None:
         """Does the jobs of these numbers."""
         held = read_split(self.split)
-        search = Search(self.setting, self.metrics, self.tracker, world_of(held))
+        search = Search(self.runtime, self.metrics, self.tracker, world_of(held))
         for number in numbers:
             trial, case = self.jobs[number]
             try:
@@ -173,8 +173,8 @@ def run(
     held = read_split(split)
     jobs = jobs_of(read_trials(search, backbone), held, level)
     missing = [(trial, case) for trial, case in jobs if (trial.name, case.id, seed) not in there]
-    setting = Setting(backbone, resolve_device(device))
-    task = Task(missing, split, setting, tuple(metrics.split(",")), tracker_for(tracker, held), seed, out)
+    runtime = Runtime(backbone, resolve_device(device))
+    task = Task(missing, split, runtime, tuple(metrics.split(",")), tracker_for(tracker, held), seed, out)
     if workers == 1:
         task.work(range(len(missing)))
     else:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from motionbench.clip import Clip
 from motionbench.errors import MissingExtra
-from motionbench.metric import Measurement, MetricInfo, MetricSetting, Sample
+from motionbench.metric import Measurement, MetricInfo, MetricRuntime, Sample
 
 from . import track_matching as tm
 from .camera_motion import fit_camera
@@ -148,9 +148,9 @@ class BackgroundLpips:
         self.net, self.device = net, device
 
     @classmethod
-    def create(cls, setting: MetricSetting) -> Self:
+    def create(cls, runtime: MetricRuntime) -> Self:
         """Raises MissingExtra with the pip command."""
-        return cls(_perceptual_net(setting.device), setting.device)
+        return cls(_perceptual_net(runtime.device), runtime.device)
 
     @torch.inference_mode()
     def measure(self, sample: Sample) -> Measurement:

@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from motionbench.clip import Clip, nearest_indices
-from motionbench.method import Setting
+from motionbench.method import Runtime
 from motionbench.registry import load
 from motionbench.tracks import Tracks, grid_queries
 
@@ -225,7 +225,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO)
     args.out.mkdir(parents=True, exist_ok=True)
     world = load("worlds", "procedural")()
-    backbone = load("backbones", args.backbone)(Setting(backbone=args.backbone, device=args.device))
+    backbone = load("backbones", args.backbone)(Runtime(backbone=args.backbone, device=args.device))
     prompts = held_out(world, args.count)
     probe = get_probe(args, world, backbone)
     made = read_strips(args.clips, backbone, args.count) if args.clips else generate(backbone, prompts.captions)

@@ -22,7 +22,7 @@ from motionbench.clip import Clip
 from motionbench.errors import MissingWeightsError, StoreError, UnknownNameError
 from motionbench.files import file_sha256, write_atomically
 from motionbench.footage import judged_world
-from motionbench.metric import MetricSetting
+from motionbench.metric import MetricRuntime
 from motionbench.track_cache import cache_folder
 
 from .threads import one_thread
@@ -314,17 +314,17 @@ class SeenByModel:
         self.embedder = embedder
 
     @classmethod
-    def model_name(cls, setting: MetricSetting) -> str:
-        """The model under a setting, without loading it."""
-        return cls.model or model_for(setting.world)
+    def model_name(cls, runtime: MetricRuntime) -> str:
+        """The model that a runtime asks for, without loading it."""
+        return cls.model or model_for(runtime.world)
 
     @classmethod
-    def create(cls, setting: MetricSetting) -> Self:
+    def create(cls, runtime: MetricRuntime) -> Self:
         """Raises MissingWeightsError with the command that gets the weights."""
-        return cls(shared_embedder(cls.model_name(setting), setting.device))
+        return cls(shared_embedder(cls.model_name(runtime), runtime.device))
 
     @classmethod
     def prefetch(cls) -> str:
         """Fetches the model for real footage where it is not; says which it is. Raises MissingWeightsError."""
-        loaded = load_clip(cls.model_name(MetricSetting()), "cpu", fetch=True)
+        loaded = load_clip(cls.model_name(MetricRuntime()), "cpu", fetch=True)
         return f"{loaded.name} {loaded.weights} (MIT)"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from motionbench.errors import ShapeError
-from motionbench.metric import Measurement, MetricInfo, MetricSetting, Sample
+from motionbench.metric import Measurement, MetricInfo, MetricRuntime, Sample
 from motionbench.tracks import Tracks
 
 Array = NDArray[np.float64]
@@ -103,7 +103,7 @@ class _Legacy:
     info: ClassVar[MetricInfo]
 
     @classmethod
-    def create(cls, setting: MetricSetting) -> Self:
+    def create(cls, runtime: MetricRuntime) -> Self:
         return cls()
 
     def measure(self, sample: Sample) -> Measurement:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from motionbench.metric import Measurement, MetricInfo, MetricSetting, Sample
+from motionbench.metric import Measurement, MetricInfo, MetricRuntime, Sample
 
 from . import track_matching as tm
 from .camera_motion import fit_camera
@@ -54,7 +54,7 @@ class MotionFidelity:
     )
 
     @classmethod
-    def create(cls, setting: MetricSetting) -> Self:
+    def create(cls, runtime: MetricRuntime) -> Self:
         return cls()
 
     def measure(self, sample: Sample) -> Measurement:

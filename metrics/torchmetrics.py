@@ -38,7 +38,7 @@ from motionbench import registry
 from motionbench.clip import Clip
 from motionbench.errors import ShapeError
 from motionbench.footage import AUTO, tracker_for_world, world_of_size
-from motionbench.metric import MetricInfo, MetricSetting
+from motionbench.metric import MetricInfo, MetricRuntime
 from motionbench.pair import SHAPE, to_sample
 from motionbench.track_cache import TrackCache
 from motionbench.tracks import Tracks
@@ -113,14 +113,14 @@ class ClipMetric(Metric):
             self._add(*clips)
 
     def _add(self, generated: Clip, reference: Clip, prompt: str, caption: str) -> None:
-        setting = MetricSetting(str(self.device), world_of_size(reference.height, reference.width))
+        runtime = MetricRuntime(str(self.device), world_of_size(reference.height, reference.width))
 
         def tracks(clip: Clip) -> Tracks:  # looked up when a metric asks: others need no tracker to be installed
-            return _tracks(tracker_for_world(self.tracker, setting.world), setting.device)(clip)
+            return _tracks(tracker_for_world(self.tracker, runtime.world), runtime.device)(clip)
 
         sample = to_sample(generated, reference, tracks, prompt=prompt, caption=caption)
         # Not `pair.measure`, which makes a null of an error: here one can be mended, and so ends the update.
-        measured = _metric(self.name, setting).measure(sample)
+        measured = _metric(self.name, runtime).measure(sample)
         if measured.value is None or not math.isfinite(measured.value):
             self.missing += 1
             self.reasons[measured.note or f"the value is {measured.value}"] += 1
@@ -182,9 +182,9 @@ def _texts(kind: str, texts: Texts, count: int) -> list[str]:
 
 
 @lru_cache(maxsize=32)
-def _metric(name: str, setting: MetricSetting) -> Any:
-    """One metric per setting for all copies of it: models are loaded once, and a pickled metric carries none."""
-    return registry.load("metrics", name).create(setting)
+def _metric(name: str, runtime: MetricRuntime) -> Any:
+    """One metric per runtime for all copies of it: models are loaded once, and a pickled metric carries none."""
+    return registry.load("metrics", name).create(runtime)
 
 
 @lru_cache(maxsize=8)

@@ -6,7 +6,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from motionbench.metric import Measurement, MetricInfo, MetricSetting, Sample
+from motionbench.metric import Measurement, MetricInfo, MetricRuntime, Sample
 
 from . import track_matching as tm
 from .track_matching import MOVING_RANGE, Motion
@@ -72,7 +72,7 @@ class _TrackMetric:
     info: ClassVar[MetricInfo]
 
     @classmethod
-    def create(cls, setting: MetricSetting) -> Self:
+    def create(cls, runtime: MetricRuntime) -> Self:
         return cls()
 
     def motions(self, sample: Sample) -> tuple[Motion, Motion]:

@@ -9,7 +9,7 @@ from scipy.optimize import linear_sum_assignment
 
 from motionbench import registry
 from motionbench.errors import MissingInputError, UnknownNameError
-from motionbench.metric import Measurement, MetricInfo, MetricSetting, Sample
+from motionbench.metric import Measurement, MetricInfo, MetricRuntime, Sample
 from motionbench.tracks import Tracks, grid_queries
 
 from . import track_matching as tm
@@ -70,7 +70,7 @@ class TrajectoryError:
     )
 
     @classmethod
-    def create(cls, setting: MetricSetting) -> Self:
+    def create(cls, runtime: MetricRuntime) -> Self:
         return cls()
 
     def measure(self, sample: Sample) -> Measurement:

@@ -103,7 +103,7 @@ def validate(
         _examine_real(real, out, as_json=as_json)
         return
     from .exam.plan import ExamPlan
-    from .exam.sitting import sit_exam
+    from .exam.run import run_exam
 
     read = read_split(split)
     plan = ExamPlan(
@@ -118,7 +118,7 @@ def validate(
         shard=parse_shard(shard),
     )
     with Bars("exam") as bars:
-        answers = sit_exam(plan, read, out, bars.counted)
+        answers = run_exam(plan, read, out, bars.counted)
     references = len({answer.reference for answer in answers})
     facts = {
         **_command(),
@@ -141,7 +141,7 @@ class _RealOptions:
 
 def _examine_real(asked: _RealOptions, out: Path, *, as_json: bool) -> None:
     from .exam.real_exam import examine_footage, examine_pairs
-    from .exam.real_sitting import RealPlan
+    from .exam.real_run import RealPlan
 
     plan = RealPlan(
         metrics=to_metrics(list(asked.metrics) or [REAL_METRICS]),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Public name -> the module of the hub that it is in.
+# Public name -> the module of the core that it is in.
 _HOMES = {
     "Clip": "clip",
     "Results": "results",

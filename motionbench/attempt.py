@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from motionbench.errors import MotionBenchError
-from motionbench.offload import next_preset
+from motionbench.gpu_memory import next_preset
 from motionbench.record import Reason
 
 LONGEST_ERROR = 1000  # characters of an error's text in a record
@@ -70,14 +70,16 @@ class Failure:
         return cls(classify(error), describe(error))
 
 
-def out_of_memory(failure: Failure, peak_bytes: int, offload: str, device_bytes: int | None) -> Failure:
+def out_of_memory(failure: Failure, peak_bytes: int, gpu_memory: str, device_bytes: int | None) -> Failure:
     """The failure of an attempt that ran out of memory, with its peak and the preset that would fit.
 
-    offload: the preset in use; device_bytes: what the device has, None on a CPU.
+    gpu_memory: the preset in use; device_bytes: what the device has, None on a CPU.
     """
-    preset = next_preset(offload, device_bytes)
+    preset = next_preset(gpu_memory, device_bytes)
     mend = (
-        f"--offload {preset} needs less" if preset else "no preset needs less: take a smaller backbone or fewer frames"
+        f"--gpu-memory {preset} needs less"
+        if preset
+        else "no preset needs less: take a smaller backbone or fewer frames"
     )
     return Failure(failure.reason, f"{failure.text}; peak {peak_bytes / 1e9:.1f} GB; {mend}", peak_bytes)
 

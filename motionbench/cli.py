@@ -36,7 +36,7 @@ ORDER = (
 )
 # Former spellings, which are still understood and no longer listed.
 FORMER = {"verify": "results verify", "validate": "metrics exam"}
-FORMER_OPTIONS = {f"allow-{FORMER_LICENSE}": "allow-license"}  # former spelling: that of today
+FORMER_OPTIONS = {f"allow-{FORMER_LICENSE}": "allow-license", "offload": "gpu-memory"}  # former spelling: today's
 EXIT_WRONG_USE = 2
 EXAMPLE_COLUMNS = 72  # of 80, less the margins and ` \\`
 

@@ -15,7 +15,7 @@ from motionbench.clip import Clip
 from motionbench.device import resolve_device
 from motionbench.errors import MotionBenchError
 from motionbench.footage import AUTO, tracker_for_world, world_of_size
-from motionbench.metric import Measurement, Metric, MetricInfo, MetricSetting, Sample
+from motionbench.metric import Measurement, Metric, MetricInfo, MetricRuntime, Sample
 from motionbench.pair import SHAPE, measure, to_sample, unmeasured
 from motionbench.scorer import DEFAULT_METRICS, metric_infos
 from motionbench.track_cache import TrackCache
@@ -103,12 +103,12 @@ def compare_clips(
     """
     clips = to_clip(generated, fps), to_clip(reference, fps)
     infos = metric_infos(metrics)
-    setting = MetricSetting(resolve_device(device), world_of_size(clips[1].height, clips[1].width))
-    tracks = TrackCache(tracker_for_world(tracker, setting.world), device=setting.device, grid=SHAPE.grid)
+    runtime = MetricRuntime(resolve_device(device), world_of_size(clips[1].height, clips[1].width))
+    tracks = TrackCache(tracker_for_world(tracker, runtime.world), device=runtime.device, grid=SHAPE.grid)
     sample = to_sample(*clips, tracks, prompt=prompt, caption=caption)
     still = sample.reference.with_frames(np.repeat(sample.reference.frames[:1], len(sample.reference), axis=0))
     samples = [sample, replace(sample, generated=still), replace(sample, generated=sample.reference)]
-    made = {name: _create(name, setting) for name in infos}
+    made = {name: _create(name, runtime) for name in infos}
     values, frozen, copied = ({name: _measure(made[name], each) for name in infos} for each in samples)
     return ClipComparison(values, frozen, copied, infos, tracks.label)
 
@@ -120,9 +120,9 @@ def to_clip(clip: AnyClip, fps: float) -> Clip:
     return Clip.read(clip) if isinstance(clip, str | Path) else Clip(np.asarray(clip), fps)
 
 
-def _create(name: str, setting: MetricSetting) -> Metric | MotionBenchError:
+def _create(name: str, runtime: MetricRuntime) -> Metric | MotionBenchError:
     try:
-        metric: Metric = registry.load("metrics", name).create(setting)
+        metric: Metric = registry.load("metrics", name).create(runtime)
     except MotionBenchError as error:
         return error
     return metric

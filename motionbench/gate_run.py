@@ -22,7 +22,7 @@ from motionbench.files import write_json
 from motionbench.footage import AUTO, tracker_for
 from motionbench.gate import read_gates
 from motionbench.gate_verdict import DIRECTIONS, Judged, verdict
-from motionbench.metric import MetricSetting
+from motionbench.metric import MetricRuntime
 from motionbench.pair import SHAPE, to_sample
 from motionbench.plan import NO_BACKBONE, RunPlan, config_to_json, resolve
 from motionbench.progress import Bars
@@ -97,7 +97,7 @@ class Judge:
     def __init__(self, tracker: str, device: str = "cpu") -> None:
         metric = registry.load("metrics", METRIC)
         self.info = metric.info
-        self.metric = metric.create(MetricSetting(device))
+        self.metric = metric.create(MetricRuntime(device))
         self.tracker, self.device = tracker, device
         self._caches: dict[str, TrackCache] = {}
 

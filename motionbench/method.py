@@ -35,19 +35,19 @@ def report_nothing(stage: str, done: int, total: int) -> None:
 
 
 @dataclass(frozen=True)
-class Setting:
+class Runtime:
     """Where a method runs: names of backbone and device, number type, and who hears of its progress.
 
     device: `cpu` or `cuda[:i]`, already resolved from `auto`; dtype: `float32` or `bfloat16`.
-    report(stage, done, total) is called as work goes on; it must not change any number. offload: the memory preset (see
-    `motionbench.offload`) for backbones that have any; it must not change any number beyond rounding.
+    report(stage, done, total) is called as work goes on; it must not change any number. gpu_memory: the memory
+    preset (see `motionbench.gpu_memory`) for backbones that have any; it must not change any number beyond rounding.
     """
 
     backbone: str = "tiny"
     device: str = "cpu"
     dtype: str = "float32"
     report: Callable[[str, int, int], None] = field(default=report_nothing, compare=False)
-    offload: str = "auto"
+    gpu_memory: str = "auto"
 
 
 class Adapter(Protocol):
@@ -73,7 +73,7 @@ class Method(Protocol):
     config: Any
 
     @classmethod
-    def create(cls, config: Any, setting: Setting) -> Self:
+    def create(cls, config: Any, runtime: Runtime) -> Self:
         """The method, ready; config None stands for the preset that suits the backbone (`config.suited_config`)."""
         ...
 

@@ -68,8 +68,8 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class MetricSetting:
-    """Where a metric runs, and on what. device as in `method.Setting`.
+class MetricRuntime:
+    """Where a metric runs, and on what. device as in `method.Runtime`.
 
     world: the installed world whose footage is measured, None for any other (`motionbench.footage`): a metric that
     sees by a learned model takes the one that knows such pictures.
@@ -83,19 +83,19 @@ class MetricSetting:
 class Metric(Protocol):
     """A metric. No averages, no files; unmeasurable is Measurement(None, reason), never 0 or NaN.
 
-    One that sees by a learned model may say by a class method `model_name(setting)` which, without loading it; its
+    One that sees by a learned model may say by a class method `model_name(runtime)` which, without loading it; its
     details then name the model as `model`, the name first and the hash of its weights last.
     """
 
     info: ClassVar[MetricInfo]
 
     @classmethod
-    def create(cls, setting: MetricSetting) -> Self: ...
+    def create(cls, runtime: MetricRuntime) -> Self: ...
 
     def measure(self, sample: Sample) -> Measurement: ...
 
 
-def model_name(metric: Any, setting: MetricSetting) -> str | None:
-    """The model that a metric class takes under a setting, by its own `model_name`; None if it tells of none."""
-    tell: Callable[[MetricSetting], str] | None = getattr(metric, "model_name", None)
-    return None if tell is None else tell(setting)
+def model_name(metric: Any, runtime: MetricRuntime) -> str | None:
+    """The model that a metric class takes in a runtime, by its own `model_name`; None if it tells of none."""
+    tell: Callable[[MetricRuntime], str] | None = getattr(metric, "model_name", None)
+    return None if tell is None else tell(runtime)

@@ -19,7 +19,7 @@ from motionbench.config import build_config
 from motionbench.device import check_dtype, resolve_device
 from motionbench.errors import ConfigError, ManifestError
 from motionbench.files import file_sha256, hash_json
-from motionbench.offload import CHOICES
+from motionbench.gpu_memory import CHOICES
 from motionbench.split import Split, read_split
 from motionbench.split_location import place_of
 
@@ -36,8 +36,8 @@ class RunPlan:
     backbone, see `config.build_config`) and `settings`, a mapping or words `key=value`. categories, levels (of
     prompts): one or several, by name; empty = all. limit: references per category. seeds: one or several.
     device: `auto`, `cpu`, `cuda[:i]`. shard: (i, n) or `i/n`, the i-th of n parts, 1-based. timeout_seconds: for one
-    fit or one generation. dtype: `auto` is what the backbone's weights are made for. offload: the GPU-memory preset
-    (`motionbench.offload`). workers: processes that references are spread over; `auto`: one a GPU, and for small
+    fit or one generation. dtype: `auto` is what the backbone's weights are made for. gpu_memory: the GPU-memory preset
+    (`motionbench.gpu_memory`). workers: processes that references are spread over; `auto`: one a GPU, and for small
     backbones on a CPU as many as have `threads` cores each.
     Results depend on method, config, backbone, split, device type, dtype, and on a CPU the threads of one attempt; the
     rest only says which cases, and how.
@@ -61,7 +61,7 @@ class RunPlan:
     retry_failed: bool = False
     keep_adapters: bool = True
     timeout_seconds: float | None = None
-    offload: str = "auto"
+    gpu_memory: str = "auto"
     workers: int | str = AUTO
     threads: int = 1
 
@@ -90,7 +90,7 @@ _CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "seeds": to_seeds,
     "shard": parse_shard,
     "engine": choice("engine", ("local", "ray")),
-    "offload": choice("offload", CHOICES),
+    "gpu_memory": choice("gpu_memory", CHOICES),
     "workers": to_workers,
 }
 

@@ -14,7 +14,7 @@ from motionbench.case import Case
 from motionbench.clip import Clip
 from motionbench.errors import ManifestError, MotionBenchError, StoreError
 from motionbench.footage import AUTO, tracker_for, world_of
-from motionbench.metric import Measurement, Metric, MetricInfo, MetricSetting, Sample, model_name
+from motionbench.metric import Measurement, Metric, MetricInfo, MetricRuntime, Sample, model_name
 from motionbench.pair import GEOMETRY, SHAPE, View, measure, unmeasured
 from motionbench.record import Record, Score
 from motionbench.split import Split
@@ -82,11 +82,11 @@ def score(
     result = ScoreResult()
     with store.locked("scores", plan.shard):
         records = [r for r in store.records() if r.status == "ok" and (keys is None or r.key in keys)]
-        setting = MetricSetting(plan.device, world_of(split))
-        models = {name: model_name(registry.load("metrics", name), setting) for name in infos}
+        runtime = MetricRuntime(plan.device, world_of(split))
+        models = {name: model_name(registry.load("metrics", name), runtime) for name in infos}
         held = {(s.record_key, s.metric, s.metric_version): s for s in store.scores()}
         todo = _missing(records, held, infos, partial(_stands, store, tracks.label, models), result)
-        metrics = _ready(sorted({name for _, names in todo for name in names}), setting, result)
+        metrics = _ready(sorted({name for _, names in todo for name in names}), runtime, result)
         cases = split.by_id()
         clips = _Clips(store, split)
         for done, (record, names) in enumerate(todo):
@@ -165,11 +165,11 @@ def _withdrawn(
             yield _to_score(record, info, why, 0.0, {})
 
 
-def _ready(names: Sequence[str], setting: MetricSetting, result: ScoreResult) -> dict[str, Metric]:
+def _ready(names: Sequence[str], runtime: MetricRuntime, result: ScoreResult) -> dict[str, Metric]:
     metrics: dict[str, Metric] = {}
     for name in names:
         try:
-            metrics[name] = registry.load("metrics", name).create(setting)
+            metrics[name] = registry.load("metrics", name).create(runtime)
         except MotionBenchError as error:
             result.unavailable[name] = str(error)
             logger.warning("metric %s is left out: %s", name, error)

@@ -14,7 +14,7 @@ from motionbench.clip import Clip
 from motionbench.config import build_config
 from motionbench.device import resolve_device
 from motionbench.errors import ConfigError
-from motionbench.method import Setting
+from motionbench.method import Runtime
 from motionbench.pair import to_shape
 from motionbench.plan import RunPlan, resolve_dtype
 from motionbench.progress import Bars
@@ -51,7 +51,7 @@ def transfer(
     settings: Mapping[str, Any] | Sequence[str] = (),
     device: str = "auto",
     dtype: str = "auto",
-    offload: str = "auto",
+    gpu_memory: str = "auto",
     say: Say = logger.info,
 ) -> Transfer:
     """Transfers the motion of a video file to a prompt.
@@ -71,14 +71,14 @@ def transfer(
     path, target = Path(reference), None if out is None else Path(out)
     _check_paths(path, target)
     plan = RunPlan(
-        method, backbone=backbone, settings=to_settings(settings), device=device, dtype=dtype, offload=offload
+        method, backbone=backbone, settings=to_settings(settings), device=device, dtype=dtype, gpu_memory=gpu_memory
     )
     method_class = registry.load("methods", method)
     backbone = registry.resolve("backbones", backbone)
     config = build_config(method_class, backbone=backbone, preset=preset, settings=plan.settings)
     with Bars(f"{method_class.name}: {path.name}") as bars:
-        setting = Setting(backbone, resolve_device(device), resolve_dtype(dtype, backbone), bars.stage, plan.offload)
-        made = method_class.create(config, setting)
+        runtime = Runtime(backbone, resolve_device(device), resolve_dtype(dtype, backbone), bars.stage, plan.gpu_memory)
+        made = method_class.create(config, runtime)
         clip = read_reference(path, getattr(made, "backbone", None), say)
         fitted = made.fit(clip, caption, seed=seed)
         if adapter is not None:

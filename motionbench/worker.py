@@ -15,7 +15,7 @@ from motionbench.cpu_threads import cpu_threads
 from motionbench.device import PeakMemory, device_memory, free_memory
 from motionbench.errors import MotionBenchError, PluginError, StoreError, VideoError
 from motionbench.files import hash_json
-from motionbench.method import Setting
+from motionbench.method import Runtime
 from motionbench.plan import Job, Unit
 from motionbench.record import Reason, Record
 from motionbench.seeds import derive_seed
@@ -103,7 +103,7 @@ class Worker:
         failure = Failure.of(error)
         if failure.reason is not Reason.OOM:
             return failure
-        return out_of_memory(failure, self.memory.read(), self.job.plan.offload, device_memory(self.job.device))
+        return out_of_memory(failure, self.memory.read(), self.job.plan.gpu_memory, device_memory(self.job.device))
 
     def fail(self, unit: Unit, failure: Failure, fit_seconds: float | None = None) -> list[Record]:
         """Puts all cases of a unit on record as failed."""
@@ -215,8 +215,8 @@ def case_input(job: Job, case: Case) -> dict[str, Case]:
 def create_method(job: Job, report: Report) -> Any:
     """The method of a job, ready to work. Raises what the method raises."""
     plan = job.plan
-    setting = Setting(plan.backbone, device=job.device, dtype=plan.dtype, report=report, offload=plan.offload)
-    return job.method_class.create(job.plan.config, setting)
+    runtime = Runtime(plan.backbone, device=job.device, dtype=plan.dtype, report=report, gpu_memory=plan.gpu_memory)
+    return job.method_class.create(job.plan.config, runtime)
 
 
 def fit_key(job: Job, case: Case, seed: int) -> str:

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-HUB = "motionbench"
-ROOMS = ("methods", "metrics", "data_cards", "leaderboard")
+CORE = "motionbench"
+PACKAGES = ("methods", "metrics", "data_cards", "leaderboard")
 # Of methods/, from the ground up: a wing imports what is below it, a method the wings, and nobody a method.
 WINGS = (("backbones",), ("taps",), ("tuning", "guidance"))
 GROUPS = ("methods", "metrics", "backbones", "trackers", "worlds", "pages", "commands")
@@ -33,13 +33,13 @@ POINTS = [(group, point) for group in GROUPS for point in entry_points(group=f"m
 
 
 def python_files() -> dict[str, Path]:
-    """Dotted module name -> file, for the hub and the rooms."""
+    """Dotted module name -> file, for the core and the packages."""
     found = {}
-    for folder in (HUB, *ROOMS):
+    for folder in (CORE, *PACKAGES):
         for path in sorted((ROOT / folder).rglob("*.py")):
             parts = list(path.relative_to(ROOT).with_suffix("").parts)
-            if folder != HUB:
-                parts.insert(0, HUB)
+            if folder != CORE:
+                parts.insert(0, CORE)
             if parts[-1] == "__init__":
                 parts.pop()
             found[".".join(parts)] = path
@@ -77,10 +77,10 @@ def statements(tree: ast.AST) -> Iterator[ast.AST]:
         yield from statements(node)
 
 
-def room_of(module: str) -> str:
-    """The room a module belongs to, or the hub."""
+def package_of(module: str) -> str:
+    """The package a module belongs to, or the core."""
     parts = module.split(".")
-    return parts[1] if len(parts) > 1 and parts[1] in ROOMS else HUB
+    return parts[1] if len(parts) > 1 and parts[1] in PACKAGES else CORE
 
 
 @cache
@@ -109,21 +109,21 @@ def test_every_folder_with_python_files_is_a_package() -> None:
     assert [folder for folder in sorted(folders) if not (folder / "__init__.py").exists()] == []
 
 
-def test_hub_imports_no_room() -> None:
+def test_core_imports_no_package() -> None:
     faults = {
-        module: sorted(other for other in imports_of(module, at_import_only=False) if room_of(other) != HUB)
+        module: sorted(other for other in imports_of(module, at_import_only=False) if package_of(other) != CORE)
         for module in MODULES
-        if room_of(module) == HUB
+        if package_of(module) == CORE
     }
     assert {module: others for module, others in faults.items() if others} == {}
 
 
-def test_no_room_imports_another() -> None:
+def test_no_package_imports_another() -> None:
     faults = [
         (module, other)
         for module in MODULES
         for other in imports_of(module, at_import_only=False)
-        if HUB not in (room_of(module), room_of(other)) and room_of(module) != room_of(other)
+        if CORE not in (package_of(module), package_of(other)) and package_of(module) != package_of(other)
     ]
     assert faults == []
 
@@ -157,12 +157,12 @@ def test_nothing_imports_the_workshop_and_the_wheel_leaves_it_out() -> None:
     assert not [name for name in PROJECT["tool"]["setuptools"]["packages"] if "training" in name]
 
 
-def test_rooms_import_themselves_relatively() -> None:
+def test_packages_import_themselves_relatively() -> None:
     faults = []
     for module, path in MODULES.items():
-        room = room_of(module)
-        if room != HUB and re.search(
-            rf"^\s*(from|import) motionbench\.{room}\b", path.read_text("utf-8"), re.MULTILINE
+        package = package_of(module)
+        if package != CORE and re.search(
+            rf"^\s*(from|import) motionbench\.{package}\b", path.read_text("utf-8"), re.MULTILINE
         ):
             faults.append(module)
     assert faults == []
@@ -199,10 +199,10 @@ def test_entry_points_installed_are_those_declared() -> None:
         assert ours == declared.get(f"motionbench.{group}", {}), "pip install -e ."
 
 
-def test_importing_hub_and_room_faces_loads_nothing_heavy() -> None:
-    hub = sorted(module for module in MODULES if room_of(module) == HUB and module.count(".") == 1)
+def test_importing_core_and_package_faces_loads_nothing_heavy() -> None:
+    core = sorted(module for module in MODULES if package_of(module) == CORE and module.count(".") == 1)
     faces = sorted(module for module, path in MODULES.items() if path.name == "__init__.py")
-    code = f"import importlib, sys\nfor name in {[*hub, *faces]!r}: importlib.import_module(name)\n"
+    code = f"import importlib, sys\nfor name in {[*core, *faces]!r}: importlib.import_module(name)\n"
     loaded = run_python(code + f"print([name for name in {HEAVY!r} if name in sys.modules])")
     assert loaded.strip() == "[]"
 
@@ -322,7 +322,7 @@ def named_imports(path: Path) -> Iterator[str]:
 
 def test_what_is_imported_is_stated_and_what_is_stated_is_imported() -> None:
     names = {name for path in MODULES.values() for name in named_imports(path)}
-    ours = {*sys.stdlib_module_names, HUB, *ROOMS, "training"}
+    ours = {*sys.stdlib_module_names, CORE, *PACKAGES, "training"}
     imported = {INSTALLED_AS.get(name, name).lower() for name in names - ours}
     needed = stated(PROJECT["project"]["dependencies"])
     optional = stated([line for lines in PROJECT["project"]["optional-dependencies"].values() for line in lines])

@@ -75,14 +75,14 @@ def test_a_start_from_little_noise_keeps_the_reference_and_equal_seeds_give_equa
     code = """
 import numpy as np
 from motionbench import registry
-from motionbench.method import Setting
+from motionbench.method import Runtime
 from motionbench.split import read_split
 split = read_split("mini")
 case = next(case for case in split.cases if case.category == "single_object")
 reference = split.read_reference(case)
 method = registry.load("methods", "sdedit")
 def clip(**config):
-    made = method.create(method.Config(steps=3, **config), Setting())
+    made = method.create(method.Config(steps=3, **config), Runtime())
     return made.generate(made.fit(reference, case.caption, seed=0), case.prompt, seed=0).frames.astype(float)
 near, again, far = clip(strength=0.05), clip(strength=0.05), clip(strength=1.0)
 assert (near == again).all()

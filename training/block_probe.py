@@ -27,7 +27,7 @@ from motionbench.clip import Clip
 from motionbench.config import build_config
 from motionbench.device import resolve_device
 from motionbench.errors import ConfigError
-from motionbench.method import Setting
+from motionbench.method import Runtime
 from motionbench.split import read_split
 
 app = typer.Typer(add_completion=False, help=__doc__, rich_markup_mode=None)
@@ -64,12 +64,12 @@ def with_block(config: Any, block: int) -> Any:
 
 
 def probe(
-    cls: Any, config: Any, setting: Setting, backbone: Backbone, clips: Sequence[Clip], times: Sequence[float]
+    cls: Any, config: Any, runtime: Runtime, backbone: Backbone, clips: Sequence[Clip], times: Sequence[float]
 ) -> list[list[float]]:
     """Mean `direction_ratio` over clips: a row for each block, a column for each time."""
     rows = []
     for block in range(len(backbone.transformer.blocks)):
-        method = cls(with_block(config, block), setting, backbone)
+        method = cls(with_block(config, block), runtime, backbone)
         rows.append([fmean(direction_ratio(method, clip, t) for clip in clips) for t in times])
     return rows
 
@@ -85,12 +85,12 @@ def run(
 ) -> None:
     """Print a row for each block: its number and the mean ratio at each time."""
     cls = registry.load("methods", method)
-    setting = Setting(backbone, resolve_device(device))
+    runtime = Runtime(backbone, resolve_device(device))
     held, columns = read_split(split), [float(t) for t in times.split(",")]
     cases = list({case.reference_id: case for case in held.cases}.values())[:limit]
     clips = [held.read_reference(case) for case in cases]
-    made = registry.load("backbones", backbone)(setting)
-    for block, row in enumerate(probe(cls, build_config(cls, backbone=backbone), setting, made, clips, columns)):
+    made = registry.load("backbones", backbone)(runtime)
+    for block, row in enumerate(probe(cls, build_config(cls, backbone=backbone), runtime, made, clips, columns)):
         typer.echo(f"{block:3d} " + " ".join(f"{ratio:6.3f}" for ratio in row))
 
 

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from motionbench.method import Setting
+from motionbench.method import Runtime
 
 from .backbone import Backbone, BackboneSpec
 from .random_weights import save_random_wan
@@ -18,25 +18,25 @@ WEIGHTS = Path(__file__).parent / "weights"
 _REPORTS = ("training.json", "exam.json")  # say something of the weights; change no result
 
 
-def tiny(setting: Setting) -> Backbone:
+def tiny(runtime: Runtime) -> Backbone:
     """Embedded Wan-type model of 4.5M parameters, trained on the procedural world; runs on two CPU cores."""
-    return from_folder("tiny", WEIGHTS / "tiny", setting)
+    return from_folder("tiny", WEIGHTS / "tiny", runtime)
 
 
-def wan_1_3b(setting: Setting) -> Backbone:
+def wan_1_3b(runtime: Runtime) -> Backbone:
     """Wan2.1 T2V 1.3B, 81 frames 480x832: 29 GB of weights from the Hub or a local folder, one GPU."""
-    return WanBackbone.create(WAN_1_3B, setting)
+    return WanBackbone.create(WAN_1_3B, runtime)
 
 
-def wan_14b(setting: Setting) -> Backbone:
+def wan_14b(runtime: Runtime) -> Backbone:
     """Wan2.1 T2V 14B, 81 frames 480x832: 80 GB of weights from the Hub or a local folder, one GPU of 80 GB."""
-    return WanBackbone.create(WAN_14B, setting)
+    return WanBackbone.create(WAN_14B, runtime)
 
 
-def from_folder(name: str, folder: Path, setting: Setting) -> Backbone:
+def from_folder(name: str, folder: Path, runtime: Runtime) -> Backbone:
     """The backbone in any diffusers folder that also holds a `motionbench.json`."""
     spec = BackboneSpec.read(folder / "motionbench.json")
-    return Backbone.load(name, folder, spec, device=setting.device, dtype=setting.dtype)
+    return Backbone.load(name, folder, spec, device=runtime.device, dtype=runtime.dtype)
 
 
 def folder_revision(folder: Path) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from motionbench.offload import choose_preset
+from motionbench.gpu_memory import choose_preset
 
 HOPPER = 9  # compute capability from which cuDNN's attention is preferred to PyTorch's own flash attention
 
@@ -58,12 +58,12 @@ PLAIN = Execution(
 )
 
 
-def execution_for(offload: str, device: torch.device) -> Execution:
+def execution_for(gpu_memory: str, device: torch.device) -> Execution:
     """The choices of a preset on a device: `auto` takes the largest that fits the card; a CPU offloads nothing."""
     if device.type != "cuda":
         return replace(PRESETS["none"], compiler=None)
     total = torch.cuda.get_device_properties(device).total_memory
-    return PRESETS[choose_preset(total) if offload == "auto" else offload]
+    return PRESETS[choose_preset(total) if gpu_memory == "auto" else gpu_memory]
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from motionbench.clip import Clip
-from motionbench.method import Setting
+from motionbench.method import Runtime
 
 from .backbone import PARTS, Backbone
 from .execution import Execution, compiled_blocks, execution_for, fast_attention
@@ -77,10 +77,10 @@ class WanBackbone(Backbone):
         super().__init__(model.name, weights.spec, self.parts, device=device, dtype=dtype)
 
     @classmethod
-    def create(cls, model: WanModel, setting: Setting) -> WanBackbone:
-        """The backbone on a setting's device; its weights are downloaded if the Hub may be asked."""
-        execution = execution_for(setting.offload, torch.device(setting.device))
-        return cls(model, fetch_weights(model), device=setting.device, dtype=setting.dtype, execution=execution)
+    def create(cls, model: WanModel, runtime: Runtime) -> WanBackbone:
+        """The backbone on a runtime's device; its weights are downloaded if the Hub may be asked."""
+        execution = execution_for(runtime.gpu_memory, torch.device(runtime.device))
+        return cls(model, fetch_weights(model), device=runtime.device, dtype=runtime.dtype, execution=execution)
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """Prompt embeddings (B, L, D_text) as `Backbone.encode_text` gives them, from the cache where they are there.

@@ -59,7 +59,7 @@ class Det(TunedMethod):
             return self.loss(predicted, noise - latents, x, t, tracks if draw.variant else None)
 
         schedule = config.schedule("train", config.steps)
-        train(self.backbone, list(layers.parameters()), draw, loss, schedule, self.setting.report)
+        train(self.backbone, list(layers.parameters()), draw, loss, schedule, self.runtime.report)
 
     def follows_tracks(self, t: Tensor) -> bool:
         """Whether the tracking loss counts at a time (1,): at small ones, where the predicted clip is sharp."""

@@ -13,8 +13,8 @@ from motionbench.commands.output import print_json, say
 from motionbench.config import build_config
 from motionbench.device import resolve_device
 from motionbench.errors import ConfigError
-from motionbench.method import Setting
-from motionbench.offload import CHOICES
+from motionbench.gpu_memory import CHOICES
+from motionbench.method import Runtime
 from motionbench.plan import resolve_dtype
 from motionbench.progress import Bars
 from motionbench.single_transfer import read_reference
@@ -36,7 +36,7 @@ def heads(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the noise.")] = 0,
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
-    offload: options.Offload = "auto",
+    gpu_memory: options.GpuMemory = "auto",
     out: Annotated[Path | None, typer.Option("--out", help="Picture of the map, .png or .html.")] = None,
     as_json: options.Json = False,
 ) -> None:
@@ -57,9 +57,9 @@ def heads(
     config = build_config(method_class, backbone=backbone, preset=preset, settings=settings or ())
     with Bars(f"heads of {backbone}") as bars:
         number_type = resolve_dtype(dtype, backbone)
-        preset_name = options.to_choice("--offload", offload, CHOICES)
-        setting = Setting(backbone, resolve_device(device), number_type, bars.stage, preset_name)
-        made = method_class.create(config, setting)
+        preset_name = options.to_choice("--gpu-memory", gpu_memory, CHOICES)
+        runtime = Runtime(backbone, resolve_device(device), number_type, bars.stage, preset_name)
+        made = method_class.create(config, runtime)
         clips = [made.backbone.prepare(read_reference(path, made.backbone, say)) for path in reference]
         scores = made.score_heads(list(zip(clips, captions, strict=True)), seed=seed)
     answer = scores_to_answer(scores, config) | {"backbone": backbone, "references": [str(p) for p in reference]}

@@ -16,7 +16,7 @@ from motionbench import registry
 from motionbench.clip import Clip
 from motionbench.config import suited_config
 from motionbench.errors import ConfigError
-from motionbench.method import InputContract, Setting
+from motionbench.method import InputContract, Runtime
 from motionbench.seeds import derive_seed
 
 from ..backbones.backbone import Backbone
@@ -48,16 +48,16 @@ class FollowYourMotion:
     Config: ClassVar[type] = FymConfig
     presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
 
-    def __init__(self, config: FymConfig, setting: Setting, backbone: Backbone) -> None:
+    def __init__(self, config: FymConfig, runtime: Runtime, backbone: Backbone) -> None:
         self.config = config
-        self.setting = setting
+        self.runtime = runtime
         self.backbone = backbone
 
     @classmethod
-    def create(cls, config: FymConfig | None, setting: Setting) -> Self:
-        """The method on the setting's backbone; config None takes the preset that suits the backbone."""
-        backbone = registry.load("backbones", setting.backbone)(setting)
-        return cls(suited_config(cls, setting.backbone, config), setting, backbone)
+    def create(cls, config: FymConfig | None, runtime: Runtime) -> Self:
+        """The method on the runtime's backbone; config None takes the preset that suits the backbone."""
+        backbone = registry.load("backbones", runtime.backbone)(runtime)
+        return cls(suited_config(cls, runtime.backbone, config), runtime, backbone)
 
     def fit(self, reference: Clip, caption: str, *, seed: int) -> MotionAdapter:
         """Tune both LoRAs on one reference. Deterministic in (reference, caption, seed)."""
@@ -80,7 +80,7 @@ class FollowYourMotion:
             branches.enter_context(self.tuned(adapter))
 
             def on_step(done: int, total: int) -> None:
-                self.setting.report("sample", done, total)
+                self.runtime.report("sample", done, total)
                 if done >= config.active_share * total:
                     branches.close()
 
@@ -109,7 +109,7 @@ class FollowYourMotion:
         """Similarities of every head's attention with the pseudo maps, on prepared clips with their captions."""
         config, backbone = self.config, self.backbone
         encoded = [(backbone.encode(clip), backbone.encode_text([caption])) for clip, caption in clips]
-        generator, report = _generator(seed, "heads"), self.setting.report
+        generator, report = _generator(seed, "heads"), self.runtime.report
         with backbone.computing(looking_inside=True):
             return score_heads(backbone, encoded, config.head_times, config.head_draws, generator, report)
 
@@ -146,7 +146,7 @@ class FollowYourMotion:
             frames = encode_frames(self.backbone, clip)
             shape = (config.spatial_batch, *frames.shape[1:])
             with self.backbone.training(text, shape, save_memory=config.gradient_checkpointing):
-                train_spatial(self.backbone, frames, text, parameters, config, generator, self.setting.report)
+                train_spatial(self.backbone, frames, text, parameters, config, generator, self.runtime.report)
         for parameter in parameters:
             parameter.requires_grad_(False)
         return heads.weights("spatial")
@@ -159,7 +159,7 @@ class FollowYourMotion:
         views = excerpts(backbone, clip, config, generator)
         shape = (config.temporal_batch, *views[0].latents.shape[1:])
         with backbone.training(text, shape, save_memory=config.gradient_checkpointing):
-            train_temporal(backbone, rope, views, text, parameters, config, generator, self.setting.report)
+            train_temporal(backbone, rope, views, text, parameters, config, generator, self.runtime.report)
         return heads.weights("temporal")
 
     def _add_lora(self, heads: Heads, branch: BranchName, generator: torch.Generator) -> list[nn.Parameter]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from motionbench.method import Setting
+from motionbench.method import Runtime
 
 from ..backbones.backbone import Backbone
 from ..taps.features import middle_block
@@ -15,9 +15,9 @@ from .method import GuidanceMethod
 class AttentionMethod(GuidanceMethod):
     """A guidance method that reads the self-attention of blocks; raises ConfigError where there are no such blocks."""
 
-    def __init__(self, config: Any, setting: Setting, backbone: Backbone) -> None:
+    def __init__(self, config: Any, runtime: Runtime, backbone: Backbone) -> None:
         require_self_attentions(self.name, backbone)
-        super().__init__(config, setting, backbone)
+        super().__init__(config, runtime, backbone)
         self.blocks = self.chosen_blocks()
 
     def chosen_blocks(self) -> list[int]:

@@ -14,7 +14,7 @@ from motionbench.adapter_folder import new_adapter_folder, read_facts, reading_a
 from motionbench.clip import Clip
 from motionbench.config import require, suited_config
 from motionbench.errors import ConfigError, StoreError
-from motionbench.method import InputContract, Setting
+from motionbench.method import InputContract, Runtime
 from motionbench.seeds import derive_seed
 
 from ..backbones.backbone import Backbone
@@ -96,16 +96,16 @@ class GuidanceMethod:
     Config: ClassVar[type]
     presets: ClassVar[dict[str, dict[str, Any]]]
 
-    def __init__(self, config: Any, setting: Setting, backbone: Backbone) -> None:
+    def __init__(self, config: Any, runtime: Runtime, backbone: Backbone) -> None:
         self.config = config
-        self.setting = setting
+        self.runtime = runtime
         self.backbone = backbone
 
     @classmethod
-    def create(cls, config: Any, setting: Setting) -> Self:
-        """The method on the setting's backbone; config None takes the preset that suits the backbone."""
-        config = suited_config(cls, setting.backbone, config)
-        return cls(config, setting, registry.load("backbones", setting.backbone)(setting))
+    def create(cls, config: Any, runtime: Runtime) -> Self:
+        """The method on the runtime's backbone; config None takes the preset that suits the backbone."""
+        config = suited_config(cls, runtime.backbone, config)
+        return cls(config, runtime, registry.load("backbones", runtime.backbone)(runtime))
 
     def guide(self, adapter: GuidanceAdapter, text: Tensor, start: Tensor, *, seed: int) -> Guide:
         """The guide of one sampling; text (1, L, D) is the prompt's, start (1, C, F, h, w) what it begins with."""
@@ -148,7 +148,7 @@ class GuidanceMethod:
                 config.schedule(len(times) - 1),
                 start=start,
                 times=times,
-                on_step=lambda done, total: self.setting.report("sample", done, total),
+                on_step=lambda done, total: self.runtime.report("sample", done, total),
             )
         return backbone.decode(latents)
 

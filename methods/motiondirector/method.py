@@ -62,7 +62,7 @@ class MotionDirector(LoraMethod):
         def learners(draw: Draw) -> list[Learner]:
             return [spatial, temporal] if draw.variant else [temporal]
 
-        take_steps(self.backbone, draw, step, learners, config.schedule("train", config.steps), self.setting.report)
+        take_steps(self.backbone, draw, step, learners, config.schedule("train", config.steps), self.runtime.report)
         spatial.check()  # it took fewer steps than its schedule has
 
     def _velocity(self, latents: Tensor, noise: Tensor, t: Tensor, text: Tensor) -> Tensor:

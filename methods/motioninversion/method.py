@@ -59,7 +59,7 @@ class MotionInversion(TunedMethod):
         named = list(layers.named_parameters())
         shares = [config.value_lr / config.lr if name.endswith("value") else 1.0 for name, _ in named]
         schedule = config.schedule("train", config.steps)
-        train(self.backbone, [p for _, p in named], draw, loss, schedule, self.setting.report, shares)
+        train(self.backbone, [p for _, p in named], draw, loss, schedule, self.runtime.report, shares)
 
     def keep(self, layers: nn.ModuleList) -> dict[str, Tensor]:
         """All embeddings, those of v for their differences over frames."""

@@ -43,7 +43,7 @@ class Smm(GuidanceMethod):
             nothing,
             steps=len(times) - 1,
             substeps=config.inversion_substeps,
-            on_step=lambda done, total: self.setting.report("inversion", done, total),
+            on_step=lambda done, total: self.runtime.report("inversion", done, total),
         )
         guided = config.schedule(len(times) - 1).guided_steps
         block = middle_block(backbone, config.block)

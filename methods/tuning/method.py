@@ -18,7 +18,7 @@ from motionbench.adapter_folder import new_adapter_folder, read_facts, reading_a
 from motionbench.clip import Clip
 from motionbench.config import suited_config
 from motionbench.errors import ConfigError, MissingInputError
-from motionbench.method import InputContract, Setting
+from motionbench.method import InputContract, Runtime
 from motionbench.seeds import derive_seed
 
 from ..backbones.backbone import Backbone
@@ -72,17 +72,17 @@ class TunedMethod:
     presets: ClassVar[dict[str, dict[str, Any]]]
     Adapter: ClassVar[type[TunedAdapter]] = TunedAdapter
 
-    def __init__(self, config: Any, setting: Setting, backbone: Backbone) -> None:
+    def __init__(self, config: Any, runtime: Runtime, backbone: Backbone) -> None:
         require_self_attentions(self.name, backbone)
         self.config = config
-        self.setting = setting
+        self.runtime = runtime
         self.backbone = backbone
 
     @classmethod
-    def create(cls, config: Any, setting: Setting) -> Self:
-        """The method on the setting's backbone; None takes its preset. Raises ConfigError if it cannot run."""
-        config = suited_config(cls, setting.backbone, config)
-        return cls(config, setting, registry.load("backbones", setting.backbone)(setting))
+    def create(cls, config: Any, runtime: Runtime) -> Self:
+        """The method on the runtime's backbone; None takes its preset. Raises ConfigError if it cannot run."""
+        config = suited_config(cls, runtime.backbone, config)
+        return cls(config, runtime, registry.load("backbones", runtime.backbone)(runtime))
 
     def host(self, settings: dict[str, Any]) -> AbstractContextManager[nn.ModuleList]:
         """The backbone with fresh modules to tune, of the shape that a configuration says; untouched on leaving."""
@@ -129,7 +129,7 @@ class TunedMethod:
                 steps=config.sample_steps,
                 guidance=config.guidance,
                 start=self._start(adapter, derive_seed(seed, "sample")),
-                on_step=lambda done, total: self.setting.report("sample", done, total),
+                on_step=lambda done, total: self.runtime.report("sample", done, total),
             )
         return backbone.decode(latents)
 
@@ -168,7 +168,7 @@ class TunedMethod:
             iterations=config.inversion_iterations,
             noise=config.inversion_noise,
             seed=derive_seed(seed, self.name, "inversion"),
-            on_step=lambda done, total: self.setting.report("inversion", done, total),
+            on_step=lambda done, total: self.runtime.report("inversion", done, total),
         )
         return (renormalized(latents) if config.renormalize else latents).cpu()
 

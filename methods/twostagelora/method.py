@@ -53,7 +53,7 @@ class TwoStageLora(LoraMethod):
             return F.mse_loss(*predict(backbone, frames[picks], text, t, noise))
 
         schedule = config.schedule("spatial", config.spatial_steps)
-        train(backbone, parameters, draw, loss, schedule, self.setting.report)
+        train(backbone, parameters, draw, loss, schedule, self.runtime.report)
 
     def _learn_clip(self, layers: nn.ModuleList, clip: Clip, text: Tensor, generator: torch.Generator) -> None:
         config, backbone = self.config, self.backbone
@@ -66,4 +66,4 @@ class TwoStageLora(LoraMethod):
             return F.mse_loss(*predict(backbone, latents, text, *draw.tensors))
 
         schedule = config.schedule("temporal", config.temporal_steps)
-        train(backbone, parameters, self.draws(latents, generator), loss, schedule, self.setting.report)
+        train(backbone, parameters, self.draws(latents, generator), loss, schedule, self.runtime.report)

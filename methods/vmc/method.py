@@ -39,7 +39,7 @@ class Vmc(LoraMethod):
             return self.loss(*predict(self.backbone, latents, text, *draw.tensors))
 
         schedule, draws = config.schedule("train", config.steps), self.draws(latents, generator)
-        train(self.backbone, parameters, draws, loss, schedule, self.setting.report)
+        train(self.backbone, parameters, draws, loss, schedule, self.runtime.report)
 
     def loss(self, predicted: Tensor, target: Tensor) -> Tensor:
         """VMC's loss of velocities (B, C, F, h, w), plus SMA's two if switched on."""

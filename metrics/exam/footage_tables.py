@@ -12,13 +12,13 @@ import numpy as np
 from motionbench.bootstrap import percentile_interval
 from motionbench.metric import MetricInfo
 
-from .footage_sitting import CONTROL, LOOK
-from .grades import to_grades
+from .footage_run import CONTROL, LOOK
 from .looks import CONTROLS as MADE_CONTROLS
 from .looks import CORRUPTIONS, LOOKS
-from .marks import HEADLINE
 from .plan import Answer
+from .rank_agreement import to_agreements
 from .report import Estimate
+from .requirements import HEADLINE
 from .tables import to_cell, to_number, to_table
 
 LEAST_LOOK = 0.80  # of the ceiling: below this a perfect transfer would be taken for a faulty one
@@ -123,15 +123,15 @@ def _to_clip_report(answers: Sequence[Answer], info: MetricInfo) -> ClipReport:
     values = {
         (clip, name): {s: v for s, v in curve.items() if v is not None} for name, curve in faults.items()
     }  # fmt: skip
-    grades = to_grades(values, info, CORRUPTIONS)
+    agreements = to_agreements(values, info, CORRUPTIONS)
     return ClipReport(
         clip=clip,
         looks={name: at[f"{LOOK} {name}", 0.0] for name in LOOKS if (f"{LOOK} {name}", 0.0) in at},
         controls={name: at[f"{CONTROL} {name}", 0.0] for name in MADE_CONTROLS if (f"{CONTROL} {name}", 0.0) in at},
         faults=dict(faults),
         notes=[a.note for a in answers if a.value is None and a.note],
-        rho=float(np.mean([g[0] for g in grades.values()])) if grades else None,
-        accuracy=float(np.mean([g[1] for g in grades.values()])) if grades else None,
+        rho=float(np.mean([g[0] for g in agreements.values()])) if agreements else None,
+        accuracy=float(np.mean([g[1] for g in agreements.values()])) if agreements else None,
     )
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from motionbench.world import Corruption
 
-from .marks import to_marks
 from .report import MetricReport
+from .requirements import to_requirements
 
 _STYLE = """
 body{font-family:sans-serif;margin:2em auto;max-width:72em;padding:0 1em;color:#222}
@@ -75,9 +75,11 @@ def _packed(name: str, text: str) -> str:
 
 def _marks(reports: Sequence[MetricReport]) -> str:
     rows = []
-    for mark in to_marks(reports):
-        met = {True: "<td>yes", False: '<td class="no">no', None: "<td>–"}[mark.met]
-        cells = (html.escape(text.replace("`", "")) for text in (mark.tracker, mark.demand, mark.found))
+    for requirement in to_requirements(reports):
+        met = {True: "<td>yes", False: '<td class="no">no', None: "<td>–"}[requirement.met]
+        cells = (
+            html.escape(text.replace("`", "")) for text in (requirement.tracker, requirement.demand, requirement.found)
+        )
         rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + met + "</td></tr>")
     head = "<tr><th>tracks</th><th>demand</th><th>found</th><th>met</th></tr>"
     return f"<table>{head}{''.join(rows)}</table>" if rows else ""

@@ -9,11 +9,11 @@ from typing import Any
 
 from motionbench.metric import MetricInfo
 
-from .marks import HEADLINE
 from .pair_list import Survey
 from .plan import Answer
 from .recognition import MEASURES, Outcome, Recognition, differences, recognize, to_outcomes
 from .report import Estimate
+from .requirements import HEADLINE
 from .tables import to_cell, to_number, to_table
 
 _SUPPORT = (0, 40, 100, 200)  # where bands of tracks that survive, in the clip that has fewer, begin

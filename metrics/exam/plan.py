@@ -17,7 +17,12 @@ TRUTH = "truth"
 ANSWERS = "answers.jsonl"
 # Questions that are no corruption: question -> what the answer is for.
 CONTROLS = ("identity", "swapped", "frozen", "reversed", "unrelated")
-SETTINGS = ("frames_9", "pixels_128", "grid_14", "grid_28")  # at which the perfect transfer and its reversal are asked
+CONDITIONS = (
+    "frames_9",
+    "pixels_128",
+    "grid_14",
+    "grid_28",
+)  # at which the perfect transfer and its reversal are asked
 
 
 @dataclass(frozen=True)
@@ -44,8 +49,8 @@ class ExamPlan:
 
 @dataclass(frozen=True)
 class Answer:
-    """One metric's value for one clip. question: a corruption's name, a control, or `perfect@SETTING`,
-    `reversed@SETTING`. tracker: `truth`, or a tracker and its version; `, decoded` follows where clips were.
+    """One metric's value for one clip. question: a corruption's name, a control, or `perfect@CONDITION`,
+    `reversed@CONDITION`. tracker: `truth`, or a tracker and its version; `, decoded` follows where clips were.
     kept: tracks that survive in the clip that has fewer, where the metric says so."""
 
     reference: str

@@ -11,13 +11,13 @@ from typing import Any
 from motionbench.files import write_atomically
 from motionbench.scorer import metric_infos
 
-from .footage_sitting import read_footage, sit_footage
+from .footage_run import read_footage, run_footage
 from .footage_tables import FootageReport, footage_to_json, footage_to_markdown, to_footage_reports
 from .pair_list import read_pairs, survey_pairs
-from .pair_sitting import sit_pairs
+from .pair_run import run_pairs
 from .pair_tables import PairReport, pairs_to_json, pairs_to_markdown, to_pair_reports
 from .plain_page import markdown_to_page
-from .real_sitting import RealPlan, Report
+from .real_run import RealPlan, Report
 from .report import Estimate
 
 
@@ -34,7 +34,7 @@ def examine_pairs(plan: RealPlan, manifest: Path, out: Path, facts: Mapping[str,
     """Asks about the pairs of a manifest and writes report.json, .md and .html to `out`. Raises ManifestError."""
     pairs, wrong = read_pairs(manifest)
     survey = survey_pairs(manifest.parent, pairs, wrong)
-    answers = sit_pairs(plan, survey, manifest.parent, out, report)
+    answers = run_pairs(plan, survey, manifest.parent, out, report)
     reports = to_pair_reports(answers, survey, metric_infos(plan.metrics))
     told = {**facts, "pairs": f"{manifest.name}, {len(survey.pairs)} pairs, {len(survey.left_out)} left out"}
     found = pairs_to_json(reports, survey, told)
@@ -45,7 +45,7 @@ def examine_pairs(plan: RealPlan, manifest: Path, out: Path, facts: Mapping[str,
 def examine_footage(plan: RealPlan, folder: Path, out: Path, facts: Mapping[str, str], report: Report) -> RealResult:
     """Asks about the clips of a folder and writes report.json, .md and .html to `out`. Raises ManifestError."""
     paths, left_out = read_footage(folder)
-    answers = sit_footage(plan, paths, out, report)
+    answers = run_footage(plan, paths, out, report)
     reports = to_footage_reports(answers, metric_infos(plan.metrics))
     told = {**facts, "footage": f"{folder.name}, {len(paths)} clips, {len(left_out)} left out"}
     found = footage_to_json(reports, left_out, told)

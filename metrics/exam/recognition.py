@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from motionbench.bootstrap import LEVEL, RESAMPLES, SEED
 from motionbench.metric import MetricInfo
 
-from .grades import goodness
 from .pair_list import Pair
-from .pair_sitting import OTHER, OWN, REVERSED
+from .pair_run import OTHER, OWN, REVERSED
 from .plan import Answer
+from .rank_agreement import goodness
 from .report import Estimate
 
 Array = NDArray[np.float64]

@@ -12,8 +12,8 @@ from motionbench.bootstrap import macro_mean, percentile_interval
 from motionbench.metric import MetricInfo
 from motionbench.world import Corruption
 
-from .grades import Grades, Values, targets, to_grades
-from .plan import CONTROLS, SETTINGS, TRUTH, Answer
+from .plan import CONDITIONS, CONTROLS, TRUTH, Answer
+from .rank_agreement import Agreements, Values, targets, to_agreements
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class MetricReport:
     rho, accuracy: over the corruptions it is there to notice. by_corruption: name -> (rho, accuracy).
     curves: corruption -> mean value per strength. controls: perfect, identity (the ceiling), frozen (the floor), ... ->
     value. swap: largest change when the clips change places. appearance_shift: largest mean change by an
-    appearance-only corruption at full strength, as a share of the range. sensitivity: setting, or `tracker` for this
+    appearance-only corruption at full strength, as a share of the range. sensitivity: condition, or `tracker` for this
     tracker instead of the truth -> (change of perfect, of reversed). missing: unmeasurable answers of all. measures: as
     `MetricInfo` says it.
     """
@@ -110,20 +110,22 @@ def _by_question(answers: Iterable[Answer]) -> Values:
 
 def _report(about: _About, tracker: str, answers: Sequence[Answer], values: Values, truth: Values) -> MetricReport:
     info, corruptions = about.info, about.corruptions
-    grades = to_grades(values, info, corruptions)
+    agreements = to_agreements(values, info, corruptions)
     wanted = targets(info, corruptions)
     controls = {name: about.estimate(_at_zero(values, name)) for name in CONTROLS}
     controls["perfect"] = about.estimate(_at_zero(values, about.perfect))
-    sensitivity = {s: _sensitivity(about, values, values, s) for s in SETTINGS}
+    sensitivity = {s: _sensitivity(about, values, values, s) for s in CONDITIONS}
     if truth is not values and truth:
         sensitivity["tracker"] = _sensitivity(about, values, truth, "")
     return MetricReport(
         metric=info.name,
         tracker=tracker,
         version=info.version,
-        rho=_grade(about, grades, wanted, 0),
-        accuracy=_grade(about, grades, wanted, 1),
-        by_corruption={c.name: _pooled(grades, c.name) for c in corruptions if any(k[1] == c.name for k in grades)},
+        rho=_agreement(about, agreements, wanted, 0),
+        accuracy=_agreement(about, agreements, wanted, 1),
+        by_corruption={
+            c.name: _pooled(agreements, c.name) for c in corruptions if any(k[1] == c.name for k in agreements)
+        },
         curves={c.name: _curve(values, c) for c in corruptions},
         controls=controls,
         swap=max(_changes(_at_zero(values, "swapped"), _at_zero(values, about.perfect)).values(), default=None),
@@ -134,17 +136,17 @@ def _report(about: _About, tracker: str, answers: Sequence[Answer], values: Valu
     )
 
 
-def _grade(about: _About, grades: Grades, wanted: Sequence[str], which: int) -> Estimate:
+def _agreement(about: _About, agreements: Agreements, wanted: Sequence[str], which: int) -> Estimate:
     """Over references, each with the mean of its corruptions."""
     own: dict[str, list[float]] = defaultdict(list)
-    for (reference, question), grade in grades.items():
+    for (reference, question), grade in agreements.items():
         if question in wanted:
             own[reference].append(grade[which])
     return about.estimate({reference: float(np.mean(found)) for reference, found in own.items()})
 
 
-def _pooled(grades: Grades, name: str) -> tuple[float, float]:
-    found = [grade for (_, question), grade in grades.items() if question == name]
+def _pooled(agreements: Agreements, name: str) -> tuple[float, float]:
+    found = [grade for (_, question), grade in agreements.items() if question == name]
     return float(np.mean([g[0] for g in found])), float(np.mean([g[1] for g in found]))
 
 
@@ -191,10 +193,10 @@ def _span(info: MetricInfo, controls: Mapping[str, Estimate]) -> float | None:
     return abs(perfect - frozen) if perfect is not None and frozen is not None and perfect != frozen else None
 
 
-def _sensitivity(about: _About, values: Values, base: Values, setting: str) -> tuple[Estimate, Estimate]:
-    """Changes of the perfect transfer and of its reversal by a setting, or (none) against other values."""
+def _sensitivity(about: _About, values: Values, base: Values, condition: str) -> tuple[Estimate, Estimate]:
+    """Changes of the perfect transfer and of its reversal by a condition, or (none) against other values."""
     found = []
     for name, own in (("perfect", about.perfect), ("reversed", "reversed")):
-        changed = _at_zero(values, f"{name}@{setting}" if setting else own)
+        changed = _at_zero(values, f"{name}@{condition}" if condition else own)
         found.append(about.estimate(_changes(changed, _at_zero(base, own))))
     return found[0], found[1]

@@ -7,9 +7,9 @@ from typing import Any
 
 from motionbench.world import Corruption
 
-from .marks import to_marks
-from .plan import CONTROLS, SETTINGS
+from .plan import CONDITIONS, CONTROLS
 from .report import Estimate, MetricReport
+from .requirements import to_requirements
 
 _INTRODUCTION = (
     "Perfect transfers are rendered from the ground truth and spoiled by degrees; a good metric falls in step. "
@@ -27,11 +27,12 @@ _SENSITIVITY = (
 def to_markdown(reports: Sequence[MetricReport], corruptions: Sequence[Corruption], facts: Mapping[str, Any]) -> str:
     """The page for docs/results. facts: command, split, references, machine and the like, printed as they are."""
     parts = ["# The metrics' exam", _INTRODUCTION, "\n".join(f"- {name}: {value}" for name, value in facts.items())]
-    marks = [
-        (m.tracker, m.demand, m.found, {True: "yes", False: "**no**", None: "–"}[m.met]) for m in to_marks(reports)
+    requirements = [
+        (m.tracker, m.demand, m.found, {True: "yes", False: "**no**", None: "–"}[m.met])
+        for m in to_requirements(reports)
     ]
-    if marks:
-        parts += ["## Marks", to_table(("tracks", "demand", "found", "met"), marks)]
+    if requirements:
+        parts += ["## Requirements", to_table(("tracks", "demand", "found", "met"), requirements)]
     trackers = sorted({report.tracker for report in reports})
     for tracker in trackers:
         own = [r for r in reports if r.tracker == tracker and r.judges_motion]
@@ -88,12 +89,12 @@ def _corruption_table(reports: Sequence[MetricReport], corruptions: Sequence[Cor
 
 
 def _sensitivity_table(reports: Sequence[MetricReport]) -> str:
-    settings = [s for s in (*SETTINGS, "tracker") if any(s in r.sensitivity for r in reports)]
+    conditions = [s for s in (*CONDITIONS, "tracker") if any(s in r.sensitivity for r in reports)]
     rows = []
     for r in reports:
-        found = (r.sensitivity.get(setting) for setting in settings)
+        found = (r.sensitivity.get(condition) for condition in conditions)
         rows.append((f"`{r.metric}`", *("–" if both is None else " / ".join(map(to_cell, both)) for both in found)))
-    return to_table(("metric", *settings), rows)
+    return to_table(("metric", *conditions), rows)
 
 
 def to_number(value: float | None, digits: int = 2) -> str:

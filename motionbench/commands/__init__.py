@@ -1,1 +1,1 @@
-"""Sub-commands of the hub, one file a verb. Importing one loads typer and the standard library only."""
+"""Sub-commands of the core, one file a verb. Importing one loads typer and the standard library only."""

@@ -19,8 +19,8 @@ from motionbench.commands.options import to_choice
 from motionbench.commands.output import print_json, print_pairs
 from motionbench.errors import ConfigError, MotionBenchError
 from motionbench.files import store_error
-from motionbench.method import Setting
-from motionbench.metric import MetricSetting
+from motionbench.method import Runtime
+from motionbench.metric import MetricRuntime
 from motionbench.progress import Bars
 from motionbench.track_cache import cache_folder
 
@@ -184,13 +184,13 @@ def methods() -> dict[str, str]:
 def metrics() -> dict[str, str]:
     """Whether each metric can be made for real footage, or else for a world's; the error says how to get weights."""
 
-    def make(setting: MetricSetting) -> Callable[[str, Any], object]:
-        return lambda name, plugin: plugin.create(setting)
+    def make(runtime: MetricRuntime) -> Callable[[str, Any], object]:
+        return lambda name, plugin: plugin.create(runtime)
 
-    lines = _try_each("metrics", make(MetricSetting()))
+    lines = _try_each("metrics", make(MetricRuntime()))
     lacking = [name for name, line in lines.items() if line != "ok"]
     for world in registry.names("worlds") if lacking else ():
-        found = _try_each("metrics", make(MetricSetting(world=world)), lacking)
+        found = _try_each("metrics", make(MetricRuntime(world=world)), lacking)
         lines |= {n: f"ok for the world {world}; other footage: {lines[n]}" for n in lacking if found[n] == "ok"}
     return lines
 
@@ -200,7 +200,7 @@ def backbones() -> dict[str, str]:
 
     def look(name: str, plugin: Any) -> object:
         check = getattr(plugin, "check", None)  # of large models: whether they are there, without loading them
-        return plugin(Setting(backbone=name)) if check is None else check()
+        return plugin(Runtime(backbone=name)) if check is None else check()
 
     return _try_each("backbones", look)
 

@@ -48,9 +48,11 @@ Device = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda[:i]", he
 Dtype = Annotated[
     str, typer.Option("--dtype", metavar="auto|float32|bfloat16", help="Number type; auto: the backbone's own.")
 ]
-Offload = Annotated[
+GpuMemory = Annotated[
     str,
-    typer.Option("--offload", metavar="auto|none|80|40|24", help="GPU memory to stay within, GB; auto: by the card."),
+    typer.Option(
+        "--gpu-memory", metavar="auto|none|80|40|24", help="GPU memory to stay within, GB; auto: by the card."
+    ),
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="Results folder; default results/METHOD-SPLIT-HASH.")]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try failed cases again.")]

@@ -23,7 +23,7 @@ PLAN_OPTIONS: dict[str, Any] = {
     "settings": options.Settings,
     "device": options.Device,
     "dtype": options.Dtype,
-    "offload": options.Offload,
+    "gpu_memory": options.GpuMemory,
     "retry_failed": options.RetryFailed,
     "shard": options.Shard,
     "engine": options.Engine,

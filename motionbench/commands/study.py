@@ -40,7 +40,7 @@ def study(
     retry_failed: options.RetryFailed = False,
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
-    offload: options.Offload = "auto",
+    gpu_memory: options.GpuMemory = "auto",
     engine: options.Engine = "local",
     adapters: options.Adapters = False,
     as_json: options.Json = False,
@@ -60,7 +60,7 @@ def study(
     declared = read_study(file)
     if split is not None:
         declared = replace(declared, split=split)
-    where = {"device": device, "dtype": dtype, "offload": offload, "engine": engine}
+    where = {"device": device, "dtype": dtype, "gpu_memory": gpu_memory, "engine": engine}
     plans = plan_variants(declared, **where, retry_failed=retry_failed, keep_adapters=adapters)
     target = out or Path("results") / "studies" / declared.name
     scoring = to_score_plan(read_split(declared.split), declared.metrics, declared.tracker, device)

@@ -25,7 +25,7 @@ def transfer(
     preset: options.Preset = None,
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
-    offload: options.Offload = "auto",
+    gpu_memory: options.GpuMemory = "auto",
     adapter: Annotated[
         Path | None, typer.Option("--save-adapter", help="Folder to keep the fitted adapter in.")
     ] = None,
@@ -52,7 +52,7 @@ def transfer(
         settings=settings or (),
         device=device,
         dtype=dtype,
-        offload=offload,
+        gpu_memory=gpu_memory,
         say=say,
     )
     if as_json:

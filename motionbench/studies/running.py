@@ -42,7 +42,7 @@ class Task:
 def plan_variants(study: Study, **machine: Any) -> dict[str, RunPlan]:
     """The plan of each variant, with every name and setting in it looked up. Raises ConfigError naming the variant.
 
-    machine: fields of `RunPlan` that say where and how it runs (device, dtype, offload, engine, retry_failed,
+    machine: fields of `RunPlan` that say where and how it runs (device, dtype, gpu_memory, engine, retry_failed,
     keep_adapters): they are no part of the experiment.
     """
     plans = {}

@@ -12,13 +12,13 @@ from motionbench.data_cards.world.procedural import ProceduralWorld
 
 from motionbench.clip import Clip
 from motionbench.errors import MissingInputError, StoreError
-from motionbench.method import Method, Setting
+from motionbench.method import Method, Runtime
 from motionbench.split import read_split
 
 
 @pytest.fixture(scope="module")
 def oracle() -> Oracle:
-    return Oracle.create(OracleConfig(decoded=False), Setting())
+    return Oracle.create(OracleConfig(decoded=False), Runtime())
 
 
 def test_the_oracle_is_a_control_that_asks_for_the_truth(oracle: Oracle) -> None:
@@ -63,8 +63,8 @@ def test_decoded_clips_pass_through_the_backbone(monkeypatch: pytest.MonkeyPatch
     class Darkening:
         """Stands in for a backbone: its autoencoder halves every pixel."""
 
-        def __init__(self, setting: Setting) -> None:
-            self.setting = setting
+        def __init__(self, runtime: Runtime) -> None:
+            self.runtime = runtime
 
         def prepare(self, clip: Clip) -> Clip:
             return clip
@@ -78,6 +78,6 @@ def test_decoded_clips_pass_through_the_backbone(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("motionbench.data_cards.oracle.registry.load", lambda group, name: Darkening)
     split = read_split("mini")
     case = split.cases[0]
-    made = [Oracle.create(OracleConfig(decoded=flag), Setting()) for flag in (False, True)]
+    made = [Oracle.create(OracleConfig(decoded=flag), Runtime()) for flag in (False, True)]
     plain, dark = (o.generate(o.fit(split.read_reference(case), "", seed=0), case.prompt, seed=0) for o in made)
     assert np.array_equal(dark.frames, plain.frames // 2)

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from motionbench import registry
 from motionbench.cli import app
-from motionbench.metric import Measurement, MetricInfo, MetricSetting, Sample
+from motionbench.metric import Measurement, MetricInfo, MetricRuntime, Sample
 from motionbench.scorer import ScorePlan, score
 from motionbench.split import Split
 from motionbench.store import ResultStore
@@ -27,7 +27,7 @@ class Brightness:
     info: ClassVar[MetricInfo] = MetricInfo("motion_fidelity", 1, "", (None, None), "higher", "a test", "Brightness")
 
     @classmethod
-    def create(cls, setting: MetricSetting) -> Self:
+    def create(cls, runtime: MetricRuntime) -> Self:
         return cls()
 
     def measure(self, sample: Sample) -> Measurement:

@@ -15,7 +15,7 @@ from stand_in import StandIn, moving_square
 from motionbench.clip import Clip
 from motionbench.config import build_config
 from motionbench.errors import ConfigError, NotFiniteError, StoreError
-from motionbench.method import Method, Setting
+from motionbench.method import Method, Runtime
 
 CLIP = moving_square()
 QUICK = {
@@ -28,7 +28,7 @@ METHODS = pytest.mark.parametrize("method", QUICK, ids=lambda m: m.name)
 
 
 def make(method, backbone=None, **changes):
-    return method(method.Config(**(QUICK[method] | changes)), Setting(backbone="stand_in"), backbone or StandIn())
+    return method(method.Config(**(QUICK[method] | changes)), Runtime(backbone="stand_in"), backbone or StandIn())
 
 
 def other_way(clip=CLIP):
@@ -68,7 +68,7 @@ def test_generating_is_deterministic_survives_saving_and_leaves_the_backbone_alo
     assert [block.attn1.processor for block in backbone.transformer.blocks] == processors
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in backbone.transformer.modules())
     assert not any(p.requires_grad for p in backbone.transformer.parameters())
-    other = type("Other", (method,), {"name": "other"})(made.config, made.setting, backbone)
+    other = type("Other", (method,), {"name": "other"})(made.config, made.runtime, backbone)
     with pytest.raises(StoreError, match="not a other adapter"):
         other.load_adapter(tmp_path / "a")
 

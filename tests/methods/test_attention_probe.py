@@ -17,7 +17,7 @@ from stand_in import StandIn, moving_square
 
 from motionbench.clip import Clip
 from motionbench.errors import ConfigError
-from motionbench.method import Setting
+from motionbench.method import Runtime
 from training.block_probe import direction_ratio, probe, with_block
 
 CONFIGS = {
@@ -30,7 +30,7 @@ METHODS = pytest.mark.parametrize("method", CONFIGS, ids=lambda m: m.name)
 
 @METHODS
 def test_a_clip_without_direction_gives_one(method):
-    made = method(CONFIGS[method], Setting(), StandIn())
+    made = method(CONFIGS[method], Runtime(), StandIn())
     frames = moving_square().frames
     there_and_back = Clip(np.concatenate([frames[:5], frames[:4][::-1]]), 8.0)
     same = Clip(np.ascontiguousarray(there_and_back.frames[::-1]), 8.0)
@@ -40,7 +40,7 @@ def test_a_clip_without_direction_gives_one(method):
 
 @METHODS
 def test_the_ratio_is_of_the_guides_own_losses(method):
-    made, clip, t = method(CONFIGS[method], Setting(), StandIn()), moving_square(), torch.tensor([0.5])
+    made, clip, t = method(CONFIGS[method], Runtime(), StandIn()), moving_square(), torch.tensor([0.5])
     adapter = made.fit(clip, "", seed=0)
     latents = made.backbone.encode(clip)
     noise, text = gaussian(tuple(latents.shape), 1, "cpu"), made.backbone.encode_text([""])
@@ -53,9 +53,9 @@ def test_the_ratio_is_of_the_guides_own_losses(method):
 
 def test_every_block_is_asked_at_every_time():
     backbone = StandIn(layers=3)
-    rows = probe(MotionClone, MotionClone.Config(), Setting(), backbone, [moving_square()], [0.7, 0.3])
+    rows = probe(MotionClone, MotionClone.Config(), Runtime(), backbone, [moving_square()], [0.7, 0.3])
     assert np.shape(rows) == (3, 2)
-    alone = MotionClone(replace(MotionClone.Config(), blocks=(2,)), Setting(), backbone)
+    alone = MotionClone(replace(MotionClone.Config(), blocks=(2,)), Runtime(), backbone)
     assert rows[2][1] == direction_ratio(alone, moving_square(), 0.3)
     assert len({row[1] for row in rows}) == 3
 

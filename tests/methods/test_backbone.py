@@ -17,13 +17,13 @@ from motionbench.methods.backbones.random_weights import save_random_tiny
 
 from motionbench.clip import Clip
 from motionbench.errors import MissingWeightsError, NotFiniteError, ShapeError
-from motionbench.method import Setting
+from motionbench.method import Runtime
 
 
 @pytest.fixture(scope="module")
 def backbone(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
     folder = save_random_tiny(tmp_path_factory.mktemp("tiny"), ["a", "ball", "red"])
-    return from_folder("tiny", folder, Setting())
+    return from_folder("tiny", folder, Runtime())
 
 
 def clip(frames: int = 17, height: int = 64, width: int = 64) -> Clip:

@@ -13,7 +13,7 @@ from motionbench.case import Case, Category, Level
 from motionbench.clip import Clip
 from motionbench.errors import ConfigError, MissingInputError, VideoError
 from motionbench.files import file_sha256
-from motionbench.method import Method, Setting
+from motionbench.method import Method, Runtime
 from motionbench.plan import RunPlan
 from motionbench.runner import run
 from motionbench.split import write_manifest
@@ -31,7 +31,7 @@ def case(number: int, sha256: str = "0" * 64) -> Case:
 
 
 def folder(path: Path) -> Folder:
-    return Folder.create(FolderConfig(path=path), Setting(backbone="none such"))
+    return Folder.create(FolderConfig(path=path), Runtime(backbone="none such"))
 
 
 def taken(made: Folder, number: int) -> int:
@@ -90,7 +90,7 @@ def test_a_malformed_table_is_refused_by_line(tmp_path, rows, problem):
 def test_without_path_or_case_it_names_what_is_missing(tmp_path):
     for config in (FolderConfig(), FolderConfig(path=tmp_path / "absent")):
         with pytest.raises(ConfigError, match="path"):
-            Folder.create(config, Setting())
+            Folder.create(config, Runtime())
     with pytest.raises(MissingInputError, match="needs the case"):
         folder(tmp_path).generate(Folder.fit(folder(tmp_path), clip_of(0), "", seed=0), "a cube", seed=0)
 

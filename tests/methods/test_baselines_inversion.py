@@ -17,7 +17,7 @@ from stand_in import StandIn, moving_square
 from torch import nn
 
 from motionbench.errors import ConfigError, MissingInputError
-from motionbench.method import Setting
+from motionbench.method import Runtime
 from motionbench.seeds import derive_seed
 
 CLIP = moving_square()
@@ -79,7 +79,7 @@ def test_the_settings_of_the_inversion_reach_it(method, monkeypatch):
     asked, noise = [], torch.randn(1, 4, 9, 4, 4, generator=torch.Generator().manual_seed(0))
     monkeypatch.setattr(tuned_method, "invert", lambda b, x, text, **k: asked.append(k) or 3 * noise + 1)
     facts = {"inversion_iterations": 4, "inversion_noise": 0.25, "renormalize": True}
-    made = method(method.Config(**(QUICK | facts)), Setting(backbone="stand_in"), StandIn())
+    made = method(method.Config(**(QUICK | facts)), Runtime(backbone="stand_in"), StandIn())
     start = made.fit(CLIP, "a ball", seed=7).start
     kept = {key: asked[0][key] for key in ("steps", "iterations", "noise", "seed")}
     seed = derive_seed(7, method.name, "inversion")
@@ -116,10 +116,10 @@ def test_a_merged_lora_is_the_lora_and_the_backbone_is_its_own_again():
 
 @METHODS
 def test_what_a_method_needs_is_asked_for_by_name(method):
-    made = method(method.Config(), Setting(backbone="stand_in"), StandIn())
+    made = method(method.Config(), Runtime(backbone="stand_in"), StandIn())
     with pytest.raises(MissingInputError, match=f"{method.name} needs the input caption"):
         made.fit(CLIP, " ", seed=0)
     backbone = StandIn()
     backbone.transformer = nn.ModuleDict({"blocks": nn.ModuleList([nn.Linear(2, 2)])})
     with pytest.raises(ConfigError, match=rf"{method.name} cannot run on backbone stand_in.*runs on tiny, wan2\.1"):
-        method(method.Config(), Setting(backbone="stand_in"), backbone)
+        method(method.Config(), Runtime(backbone="stand_in"), backbone)

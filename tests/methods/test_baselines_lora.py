@@ -21,7 +21,7 @@ from stand_in import StandIn, moving_square
 
 from motionbench.config import build_config
 from motionbench.errors import ConfigError, NotFiniteError, StoreError
-from motionbench.method import Method, Setting
+from motionbench.method import Method, Runtime
 from motionbench.seeds import derive_seed
 
 CLIP = moving_square()
@@ -35,7 +35,7 @@ METHODS = pytest.mark.parametrize("method", QUICK, ids=lambda m: m.name)
 
 def make(method, backbone=None, **changes):
     config = method.Config(**(QUICK[method] | {"rank": 2, "lr": 1e-2} | changes))
-    return method(config, Setting(backbone="stand_in"), backbone or StandIn())
+    return method(config, Runtime(backbone="stand_in"), backbone or StandIn())
 
 
 @METHODS

@@ -14,7 +14,7 @@ from stand_in import StandIn, moving_square
 from motionbench import registry
 from motionbench.config import build_config
 from motionbench.errors import StoreError
-from motionbench.method import Method, Setting
+from motionbench.method import Method, Runtime
 
 CLIP = moving_square(frames=7)
 EXPECTED = {Copy: CLIP.frames, Frozen: CLIP.frames[[0] * 7], Reversed: CLIP.frames[::-1]}
@@ -22,7 +22,7 @@ EXPECTED = {Copy: CLIP.frames, Frozen: CLIP.frames[[0] * 7], Reversed: CLIP.fram
 
 @pytest.mark.parametrize("control", EXPECTED, ids=lambda c: c.name)
 def test_pixel_controls_do_what_their_name_says(control, tmp_path):
-    made = control.create(NoConfig(), Setting(backbone="none such"))  # no backbone is loaded
+    made = control.create(NoConfig(), Runtime(backbone="none such"))  # no backbone is loaded
     assert isinstance(made, Method)
     adapter = made.fit(CLIP, "a ball", seed=0)
     adapter.save(tmp_path / "a")
@@ -35,8 +35,8 @@ def test_pixel_controls_do_what_their_name_says(control, tmp_path):
 
 
 def test_the_backbone_alone_follows_prompt_and_seed(monkeypatch, tmp_path):
-    monkeypatch.setattr(registry, "load", lambda group, name: lambda setting: StandIn())
-    made = BackboneOnly.create(SampleConfig(sample_steps=2), Setting(backbone="stand_in"))
+    monkeypatch.setattr(registry, "load", lambda group, name: lambda runtime: StandIn())
+    made = BackboneOnly.create(SampleConfig(sample_steps=2), Runtime(backbone="stand_in"))
     made.fit(CLIP, "a ball", seed=0).save(tmp_path / "a")
     adapter = made.load_adapter(tmp_path / "a")
     one, same, other = (made.generate(adapter, "a star", seed=s) for s in (1, 1, 2))
@@ -46,7 +46,7 @@ def test_the_backbone_alone_follows_prompt_and_seed(monkeypatch, tmp_path):
 
 
 def test_bad_folders_are_typed_errors(tmp_path):
-    made = Copy.create(NoConfig(), Setting())
+    made = Copy.create(NoConfig(), Runtime())
     with pytest.raises(StoreError, match="cannot read"):
         made.load_adapter(tmp_path / "absent")
     (tmp_path / "file").write_text("x")
@@ -68,6 +68,6 @@ def test_every_method_is_made_without_a_configuration_by_the_preset_that_suits_t
     made = {}
     method = registry.load("methods", name)
     monkeypatch.setattr(method, "__init__", lambda self, config, *rest: made.update(config=config))
-    monkeypatch.setattr(registry, "load", lambda group, _: lambda setting: None)
-    method.create(None, Setting(backbone="tiny"))
+    monkeypatch.setattr(registry, "load", lambda group, _: lambda runtime: None)
+    method.create(None, Runtime(backbone="tiny"))
     assert made["config"] == build_config(method, backbone="tiny")

@@ -20,7 +20,7 @@ from torch import nn
 from motionbench import registry
 from motionbench.config import build_config
 from motionbench.errors import ConfigError, MissingInputError, NotFiniteError, UnknownNameError
-from motionbench.method import Method, Setting
+from motionbench.method import Method, Runtime
 from motionbench.tracks import Tracks
 
 CLIP = moving_square()
@@ -28,7 +28,7 @@ QUICK = {"steps": 2, "bottleneck": 3, "lr": 1e-2}
 
 
 def make(backbone=None, **changes):
-    return Det(Det.Config(**(QUICK | changes)), Setting(backbone="stand_in"), backbone or StandIn())
+    return Det(Det.Config(**(QUICK | changes)), Runtime(backbone="stand_in"), backbone or StandIn())
 
 
 def plain_kernel(kernel, hidden, grid):

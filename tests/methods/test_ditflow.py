@@ -14,7 +14,7 @@ from motionbench.methods.taps.token_grid import TokenGrid
 from stand_in import StandIn, moving_square
 from test_attention_flow import numpy_flow
 
-from motionbench.method import Setting
+from motionbench.method import Runtime
 
 
 def numpy_loss(flow, reference, still):
@@ -63,7 +63,7 @@ def test_gradients_equal_finite_differences():
 
 def make(backbone=None, **changes):
     values = {"guided_share": 0.7, "iterations": 2, "lr_from": 0.05, "lr_to": 0.05} | changes
-    return DitFlow(DitFlow.Config(**values), Setting(backbone="stand_in"), backbone or StandIn())
+    return DitFlow(DitFlow.Config(**values), Runtime(backbone="stand_in"), backbone or StandIn())
 
 
 def latents_of(frames, seed=0):

@@ -18,7 +18,7 @@ from motionbench.methods.taps.token_grid import TokenGrid
 from stand_in import StandIn, moving_square
 from test_attention_flow import numpy_flow, numpy_scores, random_tap
 
-from motionbench.method import Setting
+from motionbench.method import Runtime
 from motionbench.seeds import derive_seed
 
 
@@ -169,7 +169,7 @@ def test_gradients_equal_finite_differences():
 
 def make(backbone=None, **changes):
     values = {"block": 1, "tile": (1, 2), "window": 2, "iterations": 4, "guided_share": 0.7} | changes
-    return FastVmt(FastVmt.Config(**values), Setting(backbone="stand_in"), backbone or StandIn())
+    return FastVmt(FastVmt.Config(**values), Runtime(backbone="stand_in"), backbone or StandIn())
 
 
 def test_it_starts_from_the_noised_reference_at_its_strength_or_from_noise():

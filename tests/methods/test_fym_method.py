@@ -23,7 +23,7 @@ from stand_in import StandIn, moving_square, random_transformer
 from motionbench.clip import Clip
 from motionbench.config import build_config, suited_config
 from motionbench.errors import ConfigError, NotFiniteError, ShapeError, StoreError
-from motionbench.method import Method, Setting
+from motionbench.method import Method, Runtime
 
 SMALL = {
     **PRESETS["tiny"],
@@ -39,7 +39,7 @@ SMALL = {
 
 
 def method(backbone=None, **changes):
-    return FollowYourMotion(Config(**(SMALL | changes)), Setting(), backbone or StandIn())
+    return FollowYourMotion(Config(**(SMALL | changes)), Runtime(), backbone or StandIn())
 
 
 @pytest.fixture(scope="module")
@@ -297,7 +297,7 @@ def test_the_leak_of_an_adapter_is_measured_per_branch(fitted, isolated):
 
 def test_progress_is_reported_by_stage():
     heard = []
-    made = FollowYourMotion(Config(**SMALL), Setting(report=lambda *a: heard.append(a)), StandIn())
+    made = FollowYourMotion(Config(**SMALL), Runtime(report=lambda *a: heard.append(a)), StandIn())
     made.generate(made.fit(moving_square(), "a ball", seed=0), "a star", seed=0)
     assert ("heads", 1, 1) in heard
     assert ("spatial", 3, 3) in heard

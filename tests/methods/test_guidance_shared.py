@@ -19,7 +19,7 @@ from motionbench.methods.taps.features import StopForward, block_features, middl
 from stand_in import StandIn, moving_square
 
 from motionbench.errors import ConfigError, NotFiniteError, ShapeError, StoreError
-from motionbench.method import InputContract, Method, Setting
+from motionbench.method import InputContract, Method, Runtime
 
 CLIP = moving_square()
 
@@ -303,7 +303,7 @@ class PullMethod(GuidanceMethod):
 
 def make(**changes):
     return PullMethod(
-        PullConfig(**({"guided_share": 1.0, "lr_from": 0.1, "lr_to": 0.1} | changes)), Setting(), StandIn()
+        PullConfig(**({"guided_share": 1.0, "lr_from": 0.1, "lr_to": 0.1} | changes)), Runtime(), StandIn()
     )
 
 

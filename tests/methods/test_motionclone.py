@@ -16,7 +16,7 @@ from stand_in import StandIn, moving_square
 from test_attention_flow import random_tap
 
 from motionbench.errors import ConfigError
-from motionbench.method import Setting
+from motionbench.method import Runtime
 from motionbench.seeds import derive_seed
 
 GRID = TokenGrid(4, 2, 3)
@@ -110,7 +110,7 @@ def test_the_strength_fades_in_and_out():
 
 def make(**changes):
     values = {"sample_steps": 4, "guided_steps": 2, "ramp_steps": 1, "weight": 2e4} | changes
-    return MotionClone(MotionClone.Config(**values), Setting(backbone="stand_in"), StandIn())
+    return MotionClone(MotionClone.Config(**values), Runtime(backbone="stand_in"), StandIn())
 
 
 def test_the_reference_is_read_noised_at_its_time_with_an_empty_prompt():

@@ -19,7 +19,7 @@ from torch import nn
 from motionbench import registry
 from motionbench.config import build_config
 from motionbench.errors import ConfigError, MissingInputError, NotFiniteError, ShapeError
-from motionbench.method import Method, Setting
+from motionbench.method import Method, Runtime
 from motionbench.seeds import derive_seed
 
 CLIP = moving_square()
@@ -29,7 +29,7 @@ VALUES = pytest.mark.parametrize("value", ["place", "frame_place", "none"])
 
 def make(backbone=None, **changes):
     config = MotionInversion.Config(**(QUICK | changes))
-    return MotionInversion(config, Setting(backbone="stand_in"), backbone or StandIn())
+    return MotionInversion(config, Runtime(backbone="stand_in"), backbone or StandIn())
 
 
 def filled(value="place"):

@@ -46,7 +46,7 @@ class Brightness:
     info = MetricInfo("brightness", 1, "", (0, 1), "higher", "", "")
 
     @classmethod
-    def create(cls, setting):
+    def create(cls, runtime):
         return cls()
 
     def measure(self, sample):

@@ -20,7 +20,7 @@ from stand_in import StandIn, moving_square
 
 from motionbench.errors import NotFiniteError
 from motionbench.fallbacks import fallbacks, forget_fallbacks
-from motionbench.method import Setting
+from motionbench.method import Runtime
 
 
 class BufferRecorder:
@@ -129,12 +129,12 @@ class HalfOfTheHeads(FollowYourMotion):
 
 def ours() -> FollowYourMotion:
     facts = {"spatial_steps": 12, "temporal_steps": 30, "frame_choice": "offset", "frame_draws": 2}
-    return HalfOfTheHeads(Config(rank=2, sparse_frames=5, **facts), Setting("stand_in"), StandIn())
+    return HalfOfTheHeads(Config(rank=2, sparse_frames=5, **facts), Runtime("stand_in"), StandIn())
 
 
 def director() -> MotionDirector:
     facts = {"steps": 20, "spatial_share": 0.5, "inversion_steps": 2, "dropout": 0.0}
-    return MotionDirector(DirectorConfig(rank=2, **facts), Setting("stand_in"), StandIn())
+    return MotionDirector(DirectorConfig(rank=2, **facts), Runtime("stand_in"), StandIn())
 
 
 @pytest.mark.parametrize(("make", "variants"), [(ours, [None, 0, 1]), (director, [False, True])])

@@ -20,8 +20,8 @@ from test_wan_training import FAST, TEMPORAL, backbone_for
 from motionbench import registry, worker
 from motionbench.attempt import Failure, out_of_memory
 from motionbench.config import build_config
-from motionbench.method import Setting
-from motionbench.offload import choose_preset, next_preset
+from motionbench.gpu_memory import choose_preset, next_preset
+from motionbench.method import Runtime
 from motionbench.plan import resolve_dtype
 from motionbench.record import Reason
 from motionbench.runner import RunPlan, run
@@ -147,7 +147,7 @@ def test_a_cpu_has_nothing_to_offload_or_to_compile() -> None:
 def test_the_note_of_a_failure_names_peak_and_preset() -> None:
     failure = Failure(Reason.OOM, "OutOfMemoryError: CUDA out of memory")
     told = out_of_memory(failure, 71_300_000_000, "auto", int(79.1 * GIB))
-    assert told.text == "OutOfMemoryError: CUDA out of memory; peak 71.3 GB; --offload 40 needs less"
+    assert told.text == "OutOfMemoryError: CUDA out of memory; peak 71.3 GB; --gpu-memory 40 needs less"
     assert told.peak_bytes == 71_300_000_000
     assert "smaller backbone" in out_of_memory(failure, 1, "24", int(23 * GIB)).text
 
@@ -163,13 +163,13 @@ def test_running_out_of_memory_is_on_record_and_the_run_goes_on(
     own, calls = method.fit, []
 
     def fit(self, *arguments, **options):
-        calls.append(self.setting.offload)
+        calls.append(self.runtime.gpu_memory)
         if len(calls) == 1:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
         return own(self, *arguments, **options)
 
     monkeypatch.setattr(method, "fit", fit)
-    plan = RunPlan("followyourmotion", config, WAN_1_3B.name, device="cpu", dtype="auto", offload="80", limit=1)
+    plan = RunPlan("followyourmotion", config, WAN_1_3B.name, device="cpu", dtype="auto", gpu_memory="80", limit=1)
     plan = replace(plan, categories=("camera", "single_object"), levels=("scene",))
     store = ResultStore(tmp_path / "out")
     records = run(plan, store).records
@@ -177,7 +177,7 @@ def test_running_out_of_memory_is_on_record_and_the_run_goes_on(
     failed, done = sorted(records, key=lambda record: record.status != "failed")
     assert (failed.status, failed.reason, done.status) == ("failed", "oom", "ok")
     assert failed.error.startswith("OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 GiB")
-    assert failed.error.endswith("; --offload 40 needs less")
+    assert failed.error.endswith("; --gpu-memory 40 needs less")
     assert failed.peak_memory_bytes > 10**8
     assert (store.folder / done.video).exists()
 
@@ -188,6 +188,6 @@ def test_the_preset_reaches_the_backbone(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(
         "motionbench.methods.backbones.wan_backbone.execution_for", lambda name, _: seen.append(name) or FAST
     )
-    wan_1_3b(Setting(WAN_1_3B.name, offload="24"))
+    wan_1_3b(Runtime(WAN_1_3B.name, gpu_memory="24"))
     assert seen == ["24"]
     assert moving_clip().frames.shape == (17, 64, 64, 3)

@@ -24,7 +24,7 @@ from motionbench.methods.tuning.training import Learner
 from small_wan import moving_clip, small_folder
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from motionbench.method import Setting
+from motionbench.method import Runtime
 
 FAST = Execution(compiler="eager", checkpoint_share=1 / 3)
 TEMPORAL = np.array([[True, False, True, False], [False] * 4, [True, True, True, False]])
@@ -49,7 +49,7 @@ class KnownHeads(FollowYourMotion):
 
 
 def method(backbone: WanBackbone, **settings) -> FollowYourMotion:
-    return KnownHeads(Config(sparse_frames=9, head_times=(0.5,), **settings), Setting(WAN_1_3B.name), backbone)
+    return KnownHeads(Config(sparse_frames=9, head_times=(0.5,), **settings), Runtime(WAN_1_3B.name), backbone)
 
 
 def losses_of(execution: Execution, cache: Path, monkeypatch: pytest.MonkeyPatch, dtype: str, device: str = "cpu"):

@@ -16,7 +16,7 @@ from motionbench.methods.backbones.wan_weights import check_weights, expected_re
 from small_wan import copied, posing_as, small_folder
 
 from motionbench.errors import MissingWeightsError
-from motionbench.method import Setting
+from motionbench.method import Runtime
 
 COMMAND = f"hf download {WAN_1_3B.repository} --revision {WAN_1_3B.revision}"
 
@@ -39,7 +39,7 @@ def test_transformers_of_the_pinned_shapes_have_the_published_number_of_paramete
 
 @pytest.mark.parametrize(("factory", "model"), [(wan_1_3b, WAN_1_3B), (wan_14b, WAN_14B)])
 def test_without_weights_and_network_the_error_is_the_command(factory, model) -> None:
-    for ask in (factory.check, factory.revision, factory.prefetch, lambda: factory(Setting(model.name))):
+    for ask in (factory.check, factory.revision, factory.prefetch, lambda: factory(Runtime(model.name))):
         with pytest.raises(MissingWeightsError, match=f"hf download {model.repository} --revision {model.revision}"):
             ask()
 

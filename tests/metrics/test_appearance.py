@@ -20,7 +20,7 @@ from plain_motion import make_sample, make_tracks
 
 from motionbench.clip import Clip
 from motionbench.errors import MissingExtra
-from motionbench.metric import Metric, MetricSetting, Sample
+from motionbench.metric import Metric, MetricRuntime, Sample
 from motionbench.tracks import Tracks, grid_queries
 
 PROMPT, CAPTION = np.array([1.0, 0, 0, 0]), np.array([0, 1.0, 0, 0])
@@ -131,4 +131,4 @@ def test_without_the_extra_the_pip_command_is_named(monkeypatch: pytest.MonkeyPa
     appearance._perceptual_net.cache_clear()
     monkeypatch.setitem(sys.modules, "stlpips_pytorch", None)
     with pytest.raises(MissingExtra, match=r"pip install 'motionbench-transfer\[lpips\]'"):
-        BackgroundLpips.create(MetricSetting())
+        BackgroundLpips.create(MetricRuntime())

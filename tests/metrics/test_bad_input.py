@@ -11,7 +11,7 @@ from motionbench.metrics.trackers.lucas_kanade import LucasKanade
 
 from motionbench import registry
 from motionbench.clip import Clip
-from motionbench.metric import MetricSetting, Sample
+from motionbench.metric import MetricRuntime, Sample
 from motionbench.pair import measure
 from motionbench.tracks import Tracks, grid_queries
 
@@ -104,7 +104,7 @@ CASES: dict[str, tuple[Clip, Clip, Look]] = {
 def test_a_value_is_finite_or_a_null_with_a_reason(name: str, case: str) -> None:
     generated, reference, look = CASES[case]
     sample = Sample(generated, reference, "a red ball rolls", "a blue box", "single_object/0000/0", "", look)
-    metric = registry.load("metrics", name).create(MetricSetting(world="procedural"))
+    metric = registry.load("metrics", name).create(MetricRuntime(world="procedural"))
     measured = measure(metric, sample)
     if measured.value is None:
         assert measured.note
@@ -131,7 +131,7 @@ def test_a_value_is_finite_or_a_null_with_a_reason(name: str, case: str) -> None
 def test_the_headline_says_what_is_wrong(case: str, value: float | None, reason: str) -> None:
     generated, reference, look = CASES[case]
     sample = Sample(generated, reference, "a", "b", "single_object/0000/0", "", look)
-    measured = registry.load("metrics", "motion_fidelity").create(MetricSetting()).measure(sample)
+    measured = registry.load("metrics", "motion_fidelity").create(MetricRuntime()).measure(sample)
     if case == "tracker breaks down":  # half of the clip is left to judge by
         assert measured.value is None or -1 <= measured.value <= 1
     else:
@@ -145,6 +145,6 @@ def test_the_same_motion_scores_high_at_another_size_and_rate(other: Clip) -> No
         return TRACKER.track(clip, grid_queries(clip.height, clip.width, 16))
 
     sample = Sample(other, moving(7), "a", "b", "single_object/0000/0", "", look)
-    value = registry.load("metrics", "motion_fidelity").create(MetricSetting()).measure(sample).value
+    value = registry.load("metrics", "motion_fidelity").create(MetricRuntime()).measure(sample).value
     assert value is not None
     assert value > 0.5

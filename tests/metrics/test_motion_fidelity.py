@@ -19,7 +19,7 @@ from motionbench.metrics.motion_parts import Group, motion_to_parts
 from motionbench.metrics.motion_signals import likeness
 from plain_motion import make_sample, make_tracks, straight, wandering
 
-from motionbench.metric import Metric, MetricSetting
+from motionbench.metric import Metric, MetricRuntime
 from motionbench.tracks import Tracks, grid_queries
 
 FRAMES, SIDE = 17, 64
@@ -58,7 +58,7 @@ def value(g: tm.Motion, r: tm.Motion) -> float:
 
 
 def test_it_is_a_metric() -> None:
-    assert isinstance(MotionFidelity.create(MetricSetting()), Metric)
+    assert isinstance(MotionFidelity.create(MetricRuntime()), Metric)
 
 
 @pytest.mark.parametrize("radius", [5.0, 7.0, 14.0])
@@ -151,10 +151,10 @@ def test_symmetric_bounded_and_independent_of_order(seed: int, n: int, m: int) -
 
 
 def test_each_sample_is_scored_by_itself() -> None:
-    metric = MotionFidelity.create(MetricSetting())
+    metric = MotionFidelity.create(MetricRuntime())
     samples = [make_sample(make_tracks(wandering(12, 9, i)), make_tracks(wandering(12, 9, i + 1))) for i in range(3)]
     together = [metric.measure(sample) for sample in samples]
-    alone = [MotionFidelity.create(MetricSetting()).measure(sample) for sample in reversed(samples)]
+    alone = [MotionFidelity.create(MetricRuntime()).measure(sample) for sample in reversed(samples)]
     assert [asdict(m) for m in together] == [asdict(m) for m in reversed(alone)]
 
 
@@ -224,7 +224,7 @@ def test_parts_are_what_was_put_in() -> None:
 @pytest.mark.parametrize("frames", [1, 2, 3])
 def test_very_short_clips_are_scored_or_null_never_nan(frames: int) -> None:
     tracks = make_tracks(straight(10, frames, (30, 0)))
-    measured = MotionFidelity.create(MetricSetting()).measure(make_sample(tracks, tracks))
+    measured = MotionFidelity.create(MetricRuntime()).measure(make_sample(tracks, tracks))
     if frames == 1:
         assert measured.value is None
     else:
@@ -235,7 +235,7 @@ def test_very_short_clips_are_scored_or_null_never_nan(frames: int) -> None:
 def test_too_few_tracks_on_either_side_are_a_null_with_the_reason(kept: int) -> None:
     tracks = make_tracks(straight(40, 9, (30, 0)))
     few = [make_tracks(straight(40, 9, (30, 0)), np.repeat(np.arange(40)[:, None] < n, 9, axis=1)) for n in (kept, 2)]
-    metric = MotionFidelity.create(MetricSetting())
+    metric = MotionFidelity.create(MetricRuntime())
     for name, sample in (("reference", make_sample(tracks, few[0])), ("generated", make_sample(few[0], tracks))):
         measured = metric.measure(sample)
         assert measured.value is None
@@ -249,7 +249,7 @@ def test_support_says_what_a_value_rests_on() -> None:
     seen = np.ones((400, FRAMES), bool)
     seen[:100, 10:] = False  # the upper quarter is lost in the second window
     sides = make_tracks(grid, seen, SIDE, SIDE), make_tracks(grid, None, SIDE, SIDE)
-    details = MotionFidelity.create(MetricSetting()).measure(make_sample(*sides)).details
+    details = MotionFidelity.create(MetricRuntime()).measure(make_sample(*sides)).details
     assert details["points"] == [400, 400]
     assert details["tracks"] == [300, 400]
     assert details["covered"][0] < 0.95 <= details["covered"][1]

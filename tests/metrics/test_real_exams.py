@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 import pytest
 from motionbench.metrics.exam import looks
-from motionbench.metrics.exam.footage_sitting import footage_questions, read_footage
+from motionbench.metrics.exam.footage_run import footage_questions, read_footage
 from motionbench.metrics.exam.footage_tables import to_footage_reports
 from motionbench.metrics.exam.pair_list import Pair, read_pairs, survey_pairs
 from motionbench.metrics.exam.plain_page import markdown_to_page
 from motionbench.metrics.exam.plan import ANSWERS, Answer
 from motionbench.metrics.exam.real_exam import examine_footage, examine_pairs
-from motionbench.metrics.exam.real_sitting import RealPlan
+from motionbench.metrics.exam.real_run import RealPlan
 from motionbench.metrics.exam.recognition import Outcome, differences, recognize
 from typer.testing import CliRunner
 

@@ -24,7 +24,7 @@ from plain_motion import make_sample, make_tracks, straight
 
 from motionbench.clip import Clip
 from motionbench.errors import MissingWeightsError, UnknownNameError
-from motionbench.metric import Metric, MetricSetting, Sample
+from motionbench.metric import Metric, MetricRuntime, Sample
 
 ARCHITECTURE = "motionbench-test-clip"
 
@@ -243,7 +243,7 @@ def test_a_sample_is_only_looked_at_through_its_clips(embedder: ClipEmbedder) ->
 
 
 FOLLOWING = (TextAlignment, TemporalConsistency, TemporalGap, AppearanceLeak)
-OWN, REAL = MetricSetting(world="procedural"), MetricSetting()
+OWN, REAL = MetricRuntime(world="procedural"), MetricRuntime()
 
 
 @pytest.mark.parametrize("kind", FOLLOWING)
@@ -251,9 +251,9 @@ def test_the_model_follows_the_footage(kind: type, name: str, monkeypatch: pytes
     monkeypatch.setattr(embed, "REAL", name)
     clip = random_clip(3)
     sample = Sample(clip, random_clip(4), "a red ball rolls", "a blue box", "camera/0000/0", "camera", pytest.fail)
-    for setting, model in ((OWN, "tiny-clip"), (REAL, name)):
-        assert kind.model_name(setting) == model
-        told = kind.create(setting).measure(sample).details["model"]
+    for runtime, model in ((OWN, "tiny-clip"), (REAL, name)):
+        assert kind.model_name(runtime) == model
+        told = kind.create(runtime).measure(sample).details["model"]
         assert told.rpartition(" ")[0] == model
 
 

@@ -18,7 +18,7 @@ from torchmetrics import MetricCollection
 from motionbench import registry
 from motionbench.clip import Clip
 from motionbench.errors import MissingWeightsError, ShapeError, UnknownNameError
-from motionbench.metric import MetricSetting, Sample
+from motionbench.metric import MetricRuntime, Sample
 from motionbench.split import read_split
 from motionbench.track_cache import TrackCache
 
@@ -52,7 +52,7 @@ def pairs() -> tuple[torch.Tensor, torch.Tensor, list[str], list[str]]:
 def ours(name: str) -> list[float | None]:
     """The values of the metric itself, clip by clip."""
     made, true, prompts, captions = pairs()
-    metric = registry.load("metrics", name).create(MetricSetting(world="procedural"))
+    metric = registry.load("metrics", name).create(MetricRuntime(world="procedural"))
     tracks = TrackCache("lk", device="cpu", grid=20)
     values = []
     for i in range(len(made)):

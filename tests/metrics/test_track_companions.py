@@ -17,13 +17,13 @@ from plain_motion import make_sample
 
 from motionbench import registry
 from motionbench.clip import Clip
-from motionbench.metric import Metric, MetricSetting, Sample
+from motionbench.metric import Metric, MetricRuntime, Sample
 from motionbench.tracks import Tracks, grid_queries
 
 FRAMES, SIDE = 17, 64
 T = np.linspace(0, 1, FRAMES)
 STILL = np.zeros((FRAMES, 2))
-SETTING = MetricSetting()
+SETTING = MetricRuntime()
 
 
 def tracks(

@@ -16,10 +16,10 @@ from motionbench.metrics import track_matching as tm
 from motionbench.metrics.motion_fidelity import MotionFidelity, motion_fidelity
 from plain_motion import HEIGHT, WIDTH, make_sample, make_tracks, straight, wandering
 
-from motionbench.metric import MetricSetting
+from motionbench.metric import MetricRuntime
 from motionbench.tracks import Tracks, grid_queries
 
-METRIC = MotionFidelity.create(MetricSetting())
+METRIC = MotionFidelity.create(MetricRuntime())
 
 
 def motion(points: np.ndarray, visible: np.ndarray | None = None) -> tm.Motion:

@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from motionbench.metric import Measurement, MetricInfo, MetricSetting, Sample
+from motionbench.metric import Measurement, MetricInfo, MetricRuntime, Sample
 
 STILL = 0.25  # gray levels per frame: what H.264 adds to a clip in which nothing moves
 
@@ -32,7 +32,7 @@ class PixelChange:
     )
 
     @classmethod
-    def create(cls, setting: MetricSetting) -> Self:
+    def create(cls, runtime: MetricRuntime) -> Self:
         """The metric; it needs no device."""
         return cls()
 

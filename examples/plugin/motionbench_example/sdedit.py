@@ -16,7 +16,7 @@ from motionbench import registry
 from motionbench.clip import Clip
 from motionbench.config import suited_config
 from motionbench.errors import ConfigError
-from motionbench.method import InputContract, Setting
+from motionbench.method import InputContract, Runtime
 from motionbench.seeds import derive_seed
 
 
@@ -65,15 +65,15 @@ class SdEdit:
     Config: ClassVar[type] = Config
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
 
-    def __init__(self, config: Config, setting: Setting) -> None:
+    def __init__(self, config: Config, runtime: Runtime) -> None:
         self.config = config
-        self.setting = setting
-        self.backbone = registry.load("backbones", setting.backbone)(setting)
+        self.runtime = runtime
+        self.backbone = registry.load("backbones", runtime.backbone)(runtime)
 
     @classmethod
-    def create(cls, config: Config | None, setting: Setting) -> Self:
-        """The method on the setting's backbone; config None takes the preset that suits the backbone."""
-        return cls(suited_config(cls, setting.backbone, config), setting)
+    def create(cls, config: Config | None, runtime: Runtime) -> Self:
+        """The method on the runtime's backbone; config None takes the preset that suits the backbone."""
+        return cls(suited_config(cls, runtime.backbone, config), runtime)
 
     def fit(self, reference: Clip, caption: str, *, seed: int) -> Latents:
         """The reference at the backbone's own shape, encoded; caption and seed are not used."""
@@ -90,7 +90,7 @@ class SdEdit:
         x = (1 - times[0]) * clean + times[0] * noise
         for i, (t, after) in enumerate(pairwise(times), 1):
             x = x + (after - t) * velocity(x, t.view(1).to(x.device))
-            self.setting.report("sample", i, self.config.steps)
+            self.runtime.report("sample", i, self.config.steps)
         clip: Clip = self.backbone.decode(x)
         return clip
 

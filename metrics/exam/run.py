@@ -1,5 +1,5 @@
 """The metrics' own exam: every metric answers for perfect transfers, their graded corruptions, controls and
-settings."""
+conditions."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from motionbench.errors import ConfigError
 from motionbench.split import Split
 from motionbench.world import CorruptingWorld
 
+from .examiner import Examiner
 from .plan import ANSWERS, Answer, ExamPlan, Half, read_answers
-from .room import ExamRoom
 
 
-def sit_exam(
+def run_exam(
     plan: ExamPlan, split: Split, folder: Path, report: Callable[[int, int], None] = lambda done, total: None
 ) -> list[Answer]:
     """Asks what has not been answered yet, appends it to `answers.jsonl` in the folder, and returns all answers there.
@@ -32,14 +32,14 @@ def sit_exam(
         )
     folder.mkdir(parents=True, exist_ok=True)
     known = {answer.key for answer in read_answers(folder / ANSWERS)}
-    room = ExamRoom(plan, split, world)
+    examiner = Examiner(plan, split, world)
     cases = exam_cases(split, plan)
     with (folder / ANSWERS).open("a", encoding="utf-8") as file:
         if file.tell() and not (folder / ANSWERS).read_bytes().endswith(b"\n"):
             file.write("\n")
         for done, case in enumerate(cases):
             report(done, len(cases))
-            for answer in room.examine(case, known):
+            for answer in examiner.examine(case, known):
                 file.write(json.dumps(asdict(answer), allow_nan=False) + "\n")
                 file.flush()
     report(len(cases), len(cases))

@@ -468,7 +468,7 @@ def test_transfer_keeps_the_tempo_of_the_reference(bench: Bench) -> None:
         backbone = Native
 
         @classmethod
-        def create(cls, config: Any, setting: Any) -> Steady:
+        def create(cls, config: Any, runtime: Any) -> Steady:
             return cls()
 
         def fit(self, reference: Clip, caption: str, *, seed: int) -> Clip:

@@ -1,4 +1,4 @@
-"""The exam's room: every tracker and metric looks at each pair of clips that the studio makes."""
+"""The examiner: every tracker and metric is asked about each pair of stimuli."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from motionbench.case import Case
 from motionbench.clip import Clip
 from motionbench.errors import MotionBenchError
 from motionbench.footage import world_of
-from motionbench.metric import Measurement, Metric, MetricSetting
+from motionbench.metric import Measurement, Metric, MetricRuntime
 from motionbench.pair import measure, to_sample
 from motionbench.split import Split
 from motionbench.track_cache import TrackCache
@@ -20,12 +20,12 @@ from motionbench.world import CorruptingWorld
 
 from ..track_windows import window_tracks
 from .plan import TRUTH, Answer, ExamPlan
-from .studio import Pair, Studio, grid_of
+from .stimuli import Pair, Stimuli, grid_of
 
 logger = logging.getLogger(__name__)
 
 
-class Look:
+class TrackerView:
     """One tracker's eyes: its label, and how it sees the clips of a pair. used: tracks were asked for."""
 
     def __init__(self, tracker: str, device: str, *, decoded: bool) -> None:
@@ -41,11 +41,11 @@ class Look:
         for shown in reversed(pair) if self.tracker == TRUTH else ():
             true.update(window_tracks(shown.clip, shown.true))
 
-        def look(clip: Clip) -> Tracks:
+        def view(clip: Clip) -> Tracks:
             self.used = True
             return true[clip.sha256] if self.tracker == TRUTH else self._cache(grid)(clip)
 
-        return look
+        return view
 
     def _cache(self, grid: int) -> TrackCache:
         if grid not in self._caches:
@@ -53,34 +53,34 @@ class Look:
         return self._caches[grid]
 
 
-class ExamRoom:
+class Examiner:
     """The metrics, the trackers and the world of one exam."""
 
     def __init__(self, plan: ExamPlan, split: Split, world: CorruptingWorld) -> None:
         self.plan = plan
-        self.metrics = ready_metrics(plan.metrics, MetricSetting(plan.device, world_of(split)))
-        self.looks = [Look(name, plan.device, decoded=plan.decoded) for name in plan.trackers]
-        self.studio = Studio(plan, split, world)
+        self.metrics = ready_metrics(plan.metrics, MetricRuntime(plan.device, world_of(split)))
+        self.views = [TrackerView(name, plan.device, decoded=plan.decoded) for name in plan.trackers]
+        self.stimuli = Stimuli(plan, split, world)
 
     def examine(self, case: Case, known: set[tuple[Any, ...]]) -> Iterator[Answer]:
         """The answers about one reference that are not known yet."""
         perfect: dict[tuple[str, str], Measurement] = {}  # strength 0 is one clip, whatever the corruption
-        for question, strength, show in self.studio.questions(case):
+        for question, strength, show in self.stimuli.questions(case):
             asked = [
-                (look, metric)
-                for look in self.looks
+                (view, metric)
+                for view in self.views
                 for metric in self.metrics
-                if (case.reference_id, look.label, question, strength, metric.info.name, metric.info.version)
+                if (case.reference_id, view.label, question, strength, metric.info.name, metric.info.version)
                 not in known
             ]
-            again = self.studio.is_corruption(question) and strength == 0
+            again = self.stimuli.is_corruption(question) and strength == 0
             held = perfect if again else {}
-            if any((look.label, metric.info.name) not in held for look, metric in asked):
+            if any((view.label, metric.info.name) not in held for view, metric in asked):
                 self._measure(case, show(), grid_of(question, self.plan.grid), asked, held)
-            for look, metric in asked:
-                measured, info = held[look.label, metric.info.name], metric.info
+            for view, metric in asked:
+                measured, info = held[view.label, metric.info.name], metric.info
                 yield Answer(
-                    case.reference_id, case.category.value, look.label, question, strength,
+                    case.reference_id, case.category.value, view.label, question, strength,
                     info.name, info.version, measured.value, measured.note,
                 )  # fmt: skip
 
@@ -89,34 +89,34 @@ class ExamRoom:
         case: Case,
         pair: Pair,
         grid: int,
-        asked: Sequence[tuple[Look, Metric]],
+        asked: Sequence[tuple[TrackerView, Metric]],
         held: dict[tuple[str, str], Measurement],
     ) -> None:
         """Adds what is not held. A metric that asks one tracker for nothing asks none: its value stands for all."""
         trackless: dict[str, Measurement] = {}
         generated, reference = (shown.clip for shown in pair)
         facts = {"prompt": case.prompt, "caption": case.caption, "case_id": case.id, "category": case.category.value}
-        for look, metric in asked:
+        for view, metric in asked:
             name = metric.info.name
-            if (look.label, name) in held:
+            if (view.label, name) in held:
                 continue
             if name not in trackless:
-                look.used = False
-                eyes = look.at(pair, grid)
+                view.used = False
+                eyes = view.at(pair, grid)
                 measured = measure(metric, to_sample(generated, reference, eyes, **facts))
-                if not look.used:
+                if not view.used:
                     trackless[name] = measured
             else:
                 measured = trackless[name]
-            held[look.label, name] = measured
+            held[view.label, name] = measured
 
 
-def ready_metrics(names: Sequence[str], setting: MetricSetting) -> list[Metric]:
+def ready_metrics(names: Sequence[str], runtime: MetricRuntime) -> list[Metric]:
     """The metrics that can be made ready here; the others are named in the log with what they lack."""
     ready: list[Metric] = []
     for name in names:
         try:
-            ready.append(registry.load("metrics", name).create(setting))
+            ready.append(registry.load("metrics", name).create(runtime))
         except MotionBenchError as error:
             logger.warning("metric %s does not sit the exam: %s", name, error)
     return ready

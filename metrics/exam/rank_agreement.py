@@ -1,4 +1,4 @@
-"""How an exam is marked: what each metric is there to notice, and how well its values fall in step with the fault."""
+"""Rank agreement: what each metric is there to notice, and how well its values fall in step with the fault."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from motionbench.metric import MetricInfo
 from motionbench.world import Corruption
 
 Values = Mapping[tuple[str, str], Mapping[float, float]]  # (reference, question) -> strength -> value
-Grades = dict[tuple[str, str], tuple[float, float]]  # (reference, corruption) -> (rho, accuracy)
+Agreements = dict[tuple[str, str], tuple[float, float]]  # (reference, corruption) -> (rho, accuracy)
 
 _MOTION = ("motion", "camera")  # the kinds of corruptions that a metric of motion is there to notice
 
@@ -46,13 +46,13 @@ def targets(info: MetricInfo, corruptions: Iterable[Corruption]) -> list[str]:
     return [c.name for c in corruptions if c.name in wanted or c.kind in wanted]
 
 
-def to_grades(values: Values, info: MetricInfo, corruptions: Sequence[Corruption]) -> Grades:
+def to_agreements(values: Values, info: MetricInfo, corruptions: Sequence[Corruption]) -> Agreements:
     """(reference, corruption) -> (rho, accuracy), where at least three strengths could be measured."""
     names = {c.name for c in corruptions}
-    grades = {}
+    agreements = {}
     for (reference, question), found in values.items():
         if question in names and len(found) >= 3:
             strengths = sorted(found)
             goods = [goodness(found[s], info) for s in strengths]
-            grades[reference, question] = rank_agreement(strengths, goods), pair_accuracy(strengths, goods)
-    return grades
+            agreements[reference, question] = rank_agreement(strengths, goods), pair_accuracy(strengths, goods)
+    return agreements

@@ -1,4 +1,4 @@
-"""Memory presets by name: what `--offload` takes, which one suits a card, and which one to try after running out."""
+"""Memory presets by name: what `--gpu-memory` takes, which one suits a card, and which one to try after running out."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from motionbench.case import Case
 from motionbench.clip import Clip
 from motionbench.errors import MissingWeightsError, StoreError, UnknownNameError
 from motionbench.footage import world_of
-from motionbench.metric import Measurement, MetricSetting, Sample
+from motionbench.metric import Measurement, MetricRuntime, Sample
 from motionbench.pair import GEOMETRY, SHAPE
 from motionbench.plan import RunPlan
 from motionbench.record import Score
@@ -114,14 +114,14 @@ class Seeing:
         self.model = model
 
     @classmethod
-    def model_name(cls, setting: MetricSetting) -> str:
-        return "old" if setting.world == "own" else cls.real
+    def model_name(cls, runtime: MetricRuntime) -> str:
+        return "old" if runtime.world == "own" else cls.real
 
     @classmethod
-    def create(cls, setting: MetricSetting) -> Seeing:
-        if cls.model_name(setting) == "new" and not cls.ready:
+    def create(cls, runtime: MetricRuntime) -> Seeing:
+        if cls.model_name(runtime) == "new" and not cls.ready:
             raise MissingWeightsError("get it by motionbench prefetch seeing")
-        return cls(cls.model_name(setting))
+        return cls(cls.model_name(runtime))
 
     def measure(self, sample: Sample) -> Measurement:
         return Measurement(1.0, details={"model": f"{self.model} 0123"})

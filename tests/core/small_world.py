@@ -16,8 +16,8 @@ from motionbench import registry
 from motionbench.case import Case, Category, Level
 from motionbench.clip import Clip
 from motionbench.errors import MissingInputError, MissingWeightsError, ShapeError
-from motionbench.method import InputContract, Setting
-from motionbench.metric import Measurement, MetricInfo, MetricSetting, Sample
+from motionbench.method import InputContract, Runtime
+from motionbench.metric import Measurement, MetricInfo, MetricRuntime, Sample
 from motionbench.split import write_manifest
 from motionbench.tracks import Tracks
 
@@ -89,7 +89,7 @@ def make_metric(
         info = MetricInfo(name, version, "", (None, None), "higher", "test", "test", ceiling=ceiling)
 
         @classmethod
-        def create(cls, setting: MetricSetting) -> Self:
+        def create(cls, runtime: MetricRuntime) -> Self:
             return cls()
 
         def measure(self, sample: Sample) -> Measurement:
@@ -122,7 +122,7 @@ class Unready:
     info = MetricInfo("unready", 1, "", (None, None), "higher", "test", "test")
 
     @classmethod
-    def create(cls, setting: MetricSetting) -> Self:
+    def create(cls, runtime: MetricRuntime) -> Self:
         raise MissingWeightsError("weights of unready are missing; motionbench doctor says how to get them")
 
     def measure(self, sample: Sample) -> Measurement:
@@ -141,7 +141,7 @@ class Hopeless:
         """No settings."""
 
     @classmethod
-    def create(cls, config: Any, setting: Setting) -> Self:
+    def create(cls, config: Any, runtime: Runtime) -> Self:
         return cls()
 
     def fit(self, reference: Clip, caption: str, *, seed: int) -> Any:

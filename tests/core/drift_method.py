@@ -23,7 +23,7 @@ from motionbench import registry
 from motionbench.case import Case, Category, Level
 from motionbench.clip import Clip
 from motionbench.errors import MissingWeightsError, NotFiniteError, VideoError
-from motionbench.method import InputContract, Setting
+from motionbench.method import InputContract, Runtime
 from motionbench.split import write_manifest
 
 
@@ -87,20 +87,20 @@ class Drift:
     fits: ClassVar[list[str]] = []  # captions, in order
     generated: ClassVar[list[str]] = []  # prompts, in order
 
-    def __init__(self, config: DriftConfig, setting: Setting) -> None:
-        self.config, self.setting = config, setting
+    def __init__(self, config: DriftConfig, runtime: Runtime) -> None:
+        self.config, self.runtime = config, runtime
 
     @classmethod
-    def create(cls, config: DriftConfig, setting: Setting) -> Self:
+    def create(cls, config: DriftConfig, runtime: Runtime) -> Self:
         misbehave(config.broken)
-        return cls(config, setting)
+        return cls(config, runtime)
 
     def fit(self, reference: Clip, caption: str, *, seed: int) -> DriftAdapter:
         self.fits.append(caption)
         misbehave(caption)
         for step in range(4):
             time.sleep(self.seconds / 4)
-            self.setting.report("fit", step + 1, 4)
+            self.runtime.report("fit", step + 1, 4)
         noise = np.random.default_rng(seed).normal(0, 20, reference.frames.shape[1:])
         return DriftAdapter(reference.frames[0] + noise, self.config.broken)
 

@@ -12,7 +12,7 @@ from motionbench.pair import ScoringShape, to_shape
 
 from . import looks
 from .plan import Answer
-from .real_sitting import Question, RealPlan, Report, Sitting
+from .real_run import Question, RealPlan, RealRun, Report
 
 # Enough time for a motion to unfold, and few enough pixels for two dozen versions of a clip.
 FOOTAGE_SHAPE = ScoringShape(frames=24, long_side=512)
@@ -46,18 +46,18 @@ def read_footage(folder: Path) -> tuple[list[Path], list[str]]:
     return list(kept.values()), left_out
 
 
-def sit_footage(
+def run_footage(
     plan: RealPlan, paths: Sequence[Path], out: Path, report: Report = lambda done, total: None
 ) -> list[Answer]:
     """Asks about every clip what is not answered in `out` yet."""
-    sitting = Sitting(plan, out)
+    run = RealRun(plan, out)
     chosen = [p for i, p in enumerate(paths[: plan.limit]) if i % plan.shard[1] == plan.shard[0] - 1]
     for done, path in enumerate(chosen):
         report(done, len(chosen))
         for question in footage_questions(path):
-            sitting.ask(question)
+            run.ask(question)
     report(len(chosen), len(chosen))
-    return sitting.answers()
+    return run.answers()
 
 
 def footage_questions(path: Path) -> Iterator[Question]:

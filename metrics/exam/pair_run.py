@@ -11,23 +11,23 @@ from motionbench.pair import to_shape
 
 from .pair_list import Pair, Survey
 from .plan import Answer
-from .real_sitting import Question, RealPlan, Report, Sitting
+from .real_run import Question, RealPlan, RealRun, Report
 
 OWN, REVERSED, OTHER = "own", "reversed", "other"
 
 
-def sit_pairs(
+def run_pairs(
     plan: RealPlan, survey: Survey, folder: Path, out: Path, report: Report = lambda done, total: None
 ) -> list[Answer]:
     """Asks about every pair of a survey what is not answered in `out` yet; folder: where the manifest's paths begin."""
-    sitting = Sitting(plan, out)
+    run = RealRun(plan, out)
     pairs = _chosen(survey.pairs, plan)
     for done, pair in enumerate(pairs):
         report(done, len(pairs))
         for question in pair_questions(survey, pair, folder):
-            sitting.ask(question)
+            run.ask(question)
     report(len(pairs), len(pairs))
-    return sitting.answers()
+    return run.answers()
 
 
 def pair_questions(survey: Survey, pair: Pair, folder: Path) -> Iterator[Question]:

@@ -172,8 +172,9 @@ def test_a_group_gathers_its_members_from_all_packages_and_former_spellings_are_
     for former, today in cli.FORMER.items():
         assert f"  {former} " not in listed
         assert f"motionbench {today}" in invoke(capsys, former, "--help")[1]
-    for former, today in cli.FORMER_OPTIONS.items():
-        assert f"--{former}" not in invoke(capsys, "data", "push", "--help")[1]
-        assert "Missing argument 'OWNER/NAME'" in invoke(capsys, "data", "push", f"--{former}", "x")[2], today
+    for former, words in {"allow-licence": ("data", "push"), "offload": ("transfer",)}.items():
+        assert f"--{former}" not in invoke(capsys, *words, "--help")[1]
+        assert f"--{cli.FORMER_OPTIONS[former]}" in invoke(capsys, *words, "--help")[1]
+        assert "Missing" in invoke(capsys, *words, f"--{former}", "none")[2]
     assert "submit" not in invoke(capsys, "leaderboard", "--help")[1]
     assert "motionbench results pack" in invoke(capsys, "leaderboard", "submit", "--help")[1]

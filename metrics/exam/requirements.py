@@ -1,4 +1,4 @@
-"""The marks that the suite's own motion metrics must reach, and whether an exam found that they do."""
+"""The requirements that the suite's own motion metrics must reach, and whether an exam found that they do."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LEGACY = ("_smm", "_released", "_det")
 
 
 @dataclass(frozen=True)
-class Mark:
+class Requirement:
     """One demand on the metrics as one tracker sees them. met: None if it could not be told."""
 
     tracker: str
@@ -26,23 +26,23 @@ class Mark:
     met: bool | None
 
 
-def to_marks(reports: Sequence[MetricReport]) -> list[Mark]:
+def to_requirements(reports: Sequence[MetricReport]) -> list[Requirement]:
     """Every demand, for each tracker in the order of their names."""
-    marks = []
+    requirements = []
     for tracker in sorted({report.tracker for report in reports}):
         own = {report.metric: report for report in reports if report.tracker == tracker}
         if HEADLINE in own:
-            marks += _headline_marks(tracker, own[HEADLINE], own)
+            requirements += _headline_requirements(tracker, own[HEADLINE], own)
         if CAMERA in own:
             rho = own[CAMERA].by_corruption.get("camera_drift")
             demand = f"`{CAMERA}` rho on camera corruptions >= {LEAST_CAMERA_RHO:.2f}"
-            marks.append(_at_least(tracker, demand, None if rho is None else rho[0], LEAST_CAMERA_RHO))
-        marks += _shift_marks(tracker, list(own.values()))
-    return marks
+            requirements.append(_at_least(tracker, demand, None if rho is None else rho[0], LEAST_CAMERA_RHO))
+        requirements += _shift_requirements(tracker, list(own.values()))
+    return requirements
 
 
-def _headline_marks(tracker: str, head: MetricReport, own: dict[str, MetricReport]) -> list[Mark]:
-    marks = [
+def _headline_requirements(tracker: str, head: MetricReport, own: dict[str, MetricReport]) -> list[Requirement]:
+    requirements = [
         _at_least(tracker, f"`{HEADLINE}` mean rho >= {LEAST_RHO:.2f}", head.rho.mean, LEAST_RHO),
         _at_least(tracker, f"`{HEADLINE}` pairwise accuracy >= {LEAST_PAIRS:.2f}", head.accuracy.mean, LEAST_PAIRS),
     ]
@@ -51,19 +51,21 @@ def _headline_marks(tracker: str, head: MetricReport, own: dict[str, MetricRepor
     if told and head.rho.mean is not None:
         best = max(told, key=lambda name: told[name])
         found = f"{head.rho.mean:.3f} against {told[best]:.3f} (`{best}`)"
-        marks.append(Mark(tracker, "its rho above every legacy formula's", found, head.rho.mean > told[best]))
+        requirements.append(
+            Requirement(tracker, "its rho above every legacy formula's", found, head.rho.mean > told[best])
+        )
     drift = head.curves.get("camera_drift") or []
     if len(drift) > 1:
         found = f"{drift[0][1]:.3f} falls to {drift[-1][1]:.3f}"
         falls = all(b[1] < a[1] for a, b in pairwise(drift))
-        marks.append(Mark(tracker, "unwanted camera drift lowers it, the more the lower", found, falls))
+        requirements.append(Requirement(tracker, "unwanted camera drift lowers it, the more the lower", found, falls))
     frozen = head.controls["frozen"].mean
     met = None if frozen is None else abs(frozen) <= FLOOR
-    marks.append(Mark(tracker, "a frozen clip scores its floor, 0", _told(frozen), met))
-    return marks
+    requirements.append(Requirement(tracker, "a frozen clip scores its floor, 0", _told(frozen), met))
+    return requirements
 
 
-def _shift_marks(tracker: str, reports: Sequence[MetricReport]) -> list[Mark]:
+def _shift_requirements(tracker: str, reports: Sequence[MetricReport]) -> list[Requirement]:
     """The suite's own metrics of motion that appearance alone moves too far, or else the one that it moves most."""
     moved = {
         r.metric: r.appearance_shift
@@ -76,11 +78,11 @@ def _shift_marks(tracker: str, reports: Sequence[MetricReport]) -> list[Mark]:
     over = [name for name in worst if moved[name] > MOST_SHIFT]
     found = ", ".join(f"{moved[name]:.3f} (`{name}`)" for name in over or worst[:1])
     demand = f"no appearance corruption moves a motion metric by over {MOST_SHIFT:.2f} of its range"
-    return [Mark(tracker, demand, found, not over)]
+    return [Requirement(tracker, demand, found, not over)]
 
 
-def _at_least(tracker: str, demand: str, found: float | None, least: float) -> Mark:
-    return Mark(tracker, demand, _told(found), None if found is None else found >= least)
+def _at_least(tracker: str, demand: str, found: float | None, least: float) -> Requirement:
+    return Requirement(tracker, demand, _told(found), None if found is None else found >= least)
 
 
 def _told(value: float | None) -> str:

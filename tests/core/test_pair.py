@@ -13,8 +13,8 @@ from small_world import make_clip, make_metric
 from motionbench import registry
 from motionbench.clip import Clip
 from motionbench.errors import ShapeError
-from motionbench.method import Setting
-from motionbench.metric import Measurement, MetricSetting
+from motionbench.method import Runtime
+from motionbench.metric import Measurement, MetricRuntime
 from motionbench.pair import SHAPE, ScoringShape, View, measure, to_pair, to_sample, to_shape
 from motionbench.track_cache import TrackCache
 
@@ -34,7 +34,7 @@ def tracks(tmp_path: Path) -> TrackCache:
 
 
 def fidelity(generated: Clip, reference: Clip, tracks: TrackCache) -> float:
-    metric = registry.load("metrics", "motion_fidelity").create(MetricSetting())
+    metric = registry.load("metrics", "motion_fidelity").create(MetricRuntime())
     value = metric.measure(to_sample(generated, reference, tracks)).value
     assert value is not None
     return float(value)
@@ -84,7 +84,7 @@ def test_reference_alone_gives_the_scale() -> None:
 @pytest.mark.parametrize("motion", ["roll", "pan"])
 def test_transfer_of_a_wide_clip_by_a_square_backbone_scores_like_the_copy(motion: str, tracks: TrackCache) -> None:
     # 0.77 and 0.90 when the backbone stretched and the scorer cropped.
-    backbone = registry.load("backbones", "tiny")(Setting())
+    backbone = registry.load("backbones", "tiny")(Runtime())
     reference = moving_texture(motion, 108, 192, frames=24)
     copied = fidelity(reference, reference, tracks)
     assert fidelity(backbone.prepare(reference), reference, tracks) == pytest.approx(copied, abs=0.02)
@@ -116,7 +116,7 @@ def test_measurement_that_fails_is_a_null_that_names_the_error() -> None:
         raise ShapeError("too small")
 
     sample = to_sample(make_clip(0), make_clip(0), lambda clip: None)
-    made = measure(make_metric(fail, "fails").create(MetricSetting()), sample)
+    made = measure(make_metric(fail, "fails").create(MetricRuntime()), sample)
     assert (made.value, made.note, made.details) == (None, "ShapeError: too small", {"error": "ShapeError"})
 
 

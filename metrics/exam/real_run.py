@@ -1,4 +1,4 @@
-"""Sitting an exam on clips without ground truth: every metric, by every tracker, answers what is asked."""
+"""The run of an exam on clips without ground truth: every metric, by every tracker, answers what is asked."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 from motionbench.clip import Clip
 from motionbench.errors import ConfigError, MotionBenchError
 from motionbench.files import append_line
-from motionbench.metric import Measurement, Metric, MetricSetting
+from motionbench.metric import Measurement, Metric, MetricRuntime
 from motionbench.pair import SHAPE, measure, to_sample
 from motionbench.track_cache import TrackCache
 
+from .examiner import ready_metrics
 from .plan import ANSWERS, TRUTH, Answer, read_answers
-from .room import ready_metrics
 
 logger = logging.getLogger(__name__)
 
@@ -50,14 +50,14 @@ class Question:
     show: Callable[[], tuple[Clip, Clip]]
 
 
-class Sitting:
+class RealRun:
     """Asks metrics by trackers about clips without ground truth, and keeps the answers in a folder."""
 
     def __init__(self, plan: RealPlan, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / ANSWERS
         self.known = {answer.key for answer in read_answers(self.path)}
-        self.metrics = ready_metrics(plan.metrics, MetricSetting(plan.device))
+        self.metrics = ready_metrics(plan.metrics, MetricRuntime(plan.device))
         self.eyes = [TrackCache(name, device=plan.device, grid=SHAPE.grid) for name in plan.trackers]
 
     def ask(self, question: Question) -> None:
