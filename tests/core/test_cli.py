@@ -12,6 +12,7 @@ import pytest
 
 from motionbench import cli, registry
 from motionbench.errors import StoreError
+from motionbench.schema import FORMER_LICENSE
 
 HEAVY = ("torch", "pandas", "diffusers", "transformers")
 LIMIT_SECONDS = 0.5
@@ -172,7 +173,7 @@ def test_a_group_gathers_its_members_from_all_packages_and_former_spellings_are_
     for former, today in cli.FORMER.items():
         assert f"  {former} " not in listed
         assert f"motionbench {today}" in invoke(capsys, former, "--help")[1]
-    for former, words in {"allow-licence": ("data", "push"), "offload": ("transfer",)}.items():
+    for former, words in {f"allow-{FORMER_LICENSE}": ("data", "push"), "offload": ("transfer",)}.items():
         assert f"--{former}" not in invoke(capsys, *words, "--help")[1]
         assert f"--{cli.FORMER_OPTIONS[former]}" in invoke(capsys, *words, "--help")[1]
         assert "Missing" in invoke(capsys, *words, f"--{former}", "none")[2]
