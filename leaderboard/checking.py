@@ -61,7 +61,7 @@ def check_records(records: Iterable[Record], configuration: dict[str, Any], wher
     for record in records:
         label = f"{where}: record {record.case_id!r} seed {record.seed!r}"
         _check(record, RECORD_RULES, label)
-        for problem in (*_own_contradictions(record), *_contradictions(record, configuration)):
+        for problem in (*_record_contradictions(record), *_contradictions(record, configuration)):
             raise StoreError(f"{label}: {problem}; the folder contradicts itself, so run the case again elsewhere")
 
 
@@ -78,7 +78,7 @@ def _check(noun: Any, rules: Iterable[Rule], label: str) -> None:
             raise StoreError(f"{label}: {name} must be {expected}, got {value!r}; mend or remove the line")
 
 
-def _own_contradictions(record: Record) -> Iterable[str]:
+def _record_contradictions(record: Record) -> Iterable[str]:
     if record.status == "ok" and record.reason is not None:
         yield f"status is ok, and yet it has the reason {record.reason}"
     if record.status == "ok" and (record.video is None or record.video_sha256 is None):

@@ -188,7 +188,7 @@ def _merge_scores(runs: Iterable[Run], records: dict[str, Record]) -> tuple[Scor
             elif score.value is not None and not _agree(held[0], score):
                 raise StoreError(
                     f"{held[1].store.folder} and {run.store.folder} give {score.metric} v{score.metric_version} of "
-                    f"{records[score.record_key].case_id} as {_told(held[0])} and {_told(score)}; "
+                    f"{records[score.record_key].case_id} as {_score_to_text(held[0])} and {_score_to_text(score)}; "
                     "score both with one tracker (`motionbench score`), or give only one of them"
                 )
     return tuple(taken[key][0] for key in sorted(taken))
@@ -200,7 +200,7 @@ def _agree(a: Score, b: Score) -> bool:
     return a.details.get("tracker") == b.details.get("tracker") and abs(a.value - b.value) <= SAME
 
 
-def _told(score: Score) -> str:
+def _score_to_text(score: Score) -> str:
     tracker = score.details.get("tracker")
     return f"{score.value}" + (f" (tracker {tracker})" if tracker else "")
 

@@ -196,11 +196,11 @@ def marks_table(reports: Sequence[MetricReport]) -> Table:
     """A section per tracker, a line per metric."""
     table = Table(("metric", "rho [95%]", "pairs [95%]"))
     for tracker, members in groupby(reports, key=lambda report: report.tracker):
-        table.section(f"tracker {tracker}").extend((r.metric, _told(r.rho), _told(r.accuracy)) for r in members)
+        table.section(f"tracker {tracker}").extend((r.metric, _to_text(r.rho), _to_text(r.accuracy)) for r in members)
     return table
 
 
-def _told(estimate: Estimate) -> str:
+def _to_text(estimate: Estimate) -> str:
     if estimate.mean is None:
         return "-"
     interval = "" if estimate.low is None else f" [{estimate.low:.3f}, {estimate.high:.3f}]"

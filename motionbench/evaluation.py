@@ -12,7 +12,7 @@ from motionbench import registry
 from motionbench.controls import control_stores, run_controls, to_controls
 from motionbench.device import resolve_device
 from motionbench.files import hash_json
-from motionbench.footage import AUTO, told_footage, tracker_for
+from motionbench.footage import AUTO, footage_to_text, tracker_for
 from motionbench.metric import MetricInfo
 from motionbench.plan import Job, RunPlan, resolve
 from motionbench.progress import Bars
@@ -109,7 +109,7 @@ def to_score_plan(
     names = to_metrics(metrics)
     chosen = tracker_for(tracker, split)
     if registry.canonical(tracker) == AUTO:
-        logger.info("tracker: %s (the references of %s are %s)", chosen, split.name, told_footage(split))
+        logger.info("tracker: %s (the references of %s are %s)", chosen, split.name, footage_to_text(split))
     return ScorePlan(names, chosen, resolve_device(device), shard)
 
 

@@ -42,7 +42,7 @@ def tracker_for(name: str, split: Split) -> str:
     """
     if registry.canonical(name) != AUTO:
         return registry.resolve("trackers", name)
-    return _installed(own_tracker(world_of(split)), f"split {split.name}")
+    return _installed(tracker_of_world(world_of(split)), f"split {split.name}")
 
 
 def world_of_size(height: int, width: int) -> str | None:
@@ -55,7 +55,7 @@ def tracker_for_world(name: str, world: str | None) -> str:
     """As `tracker_for`, for clips of no split: of a world, or of none. Raises UnknownNameError as that does."""
     if registry.canonical(name) != AUTO:
         return registry.resolve("trackers", name)
-    return _installed(own_tracker(world), "real footage" if world is None else f"clips of the world {world}")
+    return _installed(tracker_of_world(world), "real footage" if world is None else f"clips of the world {world}")
 
 
 def _installed(tracker: str, footage: str) -> str:
@@ -67,13 +67,13 @@ def _installed(tracker: str, footage: str) -> str:
     return tracker
 
 
-def own_tracker(world: str | None) -> str:
+def tracker_of_world(world: str | None) -> str:
     """The tracker for the footage of a world, or of none."""
     judged = None if world is None else judged_world(world)
     return REAL if judged is None else judged.tracker
 
 
-def told_footage(split: Split) -> str:
+def footage_to_text(split: Split) -> str:
     """What the references are of, in words for people."""
     world = world_of(split)
     return "real footage" if world is None else f"clips of the world {world}"

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 DEFAULT_METRICS = ("motion_fidelity", "text_alignment", "temporal_consistency", "temporal_gap")
 
 
-Held = Mapping[tuple[str, str, int], Score]  # by record key, metric and metric version
+Scored = Mapping[tuple[str, str, int], Score]  # by record key, metric and metric version
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def score(
 
 def _missing(
     records: Iterable[Record],
-    there: Held,
+    there: Scored,
     infos: Mapping[str, MetricInfo],
     stands: Callable[[Record, Score], bool],
     result: ScoreResult,
@@ -153,7 +153,7 @@ def _by_model(score: Score, model: str | None) -> bool:
 def _withdrawn(
     record: Record,
     infos: Sequence[MetricInfo],
-    held: Held,
+    held: Scored,
     models: Mapping[str, str | None],
     result: ScoreResult,
 ) -> Iterator[Score]:

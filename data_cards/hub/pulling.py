@@ -50,7 +50,7 @@ def pull_splits(address: Address, names: list[str], out: Path) -> list[Pulled]:
 def pull_split(client: HubClient, address: Address, commit: str, name: str, entry: SplitEntry, folder: Path) -> Pulled:
     """One split in its folder. Raises HubError, StoreError."""
     if folder.exists():
-        check_held(folder, name, entry)
+        check_existing(folder, name, entry)
         return Pulled(name, folder, commit, entry.revision, True)
     cache = client.download(address, commit, [*entry.tables, *entry.files])
     make_folder(folder.parent)
@@ -68,7 +68,7 @@ def pull_split(client: HubClient, address: Address, commit: str, name: str, entr
     return Pulled(name, folder, commit, entry.revision, False)
 
 
-def check_held(folder: Path, name: str, entry: SplitEntry) -> None:
+def check_existing(folder: Path, name: str, entry: SplitEntry) -> None:
     """Raises StoreError unless the folder holds this very split already: nobody's files are overwritten."""
     try:
         held = read_split(folder).revision

@@ -40,7 +40,7 @@ class Weights:
 
 def find_weights(model: WanModel) -> Weights:
     """The weights on this machine; downloads nothing. Raises MissingWeightsError with the command that gets them."""
-    own = _own_folder(model)
+    own = _local_folder(model)
     if own is not None:
         return check_weights(own, model)
     folder = _snapshot(model, offline=True)
@@ -62,7 +62,7 @@ def expected_revision(model: WanModel) -> str:
     try:
         return find_weights(model).revision
     except MissingWeightsError:
-        if HF_HUB_OFFLINE or _own_folder(model) is not None:
+        if HF_HUB_OFFLINE or _local_folder(model) is not None:
             raise
         return model.revision
 
@@ -75,7 +75,7 @@ def fetch_weights(model: WanModel) -> Weights:
     try:
         return find_weights(model)
     except MissingWeightsError as missing:
-        if _own_folder(model) is not None:
+        if _local_folder(model) is not None:
             raise  # not ours to mend
         logger.warning("%s; asking the Hub", missing)
         folder = _snapshot(model, offline=False)
@@ -84,7 +84,7 @@ def fetch_weights(model: WanModel) -> Weights:
         return check_weights(folder, model, revision=model.revision)
 
 
-def _own_folder(model: WanModel) -> Path | None:
+def _local_folder(model: WanModel) -> Path | None:
     root = os.environ.get(FOLDER_VARIABLE)
     folder = Path(os.path.expanduser(root)) / model.name if root else None
     return folder if folder is not None and folder.is_dir() else None

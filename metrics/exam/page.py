@@ -78,7 +78,7 @@ def _marks(reports: Sequence[MetricReport]) -> str:
     for requirement in to_requirements(reports):
         met = {True: "<td>yes", False: '<td class="no">no', None: "<td>–"}[requirement.met]
         cells = (
-            html.escape(text.replace("`", "")) for text in (requirement.tracker, requirement.demand, requirement.found)
+            html.escape(text.replace("`", "")) for text in (requirement.tracker, requirement.demand, requirement.value)
         )
         rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + met + "</td></tr>")
     head = "<tr><th>tracks</th><th>demand</th><th>found</th><th>met</th></tr>"

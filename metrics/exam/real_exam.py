@@ -62,15 +62,15 @@ def _publish(out: Path, found: Mapping[str, Any], markdown: str, title: str) -> 
 def _pair_line(r: PairReport, kind: str) -> str:
     found = r.recognition(r.of_kind(kind))
     shares = {"beats": found.beats, "AUC": found.auc, "top-1": found.top1, "reversed": found.backwards}
-    told = "  ".join(f"{name} {_told(estimate)}" for name, estimate in shares.items())
+    told = "  ".join(f"{name} {_to_text(estimate)}" for name, estimate in shares.items())
     return f"{r.tracker} {r.info.name} ({kind}, {found.pairs - found.missing} of {found.pairs}): {told}"
 
 
 def _footage_line(r: FootageReport) -> str:
     doubted = sum(bool(r.doubts(clip)) for clip in r.clips)
-    told = f"looks {_told(r.looks)}  rho {_told(r.grade('rho'))}  pairs {_told(r.grade('accuracy'))}"
+    told = f"looks {_to_text(r.looks)}  rho {_to_text(r.grade('rho'))}  pairs {_to_text(r.grade('accuracy'))}"
     return f"{r.tracker} {r.info.name}: {told}  not to be trusted on {doubted} of {len(r.clips)} clips"
 
 
-def _told(estimate: Estimate) -> str:
+def _to_text(estimate: Estimate) -> str:
     return "-" if estimate.mean is None else f"{estimate.mean:.3f}"

@@ -22,7 +22,7 @@ class Requirement:
 
     tracker: str
     demand: str
-    found: str
+    value: str
     met: bool | None
 
 
@@ -30,38 +30,38 @@ def to_requirements(reports: Sequence[MetricReport]) -> list[Requirement]:
     """Every demand, for each tracker in the order of their names."""
     requirements = []
     for tracker in sorted({report.tracker for report in reports}):
-        own = {report.metric: report for report in reports if report.tracker == tracker}
-        if HEADLINE in own:
-            requirements += _headline_requirements(tracker, own[HEADLINE], own)
-        if CAMERA in own:
-            rho = own[CAMERA].by_corruption.get("camera_drift")
+        by_metric = {report.metric: report for report in reports if report.tracker == tracker}
+        if HEADLINE in by_metric:
+            requirements += _headline_requirements(tracker, by_metric[HEADLINE], by_metric)
+        if CAMERA in by_metric:
+            rho = by_metric[CAMERA].by_corruption.get("camera_drift")
             demand = f"`{CAMERA}` rho on camera corruptions >= {LEAST_CAMERA_RHO:.2f}"
             requirements.append(_at_least(tracker, demand, None if rho is None else rho[0], LEAST_CAMERA_RHO))
-        requirements += _shift_requirements(tracker, list(own.values()))
+        requirements += _shift_requirements(tracker, list(by_metric.values()))
     return requirements
 
 
-def _headline_requirements(tracker: str, head: MetricReport, own: dict[str, MetricReport]) -> list[Requirement]:
+def _headline_requirements(tracker: str, head: MetricReport, by_metric: dict[str, MetricReport]) -> list[Requirement]:
     requirements = [
         _at_least(tracker, f"`{HEADLINE}` mean rho >= {LEAST_RHO:.2f}", head.rho.mean, LEAST_RHO),
         _at_least(tracker, f"`{HEADLINE}` pairwise accuracy >= {LEAST_PAIRS:.2f}", head.accuracy.mean, LEAST_PAIRS),
     ]
-    rivals = {name: own[HEADLINE + name].rho.mean for name in _LEGACY if HEADLINE + name in own}
-    told = {name: rho for name, rho in rivals.items() if rho is not None}
-    if told and head.rho.mean is not None:
-        best = max(told, key=lambda name: told[name])
-        found = f"{head.rho.mean:.3f} against {told[best]:.3f} (`{best}`)"
+    rivals = {name: by_metric[HEADLINE + name].rho.mean for name in _LEGACY if HEADLINE + name in by_metric}
+    rhos = {name: rho for name, rho in rivals.items() if rho is not None}
+    if rhos and head.rho.mean is not None:
+        best = max(rhos, key=lambda name: rhos[name])
+        value = f"{head.rho.mean:.3f} against {rhos[best]:.3f} (`{best}`)"
         requirements.append(
-            Requirement(tracker, "its rho above every legacy formula's", found, head.rho.mean > told[best])
+            Requirement(tracker, "its rho above every legacy formula's", value, head.rho.mean > rhos[best])
         )
     drift = head.curves.get("camera_drift") or []
     if len(drift) > 1:
-        found = f"{drift[0][1]:.3f} falls to {drift[-1][1]:.3f}"
+        value = f"{drift[0][1]:.3f} falls to {drift[-1][1]:.3f}"
         falls = all(b[1] < a[1] for a, b in pairwise(drift))
-        requirements.append(Requirement(tracker, "unwanted camera drift lowers it, the more the lower", found, falls))
+        requirements.append(Requirement(tracker, "unwanted camera drift lowers it, the more the lower", value, falls))
     frozen = head.controls["frozen"].mean
     met = None if frozen is None else abs(frozen) <= FLOOR
-    requirements.append(Requirement(tracker, "a frozen clip scores its floor, 0", _told(frozen), met))
+    requirements.append(Requirement(tracker, "a frozen clip scores its floor, 0", _to_text(frozen), met))
     return requirements
 
 
@@ -76,14 +76,14 @@ def _shift_requirements(tracker: str, reports: Sequence[MetricReport]) -> list[R
         return []
     worst = sorted(moved, key=lambda name: -moved[name])
     over = [name for name in worst if moved[name] > MOST_SHIFT]
-    found = ", ".join(f"{moved[name]:.3f} (`{name}`)" for name in over or worst[:1])
+    value = ", ".join(f"{moved[name]:.3f} (`{name}`)" for name in over or worst[:1])
     demand = f"no appearance corruption moves a motion metric by over {MOST_SHIFT:.2f} of its range"
-    return [Requirement(tracker, demand, found, not over)]
+    return [Requirement(tracker, demand, value, not over)]
 
 
-def _at_least(tracker: str, demand: str, found: float | None, least: float) -> Requirement:
-    return Requirement(tracker, demand, _told(found), None if found is None else found >= least)
+def _at_least(tracker: str, demand: str, value: float | None, least: float) -> Requirement:
+    return Requirement(tracker, demand, _to_text(value), None if value is None else value >= least)
 
 
-def _told(value: float | None) -> str:
+def _to_text(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"

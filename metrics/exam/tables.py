@@ -28,7 +28,7 @@ def to_markdown(reports: Sequence[MetricReport], corruptions: Sequence[Corruptio
     """The page for docs/results. facts: command, split, references, machine and the like, printed as they are."""
     parts = ["# The metrics' exam", _INTRODUCTION, "\n".join(f"- {name}: {value}" for name, value in facts.items())]
     requirements = [
-        (m.tracker, m.demand, m.found, {True: "yes", False: "**no**", None: "–"}[m.met])
+        (m.tracker, m.demand, m.value, {True: "yes", False: "**no**", None: "–"}[m.met])
         for m in to_requirements(reports)
     ]
     if requirements:

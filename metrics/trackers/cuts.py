@@ -44,10 +44,10 @@ def likeness(a: Pixels, b: Pixels) -> float:
     """
     if _correlation(a, b) > 0.9:  # most neighbors: no need to search
         return 1.0
-    one = _found(a, b)
+    one = _likeness(a, b)
     if one is not None and one >= _FOREIGN + _ALIKE:  # the other way could not change what is made of it
         return one
-    both = [found for found in (one, _found(b, a)) if found is not None]
+    both = [found for found in (one, _likeness(b, a)) if found is not None]
     return max(both, default=1.0)
 
 
@@ -60,7 +60,7 @@ def _is_cut(small: list[Pixels], near: list[float], t: int) -> bool:
     return max(across) < _FOREIGN and min(within, default=1.0) > max(across) + _ALIKE
 
 
-def _found(a: Pixels, b: Pixels) -> float | None:
+def _likeness(a: Pixels, b: Pixels) -> float | None:
     """Median of the best correlations of the blocks of `a` in `b`; None if no block shows anything."""
     best = []
     for y in range(0, _SIDE, _BLOCK):

@@ -24,7 +24,7 @@ from ..threads import Workers, workers
 from .following import follow, follow_in_windows, inside_frame
 from .frame_features import TrackerConfig
 from .tiny_scene import ScenePath
-from .tracker_net import Prediction, Said, TrackerNet
+from .tracker_net import KeysValues, Prediction, TrackerNet
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 CHUNK = 80  # queries followed at once, whatever the number of cores: same digits everywhere, and fit for the cache
@@ -72,33 +72,33 @@ def resize_frames(frames: NDArray[np.uint8], height: int, width: int) -> torch.T
     return found
 
 
-class Board:
-    """What the support points say in each round: their own portion of work writes it, all others wait and read."""
+class SharedKeys:
+    """The support points' keys and values of each round: their own portion of work writes them, all others wait."""
 
     def __init__(self, rounds: int) -> None:
-        self._said: list[Future[Said]] = [Future() for _ in range(rounds)]
+        self._keys_values: list[Future[KeysValues]] = [Future() for _ in range(rounds)]
 
-    def write(self, number: int, said: Said) -> Said:
-        self._said[number].set_result(said)
-        return said
+    def write(self, number: int, keys_values: KeysValues) -> KeysValues:
+        self._keys_values[number].set_result(keys_values)
+        return keys_values
 
-    def read(self, number: int, _: torch.Tensor) -> Said:
-        return self._said[number].result()
+    def read(self, number: int, _: torch.Tensor) -> KeysValues:
+        return self._keys_values[number].result()
 
     def give_up(self, error: BaseException) -> None:
         """Fail whoever waits for what will not be written."""
-        for said in self._said:
-            if not said.done():
-                said.set_exception(error)
+        for keys_values in self._keys_values:
+            if not keys_values.done():
+                keys_values.set_exception(error)
 
 
 @dataclass(frozen=True, eq=False)
 class Surroundings:
-    """What every query's track rests on, once per clip: features of the frames, the support points' words, the scene's
-    motion where the tracker makes use of it."""
+    """What every query's track rests on, once per clip: features of the frames, keys and values of the support points,
+    the scene's motion where the tracker makes use of it."""
 
     levels: list[torch.Tensor]
-    board: Board
+    shared_keys: SharedKeys
     scene: Future[ScenePath | None]
 
     @property
@@ -164,22 +164,22 @@ class LearnedTracker:
         way when it returns."""
         parts = team.map(lambda part: self.model.describe(part[None].to(self.device)), frames.split(FRAMES))
         levels = [torch.cat(level, dim=1) for level in zip(*parts, strict=True)]
-        board = Board(self.model.config.rounds)
-        return Surroundings(levels, board, team.start(self._follow_support, levels, board))
+        shared_keys = SharedKeys(self.model.config.rounds)
+        return Surroundings(levels, shared_keys, team.start(self._follow_support, levels, shared_keys))
 
-    def _follow_support(self, levels: list[torch.Tensor], board: Board) -> ScenePath | None:
-        """The scene's motion; what the support points say on the way is written on the board."""
+    def _follow_support(self, levels: list[torch.Tensor], shared_keys: SharedKeys) -> ScenePath | None:
+        """The scene's motion; the support points' keys and values are shared on the way."""
         height, width = levels[0].shape[2:4]
         per_side = self.model.config.support_per_side
         support = torch.from_numpy(grid_queries(height, width, per_side)).to(self.device)
 
-        def tell(number: int, tokens: torch.Tensor) -> Said:
-            return board.write(number, self.model.support.say(tokens))
+        def write(number: int, tokens: torch.Tensor) -> KeysValues:
+            return shared_keys.write(number, self.model.support.keys_values(tokens))
 
         try:
-            found = self.model.follow(levels, support[None], tell)
+            found = self.model.follow(levels, support[None], write)
         except BaseException as error:
-            board.give_up(error)
+            shared_keys.give_up(error)
             raise
         return self._scene(*_last_answer(found, support))
 
@@ -187,7 +187,7 @@ class LearnedTracker:
         """Points (N, T, 2) and visible (N, T) of queries (N, 2), all in cells of the network."""
         config = self.model.config
         queries = queries.to(self.device)
-        points, sure = _last_answer(self.model.follow(around.levels, queries[None], around.board.read), queries)
+        points, sure = _last_answer(self.model.follow(around.levels, queries[None], around.shared_keys.read), queries)
         points, sure = self._settle(around, points, sure)
         visible = (sure > config.visible_threshold) & inside_frame(points, *around.cells)
         visible[:, 0] = True  # a query is a point that is seen in the first frame

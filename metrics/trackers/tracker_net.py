@@ -25,8 +25,8 @@ GUESS_RADIUS = 3  # cells around the best one that the first guess averages
 WIDE_STRIDES = (2, 4)  # of the levels that a whole cost volume is made of
 
 
-Said: TypeAlias = tuple[Tensor, Tensor]  # keys and values of S support points in a round: 2 of (B*T, K, S, D/K)
-Hear: TypeAlias = Callable[[int, Tensor], Said]  # of a round's number and the tracks' tokens (B, N, T, D) in it
+KeysValues: TypeAlias = tuple[Tensor, Tensor]  # keys and values of S support points in a round: 2 of (B*T, K, S, D/K)
+KeysSource: TypeAlias = Callable[[int, Tensor], KeysValues]  # of a round's number and its tokens (B, N, T, D)
 
 
 class Prediction(NamedTuple):
@@ -82,13 +82,13 @@ class SupportAttention(nn.Module):
             nn.Linear(width, width),
         )
 
-    def say(self, support: Tensor) -> Said:
-        """What the support tracks' tokens (B, S, T, D) offer to be read. It depends on no other point."""
+    def keys_values(self, support: Tensor) -> KeysValues:
+        """Keys and values of the support tracks' tokens (B, S, T, D). They depend on no other point."""
         key, value = self.key_value(self.norm(support)).chunk(2, dim=-1)
         return self._by_frame(key), self._by_frame(value)
 
-    def forward(self, x: Tensor, said: Said) -> Tensor:
-        read = F.scaled_dot_product_attention(self._by_frame(self.query(self.norm(x))), *said)
+    def forward(self, x: Tensor, keys_values: KeysValues) -> Tensor:
+        read = F.scaled_dot_product_attention(self._by_frame(self.query(self.norm(x))), *keys_values)
         return cast(Tensor, x + self.out(rearrange(read, "(b t) k n d -> b n t (k d)", b=x.shape[0])))
 
     def _by_frame(self, tokens: Tensor) -> Tensor:
@@ -132,14 +132,14 @@ class TrackerNet(nn.Module):
         """frames (B, T, 3, pixels, pixels) in [0, 1]; queries (B, N, 2) x, y in the first frame, of which the first
         `support` are read by all."""
 
-        def hear(_: int, tokens: Tensor) -> Said:
-            return self.support.say(tokens[:, :support])
+        def keys_source(_: int, tokens: Tensor) -> KeysValues:
+            return self.support.keys_values(tokens[:, :support])
 
-        return self.follow(self.describe(frames), queries, hear)
+        return self.follow(self.describe(frames), queries, keys_source)
 
-    def follow(self, levels: list[Tensor], queries: Tensor, hear: Hear) -> Prediction:
-        """levels: what `describe` says of the frames; queries as in `forward`; hear tells what the support points, be
-        they among the queries or followed elsewhere, say in each round."""
+    def follow(self, levels: list[Tensor], queries: Tensor, keys_source: KeysSource) -> Prediction:
+        """levels: what `describe` says of the frames; queries as in `forward`; keys_source gives the keys and
+        values of the support points, be they among the queries or followed elsewhere, in each round."""
         device = queries.device.type
         with torch.autocast(device, enabled=False):  # sub-pixel positions need float32
             start = self._start(levels, queries.float())
@@ -151,7 +151,7 @@ class TrackerNet(nn.Module):
             with torch.autocast(device, enabled=False):
                 seen = self._patches(levels, start, points) + self._places(start, points, judged.detach())
             hidden = self._mix(self.blocks[0], hidden + self.read(torch.cat(seen, dim=-1)))
-            hidden = self.support(hidden, hear(number, hidden))
+            hidden = self.support(hidden, keys_source(number, hidden))
             for block in self.blocks[1:]:
                 hidden = self._mix(block, hidden)
             with torch.autocast(device, enabled=False):

@@ -135,7 +135,7 @@ def _tell(
     from motionbench.files import write_json
     from motionbench.studies.page import to_page
     from motionbench.studies.report import make_report
-    from motionbench.studies.tables import to_markdown, told_tables
+    from motionbench.studies.tables import overview_tables, to_markdown
 
     report = make_report(declared, plans, out, infos)
     value = report_to_json(report)
@@ -150,7 +150,7 @@ def _tell(
     if as_json:
         print_json({"page": str(target), "html": str(out / "study.html"), **value})
     else:
-        typer.echo("\n\n".join(table.render(terminal.width()) for table in told_tables(report)))
+        typer.echo("\n\n".join(table.render(terminal.width()) for table in overview_tables(report)))
         typer.echo(f"pages: {target}, {out / 'study.html'}", err=True)
     faults = [*faults, *report.notes]
     for fault in faults:

@@ -107,7 +107,7 @@ def _variants(go: Any, report: StudyReport, metric: str) -> Any:
 
 
 def _contrasts(go: Any, report: StudyReport, metric: str) -> Any:
-    found = [(name_of(report, one), one.differences[metric, ALL]) for one in report.told_contrasts]
+    found = [(name_of(report, one), one.differences[metric, ALL]) for one in report.new_contrasts]
     kept = [(name, (one.difference, one.low, one.high)) for name, one in found if one.difference is not None]
     if not kept:
         return None

@@ -80,7 +80,7 @@ class StudyReport:
         return [result for result in self.variants.values() if result.same_as is None]
 
     @property
-    def told_contrasts(self) -> list[ContrastResult]:
+    def new_contrasts(self) -> list[ContrastResult]:
         """The contrasts without those that say again what an earlier one says, or compare a variant with itself."""
         found: dict[tuple[str, str], ContrastResult] = {}
         for result in self.contrasts:

@@ -87,7 +87,7 @@ def _by_category(report: StudyReport) -> ReportTable:
     return ReportTable(f"{main} by category", ("variant", *report.categories), tuple(rows))
 
 
-def told(result: ContrastResult, metric: str, category: str = ALL) -> str:
+def to_text(result: ContrastResult, metric: str, category: str = ALL) -> str:
     """A signed difference with its interval."""
     one = result.differences[metric, category]
     return interval(one.difference, one.low, one.high, sign=True)
@@ -101,14 +101,14 @@ def name_of(report: StudyReport, result: ContrastResult) -> str:
 
 def _contrasts(report: StudyReport) -> ReportTable:
     rows = []
-    for result in report.told_contrasts:
+    for result in report.new_contrasts:
         a, b = (report.variants[name].seconds for name in (result.contrast.a, result.contrast.b))
         ratio = ABSENT if a is None or not b else f"{a / b:.2f}"
         n = max((result.differences[metric, ALL].n_references for metric in report.infos), default=0)
-        question = (result.contrast.question,) if any(one.contrast.question for one in report.told_contrasts) else ()
-        cells = (told(result, metric) for metric in report.infos)
+        question = (result.contrast.question,) if any(one.contrast.question for one in report.new_contrasts) else ()
+        cells = (to_text(result, metric) for metric in report.infos)
         rows.append((name_of(report, result), *question, *cells, ratio, str(n)))
-    asked = ("question",) if any(one.contrast.question for one in report.told_contrasts) else ()
+    asked = ("question",) if any(one.contrast.question for one in report.new_contrasts) else ()
     head = ("contrast", *asked, *report.infos, "seconds, ratio", "references")
     note = "Paired over references, 95% bootstrap intervals; a difference is one only where the interval excludes 0."
     return ReportTable("Contrasts", head, tuple(rows), note)
@@ -117,8 +117,8 @@ def _contrasts(report: StudyReport) -> ReportTable:
 def _contrasts_by_category(report: StudyReport) -> ReportTable:
     main = headline(report)
     rows = [
-        (name_of(report, result), *(told(result, main, category) for category in report.categories))
-        for result in report.told_contrasts
+        (name_of(report, result), *(to_text(result, main, category) for category in report.categories))
+        for result in report.new_contrasts
     ]
     return ReportTable(f"Contrasts of {main} by category", ("contrast", *report.categories), tuple(rows))
 
@@ -130,7 +130,7 @@ def _sweep(report: StudyReport, sweep: Sweep) -> ReportTable:
     rows = []
     for value, name in zip(sweep.values, sweep.variants, strict=True):
         result = report.variants[name]
-        gap = told(against[name], main) if name in against else ABSENT
+        gap = to_text(against[name], main) if name in against else ABSENT
         rows.append((value, *(mean(result, metric) for metric in report.infos), gap, _short(result.seconds)))
     head = (sweep.key, *report.infos, f"{main} − that of {base}", "s per fit and clip")
     return ReportTable(sweep.title, head, tuple(rows))
@@ -139,7 +139,7 @@ def _sweep(report: StudyReport, sweep: Sweep) -> ReportTable:
 def _published(report: StudyReport) -> ReportTable:
     keys = [key for key in published_metrics(report.study) if key == SECONDS or key in report.infos]
     rows = []
-    for result in report.told_contrasts:
+    for result in report.new_contrasts:
         if not result.published:
             continue
         cells: list[str] = [name_of(report, result)]
@@ -147,7 +147,11 @@ def _published(report: StudyReport) -> ReportTable:
             if key == SECONDS:
                 cells += _seconds(report, result)
             else:
-                cells += [number(result.published.get(key), sign=True), told(result, key), result.verdicts.get(key, "")]
+                cells += [
+                    number(result.published.get(key), sign=True),
+                    to_text(result, key),
+                    result.verdicts.get(key, ""),
+                ]
         rows.append(tuple(cells))
     head = ["contrast"]
     for key in keys:
@@ -193,7 +197,7 @@ def facts_line(report: StudyReport) -> str:
     return " · ".join(f"{name}: {value}" for name, value in report.facts.items())
 
 
-def told_tables(report: StudyReport) -> list[Table]:
+def overview_tables(report: StudyReport) -> list[Table]:
     """What the command prints: the headline of each variant, and its contrasts."""
     main = headline(report)
     variants = Table(("variant", f"{main} [95%]", "normalized", "on record"))
@@ -204,6 +208,6 @@ def told_tables(report: StudyReport) -> list[Table]:
         rows.append((result.title, mean(result, main), scaled, f"{result.on_record} of {result.planned}"))
     contrasts = Table(("contrast", f"{main} [95%]", "references"))
     lines = contrasts.section("")
-    for one in report.told_contrasts:
-        lines.append((name_of(report, one), told(one, main), str(one.differences[main, ALL].n_references)))
+    for one in report.new_contrasts:
+        lines.append((name_of(report, one), to_text(one, main), str(one.differences[main, ALL].n_references)))
     return [table for table in (variants, contrasts) if table.sections[0][1]]

@@ -329,7 +329,7 @@ def test_marks_say_what_was_demanded_what_was_found_and_whether_it_is_met() -> N
         infos, [drift],
     ))  # fmt: skip
     assert [mark.met for mark in good] == [True] * 6
-    assert "1.000 falls to 0.200" in {mark.found for mark in good}
+    assert "1.000 falls to 0.200" in {mark.value for mark in good}
     bad = to_requirements(make_reports(
         answers(names[0], [0.4, 0.5, 0.8]) + answers(names[1], [1, 0.5, 0.3]) + answers(names[2], [1, 0.3, 0.6]),
         infos, [drift],

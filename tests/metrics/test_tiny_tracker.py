@@ -111,7 +111,7 @@ def test_a_track_does_not_depend_on_the_other_queries(untrained):
 
 
 def test_a_larger_clip_gives_the_scaled_tracks_of_the_small_one(untrained, monkeypatch):
-    def drift(levels: list[torch.Tensor], queries: torch.Tensor, hear: object) -> Prediction:
+    def drift(levels: list[torch.Tensor], queries: torch.Tensor, keys_source: object) -> Prediction:
         step = torch.tensor([1.0, 2.0])[None, None, None] * torch.arange(levels[0].shape[1])[:, None]
         points = (queries[:, :, None] + step)[None]
         return Prediction(points, torch.full(points.shape[:-1], 9.0), torch.full(points.shape[:-1], -9.0), points)
@@ -175,10 +175,10 @@ def test_every_worker_runs_one_thread_and_keeps_the_inference_mode(threads):
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_failure_of_the_support_points_reaches_all_who_wait_for_them(untrained, monkeypatch, threads, count):
-    def say(_: torch.Tensor) -> None:
+    def keys_values(_: torch.Tensor) -> None:
         raise ArithmeticError("lost")
 
-    monkeypatch.setattr(untrained.model.support, "say", say)
+    monkeypatch.setattr(untrained.model.support, "keys_values", keys_values)
     threads(count)
     with pytest.raises(ArithmeticError, match="lost"):
         untrained.track(shifted_clip(3, 1.0), grid_queries(64, 64, 4))

@@ -213,7 +213,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             found = tracker.track(known.clip, known.tracks.points[:, 0].copy())
             row = {"clip": number, "tracker": name, "seconds": time.perf_counter() - begun, **measure(known, found)}
             rows.append(row)
-            logging.info("%s %s", " ".join(map(str, plan)), _told(row))
+            logging.info("%s %s", " ".join(map(str, plan)), _to_text(row))
     for name in trackers:
         mine = [row for row in rows if row["tracker"] == name]
         means = {
@@ -222,13 +222,13 @@ def main(argv: Sequence[str] | None = None) -> None:
             if key not in ("clip", "tracker")
         }
         logging.info(
-            "mean %s worst fidelity %.3f", _told({"tracker": name, **means}), min(row["fidelity"] for row in mine)
+            "mean %s worst fidelity %.3f", _to_text({"tracker": name, **means}), min(row["fidelity"] for row in mine)
         )
     if a.json:
         a.json.write_text(json.dumps(rows, indent=1) + "\n")
 
 
-def _told(row: dict[str, object]) -> str:
+def _to_text(row: dict[str, object]) -> str:
     keys = ("delta_avg", "OA", "AJ", "thing", "fidelity", "seconds")
     return f"{row['tracker']} " + " ".join(f"{key} {row[key]:.3f}" for key in keys if row.get(key) is not None)
 
