@@ -91,6 +91,17 @@ class ResultStore:
                 write_json(self._run, {**held, "selection": selection})
         return str(held["run_id"])
 
+    def note_execution(self, facts: dict[str, dict[str, str]]) -> None:
+        """Adds to run.json by which paths workers computed (see `fallbacks.execution`); {} leaves it as it is."""
+        if not facts:
+            return
+        with file_lock(self.folder / ".run.lock", wait=True):
+            run = self.read_run()
+            known = run.get("execution", {})
+            merged = known | {name: known.get(name, {}) | values for name, values in facts.items()}
+            if merged != known:
+                write_json(self._run, {**run, "execution": merged})
+
     def _refuse_other(self, held: dict[str, Any], asked: dict[str, Any]) -> None:
         if hash_json(held) == hash_json(asked):
             return

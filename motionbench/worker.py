@@ -14,6 +14,7 @@ from motionbench.clip import Clip
 from motionbench.cpu_threads import cpu_threads
 from motionbench.device import PeakMemory, device_memory, free_memory
 from motionbench.errors import MotionBenchError, PluginError, StoreError, VideoError
+from motionbench.fallbacks import execution
 from motionbench.files import hash_json
 from motionbench.method import Runtime
 from motionbench.plan import Job, Unit
@@ -81,7 +82,9 @@ class Worker:
             failure = Failure.of(error)
         else:
             with cpu_threads(self.job.threads):
-                return [record for unit in units for record in self._work_on(method, unit)]
+                records = [record for unit in units for record in self._work_on(method, unit)]
+            self.store.note_execution(execution())
+            return records
         return [record for unit in units for record in self.fail(unit, failure)]
 
     def _work_on(self, method: Any, unit: Unit) -> list[Record]:

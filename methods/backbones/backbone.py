@@ -232,10 +232,22 @@ class Backbone:
         yield
 
     @contextmanager
-    def training(self, text: Tensor, latents: tuple[int, ...], *, save_memory: bool) -> Iterator[None]:
+    def training(
+        self, text: Tensor, latents: tuple[int, ...], *, save_memory: bool, dropout: bool = False
+    ) -> Iterator[None]:
         """Ready for training steps on latents of shape (B, C, F, h, w) with one text (1, L, D).
 
-        save_memory: activations are recomputed for the gradient, all of them here; the numbers are the same.
+        save_memory: activations are recomputed for the gradient, all of them here; the numbers are the same. dropout:
+        something that is trained has it.
+        """
+        with recomputed(self.transformer, len(self.transformer.blocks) if save_memory else 0, random=dropout):
+            yield
+
+    @contextmanager
+    def guiding(self, latents: tuple[int, ...], *, save_memory: bool, opened: Sequence[int] = ()) -> Iterator[None]:
+        """Ready for gradients of latents (B, C, F, h, w) through the model; save_memory: as `training` has it.
+
+        opened: blocks into which the caller puts something that acts at times.
         """
         with recomputed(self.transformer, len(self.transformer.blocks) if save_memory else 0):
             yield

@@ -1,22 +1,16 @@
-"""How a large model computes on its device: memory presets, attention kernels, compiled blocks.
+"""How a large model computes on its device: memory presets, and which of the quicker paths it takes.
 
 Nothing here changes a result beyond rounding, so none of it is part of a run's configuration.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
 from dataclasses import dataclass, replace
-from types import MethodType
-from typing import Any
 
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from motionbench.gpu_memory import choose_preset
-
-HOPPER = 9  # compute capability from which cuDNN's attention is preferred to PyTorch's own flash attention
 
 
 @dataclass(frozen=True)
@@ -30,7 +24,7 @@ class Execution:
     fixed_text: in training, the caption's keys and values are computed once.
     fused: LoRAs are tuned on whole attentions instead of on one projection for each kind of head. quick_attention: the
     kernels of `fast_attention`, else those that torch prefers by itself. replay: training steps are recorded in CUDA
-    graphs.
+    graphs. deterministic: attention by kernels whose gradients have the same bits each time; they are slower.
     """
 
     limit_bytes: int | None = None
@@ -43,6 +37,7 @@ class Execution:
     fused: bool = True
     quick_attention: bool = True
     replay: bool = True
+    deterministic: bool = False
 
 
 # Limits leave room for the CUDA context and for what the allocator cannot use. The text encoder takes 11 GB.
@@ -59,46 +54,12 @@ PLAIN = Execution(
 
 
 def execution_for(gpu_memory: str, device: torch.device) -> Execution:
-    """The choices of a preset on a device: `auto` takes the largest that fits the card; a CPU offloads nothing."""
+    """The choices of a preset on a device: `auto` takes the largest that fits the card; a CPU offloads nothing.
+
+    `MOTIONBENCH_DETERMINISTIC=1` in the environment asks for deterministic kernels.
+    """
     if device.type != "cuda":
         return replace(PRESETS["none"], compiler=None)
     total = torch.cuda.get_device_properties(device).total_memory
-    return PRESETS[choose_preset(total) if gpu_memory == "auto" else gpu_memory]
-
-
-@contextmanager
-def fast_attention(device: torch.device, wanted: bool = True) -> Iterator[None]:
-    """The quickest exact attention kernels of a GPU first, for `F.scaled_dot_product_attention` inside the block."""
-    if device.type != "cuda" or not wanted:
-        yield
-        return
-    order = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
-    if torch.cuda.get_device_capability(device)[0] >= HOPPER:
-        order.insert(0, SDPBackend.CUDNN_ATTENTION)
-    with sdpa_kernel(order, set_priority=True):
-        yield
-
-
-@contextmanager
-def compiled_blocks(transformer: Any, compiler: str | None) -> Iterator[None]:
-    """The transformer's blocks behind one compiled function inside the block.
-
-    All blocks have the same code and shapes, so it is compiled once for each size of input. A fault of the compiler
-    falls back to uncompiled code with a warning of torch's own.
-    """
-    if compiler is None or any("forward" in vars(block) for block in transformer.blocks):
-        yield
-        return
-    import torch._dynamo as dynamo
-
-    forward = torch.compile(type(transformer.blocks[0]).forward, backend=compiler, dynamic=False)
-    limit = "recompile_limit" if hasattr(dynamo.config, "recompile_limit") else "cache_size_limit"
-    for block in transformer.blocks:
-        block.forward = MethodType(forward, block)
-    try:
-        # Each of: sizes, training or not, with which LoRAs, streamed or not, is a variant of its own.
-        with dynamo.config.patch({limit: 64, "suppress_errors": True}):
-            yield
-    finally:
-        for block in transformer.blocks:
-            vars(block).pop("forward", None)
+    chosen = PRESETS[choose_preset(total) if gpu_memory == "auto" else gpu_memory]
+    return replace(chosen, deterministic=os.environ.get("MOTIONBENCH_DETERMINISTIC", "0") not in ("", "0"))

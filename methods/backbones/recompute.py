@@ -41,11 +41,12 @@ def blocks_to_recompute(transformer: Any, tokens: int, itemsize: int, free_bytes
 
 
 @contextmanager
-def recomputed(transformer: Any, blocks: int) -> Iterator[None]:
+def recomputed(transformer: Any, blocks: int, *, random: bool = False) -> Iterator[None]:
     """Gradient checkpointing of the first `blocks` blocks inside the block; the numbers are the same.
 
     The first ones, since their gradients come last: what the other blocks kept is gone by then, and the recomputed
-    activations find room.
+    activations find room. random: blocks draw numbers (dropout), the same ones when they run again; else that state is
+    not kept, which takes the host time.
     """
     if blocks <= 0 or transformer.gradient_checkpointing:
         yield
@@ -55,26 +56,13 @@ def recomputed(transformer: Any, blocks: int) -> Iterator[None]:
     def run(block: Any, *arguments: Any) -> Any:
         if id(block) not in chosen or is_streamed(block):  # streamed ones do so anyway
             return block(*arguments)
-        return checkpoint(block, *arguments, use_reentrant=False, preserve_rng_state=False)
+        return checkpoint(block, *arguments, use_reentrant=False, preserve_rng_state=random)
 
     transformer.enable_gradient_checkpointing(run)
     try:
         yield
     finally:
         transformer.disable_gradient_checkpointing()
-
-
-@contextmanager
-def checkpointing(transformer: Any, wanted: bool) -> Iterator[None]:
-    """Gradient checkpointing inside the block, if wanted: less memory, more time, the same numbers."""
-    switch = wanted and not transformer.gradient_checkpointing
-    if switch:
-        transformer.enable_gradient_checkpointing()
-    try:
-        yield
-    finally:
-        if switch:
-            transformer.disable_gradient_checkpointing()
 
 
 def free_device_bytes(device: torch.device, limit_bytes: int | None) -> int | None:

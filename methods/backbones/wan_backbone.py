@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,9 @@ from motionbench.clip import Clip
 from motionbench.method import Runtime
 
 from .backbone import PARTS, Backbone
-from .execution import Execution, compiled_blocks, execution_for, fast_attention
+from .compiling import compiled_blocks
+from .execution import Execution, execution_for
+from .fast_attention import fast_attention
 from .fixed_text import fixed_text
 from .recompute import blocks_to_recompute, free_device_bytes, recomputed
 from .streaming import blocks_to_stream, is_streamed, place
@@ -72,7 +74,7 @@ class WanBackbone(Backbone):
         self.cache = TensorCache() if cache is None else cache
         self.device, self.dtype = torch.device(device), getattr(torch, dtype)
         self.execution = execution_for("auto", self.device) if execution is None else execution
-        self._trains = False
+        self._trains = self._draws_again = False
         self.fused, self.joint_guidance = self.execution.fused, self.execution.joint_guidance
         super().__init__(model.name, weights.spec, self.parts, device=device, dtype=dtype)
 
@@ -119,8 +121,9 @@ class WanBackbone(Backbone):
 
     @property
     def replays(self) -> bool:
-        """On a GPU, unless blocks come and go or the execution says otherwise."""
-        return self.execution.replay and self.device.type == "cuda" and not self._streams
+        """On a GPU, unless blocks come and go, draw the same numbers again, or the execution says otherwise."""
+        wanted = self.execution.replay and self.device.type == "cuda"
+        return wanted and not self._draws_again and not self._streams
 
     @property
     def _streams(self) -> bool:
@@ -130,24 +133,43 @@ class WanBackbone(Backbone):
     def computing(self, *, looking_inside: bool = False) -> Iterator[None]:
         """The quickest kernels inside the block, and compiled transformer blocks unless something looks inside."""
         compiler = None if looking_inside else self.execution.compiler
-        quick = self.execution.quick_attention
-        with fast_attention(self.device, quick), compiled_blocks(self.transformer, compiler):
+        with self._attention(), compiled_blocks(self.transformer, compiler):
             yield
 
+    def _attention(self) -> AbstractContextManager[Any]:
+        execution, width = self.execution, int(self.transformer.config.attention_head_dim)
+        if not execution.quick_attention:
+            return nullcontext()
+        return fast_attention(self.device, width, deterministic=execution.deterministic)
+
     @contextmanager
-    def training(self, text: Tensor, latents: tuple[int, ...], *, save_memory: bool) -> Iterator[None]:
+    def training(
+        self, text: Tensor, latents: tuple[int, ...], *, save_memory: bool, dropout: bool = False
+    ) -> Iterator[None]:
         """As `Backbone.training`, but as few blocks are recomputed as memory allows, and the text is fixed."""
         count = self._recomputed_blocks(latents) if save_memory else 0
-        logger.info("recomputing %d of %d blocks", count, len(self.transformer.blocks))
         fixed = fixed_text(self.transformer, text) if self.execution.fixed_text and not self._streams else nullcontext()
-        with self.computing(), fixed, recomputed(self.transformer, count):
-            self._trains = True
+        with self.computing(), fixed, recomputed(self.transformer, count, random=dropout):
+            self._trains, self._draws_again = True, bool(dropout and count)
             try:
                 yield
             finally:
-                self._trains = False
+                self._trains = self._draws_again = False
+
+    @contextmanager
+    def guiding(self, latents: tuple[int, ...], *, save_memory: bool, opened: Sequence[int] = ()) -> Iterator[None]:
+        """As `Backbone.guiding`, but as few blocks are recomputed as memory allows, and those not opened compiled."""
+        count = self._recomputed_blocks(latents) if save_memory else 0
+        compiled = compiled_blocks(self.transformer, self.execution.compiler, opened)
+        with self._attention(), compiled, recomputed(self.transformer, count):
+            yield
 
     def _recomputed_blocks(self, latents: tuple[int, ...]) -> int:
+        count = self._blocks_to_recompute(latents)
+        logger.info("recomputing %d of %d blocks", count, len(self.transformer.blocks))
+        return count
+
+    def _blocks_to_recompute(self, latents: tuple[int, ...]) -> int:
         blocks, share = len(self.transformer.blocks), self.execution.checkpoint_share
         free = free_device_bytes(self.device, self.execution.limit_bytes)
         if share is not None:

@@ -43,6 +43,11 @@ class DitFlow(AttentionMethod):
         check_blocks([self.config.injected_block], len(self.backbone.transformer.blocks))
         return super().chosen_blocks()
 
+    @property
+    def opened_blocks(self) -> tuple[int, ...]:
+        """That of the injection."""
+        return (self.config.injected_block,) if self.config.kv_injection else ()
+
     @torch.no_grad()
     def inspect(self, latents: Tensor, *, seed: int) -> dict[str, Tensor]:
         """The reference's flow (F * F, n, 2) int16, from clean latents at time 0 with an empty prompt."""

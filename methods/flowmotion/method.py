@@ -29,6 +29,11 @@ class FlowMotion(GuidanceMethod):
     Config: ClassVar[type] = FlowMotionConfig
     presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
 
+    @property
+    def gradient_batch(self) -> int:
+        """Its loss is of the guided velocity."""
+        return 2
+
     def guide(self, adapter: GuidanceAdapter, text: Tensor, start: Tensor, *, seed: int) -> Guide:
         """The guide of one sampling."""
         reference = self.noised_reference(adapter, seed=seed)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from motionbench.errors import ShapeError
+from motionbench.fallbacks import fall_back, fallbacks
 from motionbench.method import report_nothing
 
 from ..backbones.backbone import Backbone
@@ -22,6 +23,7 @@ from ..taps.token_grid import TokenGrid
 from .head_stream import BLOCK, CHUNK_ELEMENTS, stream_sums
 
 HeadRule = Literal["paper", "released", "inverted", "random"]
+_KERNEL, _STREAM = "classifying heads in one kernel", "maps in chunks"
 ELEMENTS = 1 << 23  # attention maps of up to so many numbers (32 MiB in float32) are looked at whole
 
 
@@ -96,12 +98,27 @@ def map_similarities(
         raise ShapeError(f"heads are told apart on two frames or more, got {tokens} tokens in {frames} frames")
     grid = TokenGrid(frames, 1, tokens // frames)  # how a frame's cells lie makes no difference
     fits = heads * tokens * tokens <= whole
-    sums = _whole_sums(query, key, grid) if fits else stream_sums(query, key, grid, chunk)
+    sums = _whole_sums(query, key, grid) if fits else _large_sums(query, key, grid, chunk)
     inner, square = sums[:4], sums[4]
     ones = torch.tensor(
         [tokens * grid.cells, tokens * (frames - 1)], device=query.device
     ).sqrt()  # |M_spatial|, |M_temporal|
     return torch.cat([inner[:2] / (square.sqrt() * ones[:, None]), inner[2:] / tokens])  # rows of a softmax sum to one
+
+
+def _large_sums(query: Tensor, key: Tensor, grid: TokenGrid, chunk: int) -> Tensor:
+    """What `stream_sums` gives: on a GPU by a kernel that writes no maps, where it can be compiled."""
+    if query.is_cuda and _KERNEL not in fallbacks():
+        try:
+            from .head_kernel import KERNEL_ERRORS, kernel_sums
+        except ImportError as error:
+            fall_back(_KERNEL, _STREAM, error)
+            return stream_sums(query, key, grid, chunk)
+        try:
+            return kernel_sums(query, key, grid)
+        except KERNEL_ERRORS as error:
+            fall_back(_KERNEL, _STREAM, f"{type(error).__name__}: {error}")
+    return stream_sums(query, key, grid, chunk)
 
 
 def _whole_sums(query: Tensor, key: Tensor, grid: TokenGrid) -> Tensor:

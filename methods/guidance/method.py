@@ -19,7 +19,6 @@ from motionbench.seeds import derive_seed
 
 from ..backbones.backbone import Backbone
 from ..backbones.flow import gaussian, sampling_times
-from ..backbones.recompute import checkpointing
 from .noised_reference import NoisedReference
 from .sampling import Guide, InnerSchedule, sample_guided
 
@@ -107,6 +106,16 @@ class GuidanceMethod:
         config = suited_config(cls, runtime.backbone, config)
         return cls(config, runtime, registry.load("backbones", runtime.backbone)(runtime))
 
+    @property
+    def opened_blocks(self) -> tuple[int, ...]:
+        """Blocks into which something is put while a clip is made; what they take in and hand on may be read anyway."""
+        return ()
+
+    @property
+    def gradient_batch(self) -> int:
+        """Clips that a gradient goes through at once: two with classifier-free guidance in the loss."""
+        return 1
+
     def guide(self, adapter: GuidanceAdapter, text: Tensor, start: Tensor, *, seed: int) -> Guide:
         """The guide of one sampling; text (1, L, D) is the prompt's, start (1, C, F, h, w) what it begins with."""
         raise NotImplementedError
@@ -127,7 +136,8 @@ class GuidanceMethod:
     def fit(self, reference: Clip, caption: str, *, seed: int) -> GuidanceAdapter:
         """Encode one reference; nothing is trained. Deterministic in (reference, seed); the caption is not used."""
         latents = self.backbone.encode(self.backbone.prepare(reference))
-        kept = {REFERENCE: latents} | self.inspect(latents, seed=seed)
+        with self.backbone.computing():
+            kept = {REFERENCE: latents} | self.inspect(latents, seed=seed)
         tensors = {name: tensor.cpu() for name, tensor in kept.items()}
         return GuidanceAdapter(self.name, self.backbone.name, asdict(self.config), tensors)
 
@@ -141,7 +151,8 @@ class GuidanceMethod:
         backbone, config, times = self.backbone, self.config, self.times()
         text = backbone.encode_text([prompt])
         start = self.start(adapter, seed=seed)
-        with checkpointing(backbone.transformer, config.gradient_checkpointing):
+        shape, save_memory = (self.gradient_batch, *start.shape[1:]), config.gradient_checkpointing
+        with backbone.guiding(shape, save_memory=save_memory, opened=self.opened_blocks):
             latents = sample_guided(
                 backbone.guided_velocity(text, config.guidance),
                 self.guide(adapter, text, start, seed=seed),

@@ -13,6 +13,7 @@ from torch import Tensor
 from motionbench.errors import ShapeError
 
 from ..backbones.backbone import Backbone
+from ..backbones.compiling import plain_forward
 from .features import StopForward, check_blocks, until_stopped
 from .self_attention import compared_heads
 
@@ -88,7 +89,7 @@ def _attended(block: Any, inputs: tuple[Any, ...]) -> QueryKey:
     block.attn1.processor = catcher
     try:
         with until_stopped():
-            block(*inputs)
+            plain_forward(block)(*inputs)
     finally:
         block.attn1.processor = own
     if catcher.caught is None:

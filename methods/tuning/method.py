@@ -24,7 +24,6 @@ from motionbench.seeds import derive_seed
 from ..backbones.backbone import Backbone
 from ..backbones.draws import Draw
 from ..backbones.flow import gaussian
-from ..backbones.recompute import checkpointing
 from ..taps.self_attention import require_self_attentions
 from .inversion import invert, renormalized
 from .training import random_times
@@ -112,8 +111,13 @@ class TunedMethod:
         backbone, config = self.backbone, self.config
         clip = backbone.prepare(reference)
         text = backbone.encode_text([caption])
-        with self.host(asdict(config)) as layers, checkpointing(backbone.transformer, config.gradient_checkpointing):
-            with fixed_randomness(derive_seed(seed, self.name, "dropout"), backbone.device):
+        shape = (1, *backbone.latent_shape(len(clip)))
+        facts = {"save_memory": config.gradient_checkpointing, "dropout": getattr(config, "dropout", 0) > 0}
+        with self.host(asdict(config)) as layers:
+            with (
+                backbone.training(text, shape, **facts),
+                fixed_randomness(derive_seed(seed, self.name, "dropout"), backbone.device),
+            ):
                 self.tune(layers, clip, text, seed=seed)
             weights = self.keep(layers)
             start = self._invert(clip, seed) if self.contract.start_latent == "inverted" else None
@@ -160,16 +164,17 @@ class TunedMethod:
 
     def _invert(self, clip: Clip, seed: int) -> Tensor:
         backbone, config = self.backbone, self.config
-        latents = invert(
-            backbone,
-            backbone.encode(clip),
-            backbone.encode_text([""]),
-            steps=config.inversion_steps,
-            iterations=config.inversion_iterations,
-            noise=config.inversion_noise,
-            seed=derive_seed(seed, self.name, "inversion"),
-            on_step=lambda done, total: self.runtime.report("inversion", done, total),
-        )
+        with backbone.computing():
+            latents = invert(
+                backbone,
+                backbone.encode(clip),
+                backbone.encode_text([""]),
+                steps=config.inversion_steps,
+                iterations=config.inversion_iterations,
+                noise=config.inversion_noise,
+                seed=derive_seed(seed, self.name, "inversion"),
+                on_step=lambda done, total: self.runtime.report("inversion", done, total),
+            )
         return (renormalized(latents) if config.renormalize else latents).cpu()
 
     def _start(self, adapter: TunedAdapter, seed: int) -> Tensor | None:

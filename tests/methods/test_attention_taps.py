@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from motionbench.methods.backbones.recompute import checkpointing
+from motionbench.methods.backbones.recompute import recomputed
 from motionbench.methods.taps.attention import queries_and_keys, tap_attentions
 from motionbench.methods.taps.self_attention import rotate
 from motionbench.methods.taps.token_grid import TokenGrid
@@ -100,7 +100,7 @@ def test_gradients_reach_the_latents_and_agree_with_finite_differences(backbone,
 def test_gradient_checkpointing_changes_no_number(backbone, text):
     def slope(wanted):
         x = LATENTS.clone().requires_grad_(True)
-        with checkpointing(backbone.transformer, wanted):
+        with recomputed(backbone.transformer, 99 * wanted):
             taps = queries_and_keys(backbone, x, TIME, text, [1, 2])
             return torch.autograd.grad((taps[1].query * taps[2].key).sum(), x)[0]
 

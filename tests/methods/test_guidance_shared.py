@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from motionbench.methods.backbones.flow import gaussian, sampling_times
-from motionbench.methods.backbones.recompute import checkpointing
+from motionbench.methods.backbones.recompute import recomputed
 from motionbench.methods.guidance.method import GuidanceAdapter, GuidanceConfig, GuidanceMethod
 from motionbench.methods.guidance.noised_reference import NoisedReference
 from motionbench.methods.guidance.sampling import Guide, InnerSchedule, optimize, sample_guided
@@ -76,7 +76,7 @@ def test_blocks_after_the_last_wanted_one_are_not_run():
 def test_gradients_flow_through_a_tap_with_and_without_checkpointing(block, checkpointed):
     backbone = StandIn(layers=3)
     x, t, text = inputs(backbone)
-    with checkpointing(backbone.transformer, checkpointed):
+    with recomputed(backbone.transformer, 99 * checkpointed):
         x.requires_grad_(True)
         (slope,) = torch.autograd.grad(block_features(backbone, x, t, text, block).square().mean(), x)
     y = x.detach().requires_grad_(True)

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import subprocess
+import sys
+import types
 import weakref
 
 import numpy as np
 import pytest
 import torch
+from motionbench.methods.followyourmotion import heads
 from motionbench.methods.followyourmotion.head_stream import chunk_rows, stream_bytes, stream_sums
 from motionbench.methods.followyourmotion.heads import map_similarities, pseudo_maps
 from motionbench.methods.taps.token_grid import TokenGrid
 from test_fym_model import naive_similarities
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from motionbench.fallbacks import forget_fallbacks
 
 
 class AllocatedBytes(TorchDispatchMode):
@@ -91,10 +99,10 @@ def test_peak_memory_stays_below_the_formula_and_far_below_the_maps(heads, frame
 
 def test_at_full_size_the_bound_is_below_four_gigabytes() -> None:
     full = TokenGrid(21, 30, 52)  # 81 frames of 480x832: 32,760 tokens
-    for heads in (12, 40):
-        assert stream_bytes(heads, full, 128) < 4e9
-        assert chunk_rows(heads, full, 1 << 26) > 32  # rows enough for a product that pays
-    assert heads * full.tokens**2 * 4 > 170e9  # of one layer of 14B, if the maps were held
+    for count in (12, 40):
+        assert stream_bytes(count, full, 128) < 4e9
+        assert chunk_rows(count, full, 1 << 26) > 32  # rows enough for a product that pays
+    assert count * full.tokens**2 * 4 > 170e9  # of one layer of 14B, if the maps were held
 
 
 @pytest.mark.gpu
@@ -104,3 +112,72 @@ def test_the_gpu_agrees_with_the_cpu_in_both_number_types() -> None:
         expected = map_similarities(*x, 5, whole=0, chunk=1 << 20).numpy()
         found = map_similarities(*(y.cuda() for y in x), 5, whole=0, chunk=1 << 20).cpu().numpy()
         np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("frames", "cells", "width"), [(5, 390, 64), (3, 1560, 128), (9, 150, 24), (2, 77, 16)])
+def test_the_kernel_on_a_gpu_gives_the_plain_sums(frames: int, cells: int, width: int) -> None:
+    from motionbench.methods.followyourmotion.head_kernel import kernel_sums
+
+    q, k = projections(3, frames * cells, width)
+    grid = TokenGrid(frames, 1, cells)
+    for kind in (torch.float32, torch.bfloat16):
+        x, y = q.to(kind), k.to(kind)
+        expected = stream_sums(x.double(), y.double(), grid)
+        # As `map_similarities` hands them over: heads are not the outer axis in memory.
+        x, y = (z.transpose(0, 1).contiguous().transpose(0, 1).cuda() for z in (x, y))
+        torch.testing.assert_close(kernel_sums(x, y, grid).cpu(), expected, rtol=1e-5, atol=1e-6)
+
+
+INTERPRETED = """
+import torch
+from motionbench.methods.followyourmotion.head_kernel import kernel_sums
+from motionbench.methods.followyourmotion.head_stream import stream_sums
+from motionbench.methods.taps.token_grid import TokenGrid
+
+for frames, cells, width in ((4, 100, 24), (3, 200, 16), (2, 129, 16), (3, 8, 8)):
+    q, k = torch.randn(2, 2, frames * cells, width, generator=torch.Generator().manual_seed(0)) * 2
+    grid = TokenGrid(frames, 1, cells)
+    found, expected = kernel_sums(q, k, grid), stream_sums(q.double(), k.double(), grid)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+"""
+
+
+@pytest.mark.slow
+def test_the_kernel_as_triton_interprets_it_on_a_cpu_gives_the_plain_sums() -> None:
+    pytest.importorskip("triton")
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", INTERPRETED], env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_a_kernel_that_cannot_be_compiled_is_told_once_and_maps_come_in_chunks(monkeypatch, caplog) -> None:
+    forget_fallbacks()
+    q, k = projections(2, 4 * 60, 8)
+    expected = heads._large_sums(q, k, TokenGrid(4, 1, 60), 10_000)
+
+    class OnGpu:
+        """A tensor that says it is on a GPU."""
+
+        def __init__(self, tensor):
+            self.tensor = tensor
+            self.is_cuda = True
+
+    broken = types.ModuleType("head_kernel")
+    broken.KERNEL_ERRORS = (OSError,)
+
+    def kernel_sums(*_):
+        raise OSError("no C compiler")
+
+    broken.kernel_sums = kernel_sums
+    monkeypatch.setitem(sys.modules, "motionbench.methods.followyourmotion.head_kernel", broken)
+    monkeypatch.setattr(heads, "stream_sums", lambda q, k, grid, chunk: stream_sums(q.tensor, k.tensor, grid, chunk))
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            assert torch.equal(heads._large_sums(OnGpu(q), OnGpu(k), TokenGrid(4, 1, 60), 10_000), expected)
+    assert [r.message for r in caplog.records] == [
+        "classifying heads in one kernel does not work here; maps in chunks instead (OSError: no C compiler)"
+    ]
+    forget_fallbacks()

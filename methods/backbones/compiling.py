@@ -1,0 +1,76 @@
+"""Compiled transformer blocks, and the folder in which what was compiled is kept for later runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import MethodType
+from typing import Any
+
+import torch
+
+from motionbench.fallbacks import fall_back
+from motionbench.track_cache import cache_folder
+
+VARIANTS = 64  # of a block: each of sizes, training or not, with which LoRAs, streamed or not, is one of its own
+
+
+@contextmanager
+def compiled_blocks(transformer: Any, compiler: str | None, opened: Sequence[int] = ()) -> Iterator[None]:
+    """The transformer's blocks behind one compiled function inside the block, but for those that are `opened`.
+
+    All blocks have the same code and shapes, so it is compiled once for each size of input. A fault of the compiler
+    falls back to uncompiled code, which is told once.
+    """
+    if compiler is None or any("forward" in vars(block) for block in transformer.blocks):
+        yield
+        return
+    import torch._dynamo as dynamo
+
+    keep_what_is_compiled()
+    backend: Any = guarded(compiler) if compiler == "inductor" else compiler
+    forward = torch.compile(type(transformer.blocks[0]).forward, backend=backend, dynamic=False)
+    limit = "recompile_limit" if hasattr(dynamo.config, "recompile_limit") else "cache_size_limit"
+    chosen = [block for i, block in enumerate(transformer.blocks) if i not in opened]
+    for block in chosen:
+        block.forward = MethodType(forward, block)
+    try:
+        # By itself dynamo takes hooks for what stays as it is, and would run one method's in the next one's place.
+        with dynamo.config.patch({limit: VARIANTS, "suppress_errors": True, "skip_nnmodule_hook_guards": False}):
+            yield
+    finally:
+        for block in chosen:
+            vars(block).pop("forward", None)
+
+
+def plain_forward(block: Any) -> Any:
+    """A block's forward pass as it is written, for what looks inside it while it may be compiled."""
+    own = vars(block).get("forward")
+    compiled = hasattr(getattr(own, "__func__", None), "_torchdynamo_orig_callable")
+    return MethodType(type(block).forward, block) if compiled else block
+
+
+def guarded(compiler: str) -> Callable[[Any, Any], Any]:
+    """A backend of torch.compile that leaves a graph as it is where the real one fails; there may be no C compiler."""
+
+    def compile_or_not(graph: Any, inputs: Any) -> Any:
+        from torch._dynamo.backends.registry import lookup_backend
+
+        try:
+            return lookup_backend(compiler)(graph, inputs)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # whatever a compiler, and the tools that it starts, can raise
+            fall_back("compiling transformer blocks", "uncompiled ones", f"{type(error).__name__}: {error}")
+            return graph.forward
+
+    return compile_or_not
+
+
+def keep_what_is_compiled() -> None:
+    """Lets inductor keep its work under the user's cache, unless the user says where.
+
+    By itself it keeps it in the folder for temporary files, which the next job may not find.
+    """
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled"))
