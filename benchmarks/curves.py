@@ -148,7 +148,7 @@ def build(purpose: str, folder: Path, seed: int = 0) -> list[Case]:
                 caption=f"{an(told)} moving {scene[0]}",
                 prompt=f"{an(asked)} moving {scene[1]}",
                 level=Level.SCENE,
-                licence="CC0-1.0",
+                license="CC0-1.0",
                 source="drawn by benchmarks/curves.py",
                 tags=("drawn", name),
             )
