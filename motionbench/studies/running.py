@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from motionbench.controls import control_stores, run_controls
 from motionbench.errors import ConfigError, MotionBenchError
 from motionbench.files import hash_json
 from motionbench.metric import MetricInfo
-from motionbench.plan import RunPlan, resolve
+from motionbench.plan import RunPlan, Unit, resolve
 from motionbench.processes import work_side_by_side
 from motionbench.runner import run
 from motionbench.scorer import ScorePlan, ScoreResult, score
@@ -85,20 +86,32 @@ def variant_folders(plans: dict[str, RunPlan], out: Path) -> dict[str, Path]:
 def to_tasks(plans: dict[str, RunPlan], out: Path) -> list[Task]:
     """Every reference of every variant: all variants on the first one, then all on the second.
 
-    A study that is cut short has then the same references of every variant.
+    References take turns by category, and a seed is done before the next: wherever a study is cut short, it has the
+    same references of every variant, and (but for the last turn) as many of every category.
     """
     folders = variant_folders(plans, out)
     owners = {folder: plans[name] for name, folder in reversed(folders.items())}
     sized = [
-        (folder, owners[folder], len(resolve(owners[folder]).units())) for folder in dict.fromkeys(folders.values())
+        (folder, owners[folder], turns(resolve(owners[folder]).units())) for folder in dict.fromkeys(folders.values())
     ]
-    longest = max(count for *_, count in sized)
+    longest = max(len(order) for *_, order in sized)
     return [
-        Task(replace(plan, shard=(turn + 1, count)), folder)
+        Task(replace(plan, shard=(order[turn] + 1, len(order))), folder)
         for turn in range(longest)
-        for folder, plan, count in sized
-        if turn < count
+        for folder, plan, order in sized
+        if turn < len(order)
     ]
+
+
+def turns(units: Sequence[Unit]) -> list[int]:
+    """The numbers of units, seed by seed, the first reference of each category before the second of any."""
+    seen: collections.Counter[tuple[int, str]] = collections.Counter()
+    ranks = []
+    for unit in units:
+        category = unit.cases[0].category
+        ranks.append((unit.seed, seen[unit.seed, category], category))
+        seen[unit.seed, category] += 1
+    return sorted(range(len(units)), key=ranks.__getitem__)
 
 
 def carry_out(tasks: Sequence[Task], numbers: Iterable[int]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from motionbench import cli
 from motionbench.comparison import Difference
 from motionbench.errors import ConfigError
 from motionbench.metric import Measurement
+from motionbench.plan import resolve
 from motionbench.progress import Bars
 from motionbench.scorer import ScorePlan, metric_infos
 from motionbench.store import ResultStore, comparable
@@ -264,6 +266,17 @@ def test_a_study_that_changed_is_refused_where_its_results_lie(done: Study, caps
     assert "config.speed: 3 there, 4 asked" in err
 
 
+def test_a_study_cut_short_has_every_category_and_every_variant_alike() -> None:
+    """Units are listed category by category: a study that kept their order would end without the last ones."""
+    text = 'method = "copy"\nsplit = "lite"\nseeds = [0, 1]\n[variants.a]\n[variants.b]\nmethod = "frozen"\n'
+    tasks = to_tasks(plan_variants(parse_study("cut", text)), Path("x"))
+    units = [resolve(task.plan).units() for task in tasks[: 2 * 4 * 3]]  # three references of each category
+    made = [(task.out.name, unit.seed, unit.cases[0].category) for task, (unit,) in zip(tasks, units, strict=False)]
+    assert sorted(Counter(made).values()) == [3] * (2 * 4)
+    assert {seed for _, seed, _ in made} == {0}
+    assert len({(task.out, task.plan.shard) for task in tasks}) == len(tasks) == 2 * 40 * 2
+
+
 def test_processes_side_by_side_make_the_same_records(tmp_path: Path) -> None:
     """With installed methods, since fresh processes know no test's plugins."""
     split = small_world.make_split(tmp_path / "split")
@@ -273,7 +286,7 @@ def test_processes_side_by_side_make_the_same_records(tmp_path: Path) -> None:
     assert [(task.out.name, task.plan.shard) for task in tasks[:3]] == [
         ("copy", (1, 4)),
         ("frozen", (1, 4)),
-        ("copy", (2, 4)),
+        ("copy", (3, 4)),  # the first reference of the next category
     ]
     assert run_study(plans, tmp_path / "many", Bars, workers=2) == 0
     run_study(plans, tmp_path / "one", Bars)
