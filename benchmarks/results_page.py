@@ -12,12 +12,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from motionbench import registry
 from motionbench.comparison import Difference, compare
 from motionbench.marked_page import put_between, table
 from motionbench.metric import MetricInfo
+from motionbench.record import Row
 from motionbench.scorer import metric_infos
 from motionbench.store import ResultStore
 from motionbench.summary import ALL, Attempts
@@ -46,31 +46,33 @@ class Run:
         if summary is None:
             raise SystemExit(f"{folder} has no summary.json; run `motionbench score {folder}`")
         self.name = folder.name
-        self.method = str(summary["configuration"]["method"])
-        self.summary: dict[str, Any] = summary
-        self.infos: Mapping[str, MetricInfo] = metric_infos(list(summary["metrics"]))
+        self.method = str(summary.configuration["method"])
+        self.summary = summary
+        self.infos: Mapping[str, MetricInfo] = metric_infos(list(summary.metrics))
         self.attempts = Attempts.read(store, self.infos)
         self.device = store.read_run()["environment"]["device"]
 
-    def row(self, metric: str, category: str = ALL, rows: str = "rows", method: str | None = None) -> dict[str, Any]:
-        """A published number; of a control with `rows` "control_rows"."""
+    def row(self, metric: str, category: str = ALL, method: str | None = None) -> Row:
+        """A published number, of the method or of a control."""
         wanted = (method or self.method, metric, category)
-        return next(r for r in self.summary[rows] if (r["method"], r["metric"], r["category"]) == wanted)
+        return next(
+            r for r in (*self.summary.rows, *self.summary.control_rows) if (r.method, r.metric, r.category) == wanted
+        )
 
     def mean(self, metric: str, category: str = ALL) -> str:
         """A mean with its interval."""
         row = self.row(metric, category)
-        return interval(row["mean"], row["low"], row["high"])
+        return interval(row.mean, row.low, row.high)
 
     @property
     def categories(self) -> list[str]:
         """The categories of its cases."""
-        return sorted({r["category"] for r in self.summary["rows"]} - {ALL})
+        return sorted({r.category for r in self.summary.rows} - {ALL})
 
 
 def best_first(runs: Sequence[Run]) -> list[Run]:
     """By motion fidelity; what has no value comes last."""
-    means = {run.name: run.row(HEADLINE)["mean"] for run in runs}
+    means = {run.name: run.row(HEADLINE).mean for run in runs}
     return sorted(runs, key=lambda run: (means[run.name] is None, -(means[run.name] or 0.0)))
 
 
@@ -83,17 +85,17 @@ def overview(runs: Sequence[Run]) -> str:
 
 
 def _overview(run: Run) -> list[str]:
-    cost = run.summary["cost"]
-    memory = cost["peak_memory_bytes"]
+    cost = run.summary.cost
+    memory = cost.peak_memory_bytes
     return [
         *_begin(run),
         run.mean(TEXT),
-        number(run.row("appearance_leak")["mean"]),
-        number(run.row("temporal_gap")["mean"]),
-        _seconds(cost["fit_seconds"]),
-        _seconds(cost["generate_seconds"]),
+        number(run.row("appearance_leak").mean),
+        number(run.row("temporal_gap").mean),
+        _seconds(cost.fit_seconds),
+        _seconds(cost.generate_seconds),
         "–" if memory is None else f"{memory / 2**30:.2f}",
-        str(len(run.summary["failures"])),
+        str(len(run.summary.failures)),
         _gate(run),
     ]
 
@@ -102,12 +104,12 @@ def _begin(run: Run) -> list[str]:
     """What every table of methods begins with: name, kind, and motion fidelity as it is and normalized."""
     contract = registry.load("methods", run.method).contract
     trained, start = "per clip" if contract.trains else "no", STARTS[contract.start_latent]
-    return [f"`{run.name}`", trained, start, run.mean(HEADLINE), number(run.row(HEADLINE)["normalized"], places=2)]
+    return [f"`{run.name}`", trained, start, run.mean(HEADLINE), number(run.row(HEADLINE).normalized, places=2)]
 
 
 def _gate(run: Run) -> str:
     """Where the method stands; a verdict is of one configuration."""
-    gate, own = run.summary["gate"], run.summary["configuration"]["config_hash"]
+    gate, own = run.summary.gate, run.summary.configuration["config_hash"]
     if gate["state"] == "exempt":
         return "–"
     return str(gate["state"]) + ("" if gate.get("config_hash", own) == own else ", with its preset")
@@ -126,11 +128,11 @@ def by_category(runs: Sequence[Run]) -> str:
 
 def controls(run: Run) -> str:
     """Floor, ceiling and copy, on the same cases."""
-    names = sorted({row["method"] for row in run.summary["control_rows"]})
-    metrics, categories = list(run.summary["metrics"]), run.categories
+    names = sorted({row.method for row in run.summary.control_rows})
+    metrics, categories = list(run.summary.metrics), run.categories
     head = ["control", *(f"{HEADLINE}, {c}" for c in categories), *(f"{m}, all" for m in metrics)]
     cells = [(HEADLINE, c) for c in categories] + [(m, ALL) for m in metrics]
-    rows = [[f"`{name}`", *(number(run.row(m, c, "control_rows", name)["mean"]) for m, c in cells)] for name in names]
+    rows = [[f"`{name}`", *(number(run.row(m, c, name).mean) for m, c in cells)] for name in names]
     return table(head, rows)
 
 
@@ -166,10 +168,10 @@ def contrast(a: Run, b: Run) -> str:
 
 def facts(runs: Sequence[Run]) -> str:
     """Versions, backbone, split and devices, each as often as there are different ones."""
-    configurations = [run.summary["configuration"] for run in runs]
+    configurations = [run.summary.configuration for run in runs]
     held = {
         "Metrics": {f"{name} v{info.version}" for run in runs for name, info in run.infos.items()},
-        "Tracker": {t for run in runs for names in run.summary["trackers"].values() for t in names},
+        "Tracker": {t for run in runs for names in run.summary.trackers.values() for t in names},
         "Split": {f"{c['split']} {c['split_revision']}" for c in configurations},
         "Backbone": {f"{c['backbone']} {c['backbone_revision']}" for c in configurations if c["backbone_revision"]},
         "Device": {run.device for run in runs},
@@ -203,18 +205,18 @@ def short_table(runs: Sequence[Run]) -> str:
 
 
 def _short_row(run: Run) -> list[str]:
-    cost, gate = run.summary["cost"], run.summary["gate"]
-    seconds = f"{_seconds(cost['fit_seconds'])} / {_seconds(cost['generate_seconds'])}"
+    cost, gate = run.summary.cost, run.summary.gate
+    seconds = f"{_seconds(cost.fit_seconds)} / {_seconds(cost.generate_seconds)}"
     said = {"exempt": "(no transfer)", "passed": "yes"}.get(gate["state"], "**unvalidated**")
     if gate.get("difference") is not None:
         said += f": {interval(gate['difference'], gate['low'], gate['high'], '+', places=2)}"
-    return [*_begin(run), number(run.row(TEXT)["mean"]), seconds, said]
+    return [*_begin(run), number(run.row(TEXT).mean), seconds, said]
 
 
 def _control_row(run: Run, name: str, role: str) -> list[str]:
-    row = run.row(HEADLINE, ALL, "control_rows", name)
-    fidelity, normalized = interval(row["mean"], row["low"], row["high"]), number(row["normalized"], places=2)
-    text = number(run.row(TEXT, ALL, "control_rows", name)["mean"])
+    row = run.row(HEADLINE, ALL, name)
+    fidelity, normalized = interval(row.mean, row.low, row.high), number(row.normalized, places=2)
+    text = number(run.row(TEXT, ALL, name).mean)
     return [f"`{name}` ({role})", "", "", fidelity, normalized, text, "", ""]
 
 

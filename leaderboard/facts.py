@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -12,6 +12,7 @@ from motionbench import registry
 from motionbench.errors import MotionBenchError
 from motionbench.gate import gate_of
 from motionbench.method import InputContract
+from motionbench.typed_json import to_object
 
 logger = logging.getLogger(__name__)
 
@@ -74,13 +75,9 @@ def method_gate(method: str, stated: Any) -> tuple[str | None, str]:
 
 def to_contract(value: Mapping[str, Any]) -> InputContract | None:
     """A contract from JSON; None if it is malformed, which shows as `?` and ranks nothing differently."""
-    names = {field.name for field in fields(InputContract)}
-    plain: dict[str, Any] = {
-        key: tuple(part) if isinstance(part, list) else part for key, part in value.items() if key in names
-    }
     try:
-        return InputContract(**plain)
-    except TypeError:
+        return to_object(InputContract, value, refuse_unknown=False)
+    except ValueError:
         return None
 
 

@@ -5,6 +5,7 @@ Nothing is averaged here or on the page: each view that a reader can choose was 
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from motionbench.comparison import compare
@@ -43,7 +44,7 @@ def _add_rows(views: dict[str, View], board: Board, attempts: dict[str, Attempts
             view["metrics"][row.metric] = row_to_json(row, board.infos[row.metric])
         for category in board.categories:
             records = [r for r in held.records if category in (ALL, r.category)]
-            views[f"{level}|{category}"][entry.id]["cost"] = cost(records)
+            views[f"{level}|{category}"][entry.id]["cost"] = asdict(cost(records))
             views[f"{level}|{category}"][entry.id]["attempts"] = _counts(entry, board, level, category)
 
 

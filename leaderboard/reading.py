@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from motionbench.controls import control_stores
 from motionbench.errors import StoreError
-from motionbench.files import hash_json, read_lines
+from motionbench.files import hash_json
 from motionbench.metric import MetricInfo
 from motionbench.record import Record, Score
 from motionbench.split import Split
 from motionbench.split_location import SplitFinder
-from motionbench.store import ResultStore, comparable, line_to_record
+from motionbench.store import ResultStore, comparable
 
 from .checking import check_records, check_scores
 
@@ -121,29 +121,14 @@ def _configuration(manifest: dict[str, Any], store: ResultStore) -> dict[str, An
 
 def _infos(store: ResultStore) -> dict[str, MetricInfo]:
     """Metric facts as summary.json states them: that spares importing the metrics, and torch with them."""
-    summary = store.read_summary() or {}
-    return {name: to_info(facts) for name, facts in summary.get("metrics", {}).items()}
-
-
-def to_info(facts: dict[str, Any]) -> MetricInfo:
-    """Metric facts from JSON, where tuples have become lists. Raises StoreError."""
-    names = {field.name for field in fields(MetricInfo)}
-    plain: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in facts.items() if key in names
-    }
-    try:
-        return MetricInfo(**plain)
-    except TypeError as error:
-        raise StoreError(
-            f"summary.json: malformed facts of a metric ({error}); run `motionbench score` again"
-        ) from error
+    summary = store.read_summary()
+    return {} if summary is None else summary.metrics
 
 
 def _repeats(store: ResultStore) -> Iterable[str]:
     """A note on attempts that stand in several lines: the last one counts, and whether it says the same."""
     lines: dict[str, list[Record]] = {}
-    for _, line in read_lines(store.folder / "records.jsonl"):
-        record = line_to_record(line)
+    for record in store.all_records():
         lines.setdefault(record.key, []).append(record)
     repeated = [held for held in lines.values() if len(held) > 1]
     if repeated:
@@ -160,7 +145,7 @@ def _half_lines(store: ResultStore) -> Iterable[str]:
 
 def _strays(store: ResultStore, scores: Sequence[Score]) -> Iterable[str]:
     """A note on scores of no attempt at all; those of former attempts are left out, too, and need none."""
-    keys = {line["key"] for _, line in read_lines(store.folder / "records.jsonl")}
+    keys = {record.key for record in store.all_records()}
     stray = sum(score.record_key not in keys for score in scores)
     if stray:
         yield f"{stray} scores belong to no record, and are left out."

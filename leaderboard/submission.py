@@ -103,12 +103,11 @@ def _texts(run: Run) -> dict[str, bytes]:
     scores = [{**asdict(score), "note": without_paths(score.note)} for score in run.scores]
     files = {"run.json": _as_json(manifest), "records.jsonl": _as_lines(records), "scores.jsonl": _as_lines(scores)}
     summary = run.store.read_summary()
-    return files if summary is None else {**files, "summary.json": _as_json(_summary(summary))}
+    return files if summary is None else {**files, "summary.json": _as_json(_summary(summary.to_json()))}
 
 
 def _summary(summary: dict[str, Any]) -> dict[str, Any]:
-    held = {"configuration": summary["configuration"]} if "configuration" in summary else {}
-    return {**without_paths(summary), **held}
+    return {**without_paths(summary), "configuration": summary["configuration"]}
 
 
 def _as_lines(values: Iterable[dict[str, Any]]) -> bytes:

@@ -123,11 +123,11 @@ def check_videos(run: Run) -> list[Finding]:
 def _check_summary(run: Run) -> tuple[int, list[Finding], list[str]]:
     """summary.json against the scores: only what the run's own scores determine, since controls lie elsewhere."""
     summary = run.store.read_summary()
-    if summary is None or "rows" not in summary:
+    if summary is None or not summary.rows:
         return 0, [], ["summary.json is not there; `motionbench score` writes it"]
     attempts = Attempts.read(run.store, run.infos)
-    fresh = {(row.metric, row.category): asdict(row) for row in summarize(attempts, {}, run.infos)}
-    stated = {(row["metric"], row["category"]): row for row in summary["rows"]}
+    fresh = {(row.metric, row.category): row for row in summarize(attempts, {}, run.infos)}
+    stated = {(row.metric, row.category): row for row in summary.rows}
     found = []
     for key in sorted(fresh.keys() | stated.keys()):
         if key not in stated or key not in fresh:
@@ -136,8 +136,9 @@ def _check_summary(run: Run) -> tuple[int, list[Finding], list[str]]:
             )
             continue
         for name in PUBLISHED:
-            if not _close(fresh[key][name], stated[key].get(name), 1e-9):
-                told = f"{name} is stated as {stated[key].get(name)}, and the scores give {fresh[key][name]}"
+            here, there = (getattr(table[key], name) for table in (stated, fresh))
+            if not _close(there, here, 1e-9):
+                told = f"{name} is stated as {here}, and the scores give {there}"
                 found.append(Finding("summary", " ".join(key), told))
     return len(stated), found, []
 

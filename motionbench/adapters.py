@@ -12,6 +12,7 @@ from typing import Any
 
 from motionbench.errors import StoreError
 from motionbench.files import make_folder, store_error, write_json
+from motionbench.typed_json import to_object
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ class Fit:
 def load_fit(method: Any, folder: Path, key: str) -> tuple[Any, Fit] | None:
     """The adapter that was kept for the fit `key`, or None if there is none, it is damaged, or it is another fit's."""
     try:
-        fit = Fit(**json.loads((folder / STAMP).read_bytes()))
+        fit = to_object(Fit, json.loads((folder / STAMP).read_bytes()))
         if fit.key != key:
             return None
         return method.load_adapter(folder), fit

@@ -67,7 +67,7 @@ class ClipComparison:
         from motionbench.table import metric_title, number
 
         rows = [
-            (metric_title(vars(self.infos[name])), *(number(each[name].value) for each in sides), measured.note)
+            (metric_title(self.infos[name]), *(number(each[name].value) for each in sides), measured.note)
             for sides in [(self.values, self.frozen, self.copied)]
             for name, measured in self.values.items()
         ]

@@ -23,7 +23,7 @@ from motionbench.scorer import score as score_records
 from motionbench.split import Split
 from motionbench.split_location import find_split
 from motionbench.store import ResultStore
-from motionbench.summary import Attempts, summary_to_json
+from motionbench.summary import Attempts, make_summary
 
 logger = logging.getLogger(__name__)
 
@@ -145,7 +145,7 @@ def summarize(store: ResultStore, plan: ScorePlan, result: ScoreResult) -> Resul
     infos = _infos(store, plan)
     attempts = Attempts.read(store, infos)
     controls = {name: Attempts.read(control, infos) for name, control in control_stores(store).items()}
-    store.write_summary(summary_to_json(store.read_run(), attempts, controls, infos))
+    store.write_summary(make_summary(store.read_run()["configuration"], attempts, controls, infos))
     return Results(store.folder, result)
 
 

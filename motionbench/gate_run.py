@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +149,7 @@ def circumstances(folder: Path, judge: Judge) -> dict[str, Any]:
         "seeds": selection["seeds"],
         "preset": preset_of(configuration),
         "config_hash": configuration["config_hash"],
-        "cost": cost(records),
+        "cost": asdict(cost(records)),
         "device": held["environment"]["device"],
         "commits": sorted({str(git.get("commit", ""))[:8] for git in gits}),
         "date": max((record.created for record in records), default="")[:10],

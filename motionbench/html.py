@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
-from typing import Any
 
 from motionbench.comparison import Difference
+from motionbench.summary_file import Summary
 from motionbench.table import interval, metric_title, notes, number
 
 _CELL = 'style="padding:.15em .7em;text-align:left"'
 
 
-def summary_to_html(summary: Mapping[str, Any]) -> str:
+def summary_to_html(summary: Summary) -> str:
     """The content of a `summary.json`: a line per metric and category, and what a reader must know."""
-    run = summary["configuration"]
+    run = summary.configuration
     title = f"{run['method']} · {run['backbone']} · {run['split']} {run['split_revision']}"
     rows = [
         (
-            metric_title(summary["metrics"][row["metric"]]),
-            row["category"],
-            str(row["n"]),
-            str(row["n_failed"]),
-            interval(row["mean"], row["low"], row["high"]),
-            number(row["floor"]),
-            number(row["ceiling"]),
+            metric_title(summary.metrics[row.metric]),
+            row.category,
+            str(row.n),
+            str(row.n_failed),
+            interval(row.mean, row.low, row.high),
+            number(row.floor),
+            number(row.ceiling),
         )
-        for row in summary["rows"]
+        for row in summary.rows
     ]
     return to_html(title, ("metric", "category", "n", "failed", "mean [95%]", "floor", "ceiling"), rows, notes(summary))
 

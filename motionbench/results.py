@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from motionbench import registry
 from motionbench.errors import StoreError
 from motionbench.record import Record
 from motionbench.scorer import ScoreResult
 from motionbench.store import ResultStore
+from motionbench.summary_file import Summary
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +38,7 @@ class Results:
         return ResultStore(self.folder)
 
     @property
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Summary:
         """The content of `summary.json`. Raises StoreError if nothing was scored yet."""
         found = self.store.read_summary()
         if found is None:
@@ -61,7 +62,7 @@ class Results:
         import pandas as pd
 
         if kind == "rows":
-            return pd.DataFrame(self.summary["rows"])
+            return pd.DataFrame([asdict(row) for row in self.summary.rows])
         records = pd.DataFrame([asdict(record) for record in self.store.records()])
         if kind == "records":
             return records

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,8 +29,10 @@ from motionbench.files import (
     store_error,
     write_json,
 )
-from motionbench.record import Reason, Record, Score
+from motionbench.record import Record, Score
 from motionbench.schema import SCHEMA, Kind, to_current
+from motionbench.summary_file import Summary
+from motionbench.typed_json import to_object
 from motionbench.video import header_shape
 
 logger = logging.getLogger(__name__)
@@ -120,13 +122,16 @@ class ResultStore:
 
         The folder has one configuration, so an earlier one is a former attempt, or rests on files that were replaced.
         """
-        lines = self._read(self._records, "record", line_to_record)
-        found = {(record.case_id, record.seed): record for record in lines}
+        found = {(record.case_id, record.seed): record for record in self.all_records()}
         return [found[key] for key in sorted(found)]
+
+    def all_records(self) -> list[Record]:
+        """The record of every line, former attempts included, in the order of the file. Raises StoreError."""
+        return self._read(self._records, "record", Record)
 
     def scores(self) -> list[Score]:
         """All scores by record and metric; of several for one record, metric and version, the last."""
-        lines = self._read(self._scores, "score", lambda line: Score(**line))
+        lines = self._read(self._scores, "score", Score)
         found = {(score.record_key, score.metric, score.metric_version): score for score in lines}
         return [found[key] for key in sorted(found)]
 
@@ -172,15 +177,20 @@ class ResultStore:
         """Where the adapter fitted to a reference lies, if it was kept."""
         return self.inside(f"adapters/{reference_id}--s{seed}")
 
-    def write_summary(self, value: dict[str, Any]) -> None:
-        """Writes summary.json atomically; its schema is added. Raises StoreError."""
-        write_json(self.folder / "summary.json", {"schema": SCHEMA, **value})
+    def write_summary(self, summary: Summary) -> None:
+        """Writes summary.json atomically. Raises StoreError."""
+        write_json(self.folder / "summary.json", summary.to_json())
 
-    def read_summary(self) -> dict[str, Any] | None:
-        """summary.json, or None if there is none yet. Raises StoreError."""
+    def read_summary(self) -> Summary | None:
+        """summary.json, or None if there is none yet; keys that it does not know are passed over. Raises StoreError."""
         path = self.folder / "summary.json"
         value = self._read_json(path)
-        return None if value is None else to_current("summary", value, path)
+        if value is None:
+            return None
+        try:
+            return to_object(Summary, to_current("summary", value, path), refuse_unknown=False)
+        except ValueError as error:
+            raise StoreError(f"{path}: malformed ({error}); run `motionbench score {self.folder}` again") from error
 
     @contextmanager
     def locked(self, purpose: str, shard: tuple[int, int] = (1, 1)) -> Iterator[None]:
@@ -227,21 +237,15 @@ class ResultStore:
         except ValueError as error:
             raise StoreError(f"{path}: not JSON ({error}); restore it or choose another --out") from error
 
-    def _read(self, path: Path, kind: Kind, parse: Callable[[dict[str, Any]], Noun]) -> list[Noun]:
-        return [self._parse(f"{path}:{number}", line, kind, parse) for number, line in read_lines(path)]
+    def _read(self, path: Path, kind: Kind, noun: type[Noun]) -> list[Noun]:
+        return [self._parse(f"{path}:{number}", line, kind, noun) for number, line in read_lines(path)]
 
-    def _parse(self, where: str, line: dict[str, Any], kind: Kind, parse: Callable[[dict[str, Any]], Noun]) -> Noun:
+    def _parse(self, where: str, line: dict[str, Any], kind: Kind, noun: type[Noun]) -> Noun:
         line = to_current(kind, line, where)
         try:
-            return parse(line)
-        except (TypeError, ValueError) as error:
+            return to_object(noun, line)
+        except ValueError as error:
             raise StoreError(f"{where}: malformed line ({error}); remove it, then repeat the command") from error
-
-
-def line_to_record(line: dict[str, Any]) -> Record:
-    """The record in a line of records.jsonl. Raises TypeError or ValueError."""
-    record = Record(**line)
-    return record if record.reason is None else replace(record, reason=Reason(record.reason))
 
 
 def differences(held: Any, asked: Any, path: str = "") -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -22,6 +22,7 @@ from motionbench.gate import gate_of
 from motionbench.metric import MetricInfo
 from motionbench.record import Record, Row, Score
 from motionbench.store import ResultStore
+from motionbench.summary_file import Cost, Counts, Failure, Summary
 
 ALL = "all"
 COINCIDE = 1e-9  # a floor and a ceiling closer than this span no scale
@@ -134,23 +135,26 @@ def summarize(attempts: Attempts, controls: Mapping[str, Attempts], infos: Mappi
     return [_row(attempts, everyone, info, category) for info in infos.values() for category in categories]
 
 
-def summary_to_json(
-    run: Mapping[str, Any], attempts: Attempts, controls: Mapping[str, Attempts], infos: Mapping[str, MetricInfo]
-) -> dict[str, Any]:
+def make_summary(
+    configuration: Mapping[str, Any],
+    attempts: Attempts,
+    controls: Mapping[str, Attempts],
+    infos: Mapping[str, MetricInfo],
+) -> Summary:
     """The content of `summary.json`: the method's rows and gate, the controls' rows, the metrics' facts, the costs."""
     others = [c for name, c in sorted(controls.items()) if name != attempts.method]
-    return {
-        "configuration": run["configuration"],
-        "metrics": {name: asdict(info) for name, info in infos.items()},
-        "trackers": {name: sorted(bases([attempts, *others], name).trackers) for name in infos},
-        "models": {name: sorted(bases([attempts, *others], name).models) for name in infos},
-        "on_record": counts(attempts.records),
-        "rows": [asdict(row) for row in summarize(attempts, controls, infos)],
-        "control_rows": [asdict(row) for control in others for row in summarize(control, controls, infos)],
-        "gate": gate_of(attempts.method, run["configuration"]).to_json(),
-        "cost": cost(attempts.records),
-        "failures": [failure(r) for r in attempts.records if r.status == "failed"],
-    }
+    return Summary(
+        configuration=dict(configuration),
+        metrics=dict(infos),
+        rows=tuple(summarize(attempts, controls, infos)),
+        control_rows=tuple(row for control in others for row in summarize(control, controls, infos)),
+        trackers={name: tuple(sorted(bases([attempts, *others], name).trackers)) for name in infos},
+        models={name: tuple(sorted(bases([attempts, *others], name).models)) for name in infos},
+        on_record=counts(attempts.records),
+        gate=gate_of(attempts.method, configuration).to_json(),
+        cost=cost(attempts.records),
+        failures=tuple(failure(r) for r in attempts.records if r.status == "failed"),
+    )
 
 
 def bases(everyone: Iterable[Attempts], metric: str) -> Basis:
@@ -159,13 +163,13 @@ def bases(everyone: Iterable[Attempts], metric: str) -> Basis:
     return Basis(*(frozenset[str]().union(*sets) for sets in zip(*((b.trackers, b.models) for b in held), strict=True)))
 
 
-def counts(records: Iterable[Record]) -> dict[str, int]:
+def counts(records: Iterable[Record]) -> Counts:
     """How many cases and references are on record: what a summary speaks of, whatever the last command asked for."""
     cases = {record.case_id for record in records}
-    return {"cases": len(cases), "references": len({case.rpartition("/")[0] for case in cases})}
+    return Counts(len(cases), len({case.rpartition("/")[0] for case in cases}))
 
 
-def cost(records: Sequence[Record]) -> dict[str, float | int | None]:
+def cost(records: Sequence[Record]) -> Cost:
     """Mean seconds and greatest memory of the attempts that succeeded: what a score was paid with.
 
     fit_seconds is a mean over attempts that fitted: cases of one reference share an adapter, and only one pays for it.
@@ -174,16 +178,16 @@ def cost(records: Sequence[Record]) -> dict[str, float | int | None]:
     fits = [r.fit_seconds for r in done if r.fit_seconds is not None]
     samples = [r.generate_seconds for r in done if r.generate_seconds is not None]
     memory = [r.peak_memory_bytes for r in done if r.peak_memory_bytes is not None]
-    return {
-        "fit_seconds": float(np.mean(fits)) if fits else None,
-        "generate_seconds": float(np.mean(samples)) if samples else None,
-        "peak_memory_bytes": max(memory, default=None),
-    }
+    return Cost(
+        float(np.mean(fits)) if fits else None,
+        float(np.mean(samples)) if samples else None,
+        max(memory, default=None),
+    )
 
 
-def failure(record: Record) -> dict[str, Any]:
+def failure(record: Record) -> Failure:
     """What is published of a failed attempt."""
-    return {"case_id": record.case_id, "seed": record.seed, "reason": record.reason, "error": record.error}
+    return Failure(record.case_id, record.seed, record.reason, record.error)
 
 
 def _row(attempts: Attempts, everyone: Mapping[str, Attempts], info: MetricInfo, category: str) -> Row:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
-from typing import Any
 
 import typer
 
 from motionbench import terminal
 from motionbench.comparison import Difference
+from motionbench.metric import MetricInfo
+from motionbench.record import Row
+from motionbench.summary_file import Summary
 
 ABSENT = "–"
 INDENT = 1  # of the rows below a section's name
@@ -72,7 +74,7 @@ def _fill(text: str, width: int, indent: int = 0) -> list[str]:
     return textwrap.wrap(text, width, initial_indent=" " * indent, subsequent_indent=" " * 2 * indent)
 
 
-def print_summary(summary: Mapping[str, Any], asked: int | None = None) -> None:
+def print_summary(summary: Summary, asked: int | None = None) -> None:
     """Prints the content of a `summary.json` on stdout. asked: the number of cases that the command chose."""
     typer.echo(summary_table(summary).render(terminal.width()) + "\n")
     for line in [*scope(summary, asked), *notes(summary)]:
@@ -85,30 +87,30 @@ def print_differences(differences: Sequence[Difference], a: str, b: str) -> None
     typer.echo(differences_table(differences).render(terminal.width()))
 
 
-def summary_table(summary: Mapping[str, Any]) -> Table:
+def summary_table(summary: Summary) -> Table:
     """A section per metric, a line per category, `all` (their macro mean) last."""
-    run = summary["configuration"]
+    run = summary.configuration
     mark = f" {UNVALIDATED}" if is_unvalidated(summary) else ""
     title = f"{run['method']}{mark} · {run['backbone']} · {run['split']} {run['split_revision']}"
     columns = ("category", "n", "failed", "mean [95%]", "floor", "ceiling", "normalized")
     supported = _says_support(summary)
     table = Table((*columns, "kept") if supported else columns, title)
-    for metric, group in groupby(summary["rows"], key=lambda row: row["metric"]):
+    for metric, group in groupby(summary.rows, key=lambda row: row.metric):
         rows = list(group)
-        models = summary.get("models", {}).get(metric, [])
-        section = table.section(metric_title(summary["metrics"][metric], models) + _with_sign(rows))
+        models = summary.models.get(metric, ())
+        section = table.section(metric_title(summary.metrics[metric], models) + _with_sign(rows))
         for row in rows:
-            mean = interval(row["mean"], row["low"], row["high"])
-            counts = (str(row["n"]), str(row["n_failed"]), mean)
-            ends = (number(row["floor"]), number(row["ceiling"]), number(row["normalized"]))
-            kept = (share(row.get("support")),) if supported else ()
-            section.append((row["category"], *counts, *ends, *kept))
+            mean = interval(row.mean, row.low, row.high)
+            counts = (str(row.n), str(row.n_failed), mean)
+            ends = (number(row.floor), number(row.ceiling), number(row.normalized))
+            kept = (share(row.support),) if supported else ()
+            section.append((row.category, *counts, *ends, *kept))
     return table
 
 
-def _with_sign(rows: Sequence[Mapping[str, Any]]) -> str:
+def _with_sign(rows: Sequence[Row]) -> str:
     """The signed means of a metric of which closest to zero is best, whose rows are of distances; else nothing."""
-    told = [f"{row['category']} {number(row['signed'], sign=True)}" for row in rows if row.get("signed") is not None]
+    told = [f"{row.category} {number(row.signed, sign=True)}" for row in rows if row.signed is not None]
     return f"; with sign: {', '.join(told)}" if told else ""
 
 
@@ -123,39 +125,39 @@ def differences_table(differences: Iterable[Difference]) -> Table:
     return table
 
 
-def scope(summary: Mapping[str, Any], asked: int | None) -> list[str]:
+def scope(summary: Summary, asked: int | None) -> list[str]:
     """Of which cases the table speaks: all on record, which may be more than were asked for this time."""
-    held = summary.get("on_record")
+    held = summary.on_record
     if held is None:  # a summary of an earlier version
         return []
-    line = f"Of all {held['cases']} cases of {held['references']} references on record in this folder"
-    return [f"{line}; this command asked for {asked} of them." if asked not in (None, held["cases"]) else f"{line}."]
+    line = f"Of all {held.cases} cases of {held.references} references on record in this folder"
+    return [f"{line}; this command asked for {asked} of them." if asked not in (None, held.cases) else f"{line}."]
 
 
-def notes(summary: Mapping[str, Any]) -> list[str]:
+def notes(summary: Summary) -> list[str]:
     """What a reader of the table must know: where an interval is missing and why, what is null, what the run cost."""
-    rows = summary["rows"]
-    directions = sorted({info["better"] for info in summary["metrics"].values()})
+    rows = summary.rows
+    directions = sorted({info.better for info in summary.metrics.values()})
     lines = [", ".join(" ".join(BETTER[better]).strip() for better in directions) + "."]
-    if any(row.get("signed") is not None for row in rows):
+    if any(row.signed is not None for row in rows):
         lines.append(
             "Where closest to 0 is best, means are of distances from 0; those with sign stand beside the name."
         )
-    if any(row["mean"] is not None and row["low"] is None for row in rows):
+    if any(row.mean is not None and row.low is None for row in rows):
         lines.append("No interval where a category has fewer than two references: one clip says nothing of the spread.")
-    if any(row["n_failed"] for row in rows):
+    if any(row.n_failed for row in rows):
         lines.append("`failed` counts failed cases and values that could not be measured; none of them is a zero.")
     if _says_support(summary):
         lines.append(
             "`kept`: share of the tracked points that stay in sight, in the clip of each pair that keeps fewer."
         )
-    for kind in ("trackers", "models"):
-        for metric, names in summary.get(kind, {}).items():
+    for kind, bases in {"trackers": summary.trackers, "models": summary.models}.items():
+        for metric, names in bases.items():
             if len(names) > 1:
                 lines.append(f"{metric} mixes {kind} ({', '.join(names)}), which do not compare: score again with one.")
     if is_unvalidated(summary):
-        lines.append(f"{UNVALIDATED} unvalidated: {summary['gate']['note']}.")
-    cost = {key: value for key, value in summary["cost"].items() if value is not None}
+        lines.append(f"{UNVALIDATED} unvalidated: {summary.gate['note']}.")
+    cost = {key: value for key, value in asdict(summary.cost).items() if value is not None}
     words = {"fit_seconds": "{:.1f} s per fit", "generate_seconds": "{:.1f} s per clip"}
     paid = [words[key].format(value) for key, value in cost.items() if key in words]
     if "peak_memory_bytes" in cost:
@@ -163,15 +165,15 @@ def notes(summary: Mapping[str, Any]) -> list[str]:
     return [*lines, "Cost: " + ", ".join(paid) + "."] if paid else lines
 
 
-def is_unvalidated(summary: Mapping[str, Any]) -> bool:
+def is_unvalidated(summary: Summary) -> bool:
     """True for a method that has not passed the gate; False where a summary of an earlier version does not say."""
-    return bool(summary.get("gate", {}).get("state") == "unvalidated")
+    return bool(summary.gate.get("state") == "unvalidated")
 
 
-def metric_title(info: Mapping[str, Any], models: Sequence[str] = ()) -> str:
+def metric_title(info: MetricInfo, models: Sequence[str] = ()) -> str:
     """`text_alignment v1 ↑ (tiny-clip)`: name, version, the direction that is better, and the model, if it has one."""
     by = f" ({', '.join(model.rpartition(' ')[0] for model in models)})" if models else ""
-    return f"{info['name']} v{info['version']} {BETTER[info['better']][0]}".rstrip() + by
+    return f"{info.name} v{info.version} {BETTER[info.better][0]}".rstrip() + by
 
 
 def share(value: float | None) -> str:
@@ -179,8 +181,8 @@ def share(value: float | None) -> str:
     return ABSENT if value is None else f"{value:.0%}"
 
 
-def _says_support(summary: Mapping[str, Any]) -> bool:
-    return any(row.get("support") is not None for row in summary["rows"])
+def _says_support(summary: Summary) -> bool:
+    return any(row.support is not None for row in summary.rows)
 
 
 def interval(mean: float | None, low: float | None, high: float | None, *, sign: bool = False) -> str:

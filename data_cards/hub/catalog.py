@@ -10,6 +10,7 @@ from typing import Any
 from motionbench.case import Case
 from motionbench.errors import StoreError
 from motionbench.schema import SCHEMA, to_current
+from motionbench.typed_json import to_object
 
 from .address import is_inside
 from .errors import HubError
@@ -83,6 +84,5 @@ def bytes_to_catalog(data: bytes, where: str) -> Catalog:
 
 
 def to_entry(value: dict[str, Any]) -> SplitEntry:
-    """A split's entry from JSON. Raises KeyError or TypeError."""
-    categories = {name: CategoryEntry(**entry) for name, entry in value["categories"].items()}
-    return SplitEntry(**{**value, "categories": categories, "files": tuple(value["files"])})
+    """A split's entry from JSON. Raises ValueError."""
+    return to_object(SplitEntry, value)

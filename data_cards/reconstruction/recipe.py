@@ -11,6 +11,7 @@ from pathlib import Path
 
 from motionbench.case import Case, Category, Level
 from motionbench.schema import FORMER_LICENSE
+from motionbench.typed_json import to_object
 
 RECIPE = Path(__file__).with_name("references.jsonl")
 NAME = "motionbench"
@@ -103,8 +104,7 @@ class Entry:
 def read_recipe() -> tuple[Entry, ...]:
     """The references of the reconstruction, by category and number."""
     lines = RECIPE.read_text(encoding="utf-8").splitlines()
-    values = [json.loads(line) for line in lines]
-    return tuple(Entry(**{**value, "category": Category(value["category"])}) for value in values)
+    return tuple(to_object(Entry, json.loads(line)) for line in lines)
 
 
 def recipe_hash() -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from motionbench.errors import StoreError
+from motionbench.typed_json import to_object
 
 from .kit import KEY_SCHEMA
 
@@ -83,8 +84,8 @@ def read_votes(path: Path) -> tuple[dict[str, Any], tuple[Vote, ...]]:
     """votes.json and the votes in it. Raises StoreError."""
     value = _json_of_schema(path, VOTES_SCHEMA, ("study", "records", "results", "votes"), "raters collect")
     try:
-        return value, tuple(Vote(**vote) for vote in value["votes"])
-    except TypeError as error:
+        return value, tuple(to_object(Vote, vote) for vote in value["votes"])
+    except (TypeError, ValueError) as error:
         raise StoreError(f"{path}: malformed vote ({error}); collect the answers again") from error
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from motionbench.case import Category
+from motionbench.typed_json import to_object
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ def read_answers(path: Path) -> list[Answer]:
     found = []
     for line in path.read_text("utf-8").splitlines() if path.is_file() else []:
         try:
-            found.append(Answer(**json.loads(line)))
-        except (ValueError, TypeError):
+            found.append(to_object(Answer, json.loads(line)))
+        except ValueError:
             logger.warning("%s: a line is no whole answer and will be asked again", path)
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import typer
 
 from motionbench import evaluation
@@ -24,7 +26,7 @@ def run(plan: RunPlan, out: options.Out = None, as_json: options.Json = False) -
     failed = results.failures
     list_failures(results.store, failed, "run")
     if as_json:
-        print_json({"results": str(results.folder), "failures": [failure(record) for record in failed]})
+        print_json({"results": str(results.folder), "failures": [asdict(failure(record)) for record in failed]})
     else:
         typer.echo(results.folder)
     raise typer.Exit(1 if failed else 0)

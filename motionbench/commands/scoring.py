@@ -18,7 +18,7 @@ def publish(results: Results, *, as_json: bool) -> int:
     """Prints the summary, lists what failed on stderr, and returns the exit code."""
     summary, failed, scoring = results.summary, results.failures, results.scoring
     if as_json:
-        print_json({"results": str(results.folder), **summary})
+        print_json({"results": str(results.folder), **summary.to_json()})
     else:
         print_summary(summary, results.asked)
     list_failures(results.store, failed, "eval")

@@ -179,10 +179,10 @@ def _variant_to_json(result: Any) -> dict[str, Any]:
         "title": result.title,
         "same_as": result.same_as,
         "rows": [asdict(row) for row in result.rows.values()],
-        "cost": dict(result.cost),
+        "cost": asdict(result.cost),
         "planned": result.planned,
         "on_record": result.on_record,
-        "failures": list(result.failures),
+        "failures": [asdict(one) for one in result.failures],
         "published": dict(result.published),
     }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from motionbench.comparison import Difference, compare
 from motionbench.controls import control_stores
@@ -18,6 +18,7 @@ from motionbench.plan import RunPlan, resolve
 from motionbench.record import Row
 from motionbench.store import ResultStore
 from motionbench.summary import ALL, Attempts, bases, cost, failure, summarize
+from motionbench.summary_file import Cost, Failure
 
 from .declaration import SECONDS, Contrast, Study
 from .running import variant_folders
@@ -35,17 +36,17 @@ class VariantResult:
     name: str
     title: str
     rows: Mapping[tuple[str, str], Row]
-    cost: Mapping[str, float | int | None]
+    cost: Cost
     planned: int
     on_record: int
-    failures: tuple[dict[str, Any], ...]
+    failures: tuple[Failure, ...]
     published: Mapping[str, float]
     same_as: str | None = None
 
     @property
     def seconds(self) -> float | None:
         """Mean of a fit and a clip together; None where neither was measured."""
-        parts = [value for key in ("fit_seconds", "generate_seconds") if (value := self.cost.get(key)) is not None]
+        parts = [value for value in (self.cost.fit_seconds, self.cost.generate_seconds) if value is not None]
         return float(sum(parts)) if parts else None
 
 
@@ -154,7 +155,7 @@ def _variant_result(
 ) -> VariantResult:
     variant = study.variants[name]
     if attempts is None:
-        return VariantResult(name, variant.title, {}, {}, planned, 0, (), variant.published)
+        return VariantResult(name, variant.title, {}, Cost(), planned, 0, (), variant.published)
     rows = {(row.metric, row.category): row for row in summarize(attempts, controls, infos)}
     failures = tuple(failure(record) for record in attempts.records if record.status == "failed")
     paid = cost(attempts.records)

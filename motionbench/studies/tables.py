@@ -51,7 +51,7 @@ def mean(result: VariantResult, metric: str, category: str = ALL) -> str:
 
 def _overview(report: StudyReport) -> ReportTable:
     main = headline(report)
-    metrics = [metric_title({"name": m, "version": i.version, "better": i.better}) for m, i in report.infos.items()]
+    metrics = [metric_title(info) for info in report.infos.values()]
     head = ("variant", *metrics, f"{main}, normalized", "s per fit", "s per clip", "on record", "failed")
     rows = []
     for result in report.distinct:
@@ -61,7 +61,7 @@ def _overview(report: StudyReport) -> ReportTable:
                 result.title,
                 *(mean(result, metric) for metric in report.infos),
                 number(None if row is None else row.normalized),
-                *(_short(result.cost.get(key)) for key in ("fit_seconds", "generate_seconds")),
+                *(_short(value) for value in (result.cost.fit_seconds, result.cost.generate_seconds)),
                 f"{result.on_record} of {result.planned}",
                 str(len(result.failures)),
             )
@@ -174,7 +174,7 @@ def _seconds(report: StudyReport, result: ContrastResult) -> list[str]:
 
 def _failures(report: StudyReport) -> ReportTable:
     rows = [
-        (result.title, str(one["case_id"]), str(one["seed"]), str(one["reason"]), str(one["error"]))
+        (result.title, one.case_id, str(one.seed), str(one.reason), str(one.error))
         for result in report.distinct
         for one in result.failures
     ]

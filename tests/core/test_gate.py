@@ -14,7 +14,7 @@ from motionbench.leaderboard.facts import method_facts
 
 from motionbench import registry
 from motionbench.gate import NOT_GATED, NOT_RUN, gate_of, read_gates, verdict_to_gate
-from motionbench.summary import summary_to_json
+from motionbench.summary import make_summary
 from motionbench.table import notes, summary_table
 
 ROOT = Path(__file__).parents[2]
@@ -92,7 +92,7 @@ def test_tables_mark_what_is_unvalidated_and_leave_alone_what_passed(installed: 
     attempts = make_attempts({f"camera/{i:04}/0": [0.5] for i in range(3)}, method="swing")
 
     def shown() -> tuple[str, list[str]]:
-        summary = summary_to_json(run, attempts, {}, {"fidelity": make_info()})
+        summary = make_summary(run["configuration"], attempts, {}, {"fidelity": make_info()})
         return str(summary_table(summary).title), [line for line in notes(summary) if line.startswith("†")]
 
     title, footnotes = shown()

@@ -65,8 +65,8 @@ def test_evaluate_gives_the_numbers_of_the_command(
     with pytest.raises(SystemExit):
         cli.app([*words, "--metrics", "change,travel", "--device", "cpu"], prog_name="motionbench")
     printed = json.loads(capsys.readouterr().out)
-    assert made.summary["rows"] == printed["rows"]
-    assert made.summary["configuration"] == printed["configuration"]
+    assert json.loads(json.dumps(made.summary.to_json()))["rows"] == printed["rows"]
+    assert made.summary.configuration == printed["configuration"]
     assert made.scoring is not None
     assert made.scoring.new == 16
 
@@ -75,7 +75,7 @@ def test_evaluate_gives_the_numbers_of_the_command(
 def test_frames_hold_rows_scores_and_records(made: mb.Results) -> None:
     rows = made.frame()
     assert list(rows["category"].unique()) == ["camera", "human", "all"]
-    assert rows["mean"].tolist() == [row["mean"] for row in made.summary["rows"]]
+    assert rows["mean"].tolist() == [row.mean for row in made.summary.rows]
     records = made.frame("records")
     assert len(records) == 8
     assert set(records["status"]) == {"ok"}

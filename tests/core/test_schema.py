@@ -14,7 +14,6 @@ from motionbench.data_cards.hub.errors import HubError
 
 from motionbench.errors import ManifestError, StoreError
 from motionbench.gate import read_gates
-from motionbench.record import Row
 from motionbench.schema import SCHEMA, to_current
 from motionbench.split import read_split, write_manifest
 from motionbench.store import ResultStore
@@ -52,10 +51,10 @@ def test_records_scores_and_rows_of_older_folders_are_read(folder: Path) -> None
         return
     written = json.loads((folder / "summary.json").read_text())
     for table in ("rows", "control_rows"):
-        rows = [Row(**row) for row in summary[table]]
+        rows = getattr(summary, table)
         stated = [row.get("normalized", row.get("normalised")) for row in written[table]]
         assert [row.normalized for row in rows] == stated
-    assert any(row["normalized"] is not None for row in summary["rows"])
+    assert any(row.normalized is not None for row in summary.rows)
 
 
 def test_a_folder_of_schema_1_goes_on_in_schema_2(older: ResultStore) -> None:

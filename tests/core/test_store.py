@@ -19,8 +19,10 @@ from footage import moving_frames
 from motionbench import files
 from motionbench.clip import Clip
 from motionbench.errors import StoreError, VideoError
-from motionbench.record import Reason, Record, Score
+from motionbench.metric import MetricInfo
+from motionbench.record import Reason, Record, Row, Score
 from motionbench.store import ResultStore, comparable, comparable_score
+from motionbench.summary_file import Failure, Summary
 
 CONFIGURATION = {"method": "copy", "config": {"rank": 4, "sizes": (1, 2)}, "backbone": "tiny"}
 
@@ -210,11 +212,34 @@ def test_paths_stay_in_the_folder(store: ResultStore) -> None:
 
 def test_summary_comes_back_whole(store: ResultStore) -> None:
     assert store.read_summary() is None
-    store.write_summary({"rows": [1, None]})
-    assert store.read_summary() == {"schema": 2, "rows": [1, None]}
+    row = Row("m", "all", "fidelity", 0.5, None, None, None, None, None, 1, 0)
+    info = MetricInfo("fidelity", 1, "", (None, 1.0), "higher", "here", "a metric", ceiling=("copy",))
+    failure = Failure("camera/0001/0", 0, Reason.OOM, None)
+    written = Summary({"method": "m"}, {"fidelity": info}, (row,), (), {"fidelity": ("lk v1",)}, failures=(failure,))
+    store.write_summary(written)
+    assert store.read_summary() == written
     with pytest.raises(ValueError, match="JSON compliant"):
-        store.write_summary({"mean": float("inf")})
-    assert store.read_summary() == {"schema": 2, "rows": [1, None]}
+        store.write_summary(replace(written, configuration={"mean": float("inf")}))
+    assert store.read_summary() == written
+
+
+def test_a_wrong_key_is_named_with_its_file_and_line_and_what_came(store: ResultStore) -> None:
+    store.append_record(record(1))
+    path = store.folder / "records.jsonl"
+    good = json.loads(path.read_text())
+    for changes, fault in {
+        (("seed", "1"),): r"seed must be a valid integer, got '1'",
+        (("status", "done"),): r"status must be 'ok' or 'failed', got 'done'",
+        (("reason", "tired"),): r"reason must be .*'oom'.*, got 'tired'",
+        (("created", None),): r"created must be a valid string, got None",
+        (("mood", "good"),): r"unknown key 'mood'; keys are key, run_id",
+    }.items():
+        path.write_text(json.dumps(good) + "\n" + json.dumps(good | dict(changes)) + "\n")
+        with pytest.raises(StoreError, match=rf"records\.jsonl:2: malformed line \({fault}.*\); remove it"):
+            store.records()
+    (store.folder / "summary.json").write_text('{"schema": 2, "rows": [{"method": 1}], "news": 1}')
+    with pytest.raises(StoreError, match=r"summary\.json: malformed \(rows\.0\.method must be .*, got 1\); run"):
+        store.read_summary()
 
 
 def test_comparable_leaves_out_only_what_two_runs_may_differ_in() -> None:
@@ -260,17 +285,17 @@ def test_full_disk_leaves_no_half_line(store: ResultStore, monkeypatch: pytest.M
 
 
 def test_file_size_limit_leaves_the_old_summary_and_no_rest(store: ResultStore) -> None:
-    store.write_summary({"rows": []})
+    store.write_summary(Summary())
     code = (
         "import resource, signal, sys\nfrom motionbench.errors import StoreError\n"
-        "from motionbench.store import ResultStore\n"
+        "from motionbench.summary_file import Summary\nfrom motionbench.store import ResultStore\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nresource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
-        "try:\n    ResultStore(sys.argv[1]).write_summary({'rows': ['x' * 5000]})\n"
+        "try:\n    ResultStore(sys.argv[1]).write_summary(Summary({'method': 'x' * 5000}))\n"
         "except StoreError as error:\n    print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(store.folder)], capture_output=True, text=True, check=True)
     assert "file-size limit" in done.stdout
-    assert store.read_summary() == {"schema": 2, "rows": []}
+    assert store.read_summary() == Summary()
     assert [path.name for path in store.folder.iterdir()] == ["summary.json"]
 
 

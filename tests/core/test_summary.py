@@ -11,7 +11,8 @@ from attempt_tables import make_attempts, make_info, make_record
 from motionbench.comparison import compare
 from motionbench.metric import MetricInfo
 from motionbench.record import Row, Score
-from motionbench.summary import ALL, Attempts, cost, latest_scores, normalize, summarize, summary_to_json, those_to_zero
+from motionbench.summary import ALL, Attempts, cost, latest_scores, make_summary, normalize, summarize, those_to_zero
+from motionbench.summary_file import Cost
 
 
 def rows_of(attempts: Attempts, *controls: Attempts, info: MetricInfo | None = None) -> dict[str, Row]:
@@ -179,8 +180,8 @@ def test_order_of_records_changes_no_digit() -> None:
 
 def test_cost_averages_what_was_paid() -> None:
     records = [make_record("camera/0001/0"), make_record("camera/0001/1"), make_record("camera/0002/0", ok=False)]
-    assert cost(records) == {"fit_seconds": 2.0, "generate_seconds": 1.0, "peak_memory_bytes": 100}
-    assert cost(records[2:]) == {"fit_seconds": None, "generate_seconds": None, "peak_memory_bytes": None}
+    assert cost(records) == Cost(2.0, 1.0, 100)
+    assert cost(records[2:]) == Cost()
 
 
 def seen_by(details: list[dict[str, str]], method: str = "method") -> Attempts:
@@ -193,9 +194,9 @@ def seen_by(details: list[dict[str, str]], method: str = "method") -> Attempts:
 def test_trackers_and_models_of_a_metric_are_named() -> None:
     own = seen_by([{"tracker": "lk v1", "model": "tiny-clip 01"}])
     other = seen_by([{"model": "ViT-B-32:openai 02"}], "frozen")
-    value = summary_to_json({"configuration": {}}, own, {"frozen": other}, {"fidelity": make_info()})
-    assert value["trackers"] == {"fidelity": ["lk v1"]}
-    assert value["models"] == {"fidelity": ["ViT-B-32:openai 02", "tiny-clip 01"]}
+    value = make_summary({}, own, {"frozen": other}, {"fidelity": make_info()})
+    assert value.trackers == {"fidelity": ("lk v1",)}
+    assert value.models == {"fidelity": ("ViT-B-32:openai 02", "tiny-clip 01")}
 
 
 @pytest.mark.parametrize("kind", ["tracker", "model"])
@@ -225,7 +226,7 @@ def test_summary_is_json_with_controls_and_failures() -> None:
     attempts = make_attempts({"camera/0001/0": [0.5], "camera/0002/0": ["failed"]})
     frozen = make_attempts({"camera/0001/0": [0.1], "camera/0002/0": [0.1]}, method="frozen")
     infos = {"fidelity": make_info()}
-    value = json.loads(json.dumps(summary_to_json({"configuration": {}}, attempts, {"frozen": frozen}, infos)))
+    value = json.loads(json.dumps(make_summary({}, attempts, {"frozen": frozen}, infos).to_json()))
     assert {row["method"] for row in value["rows"]} == {"method"}
     assert {row["method"] for row in value["control_rows"]} == {"frozen"}
     assert value["failures"] == [{"case_id": "camera/0002/0", "seed": 0, "reason": "oom", "error": "out of memory"}]

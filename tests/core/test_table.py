@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from attempt_tables import make_attempts, make_info
 
 from motionbench.comparison import compare
-from motionbench.summary import normalize, summary_to_json
+from motionbench.summary import make_summary, normalize
 from motionbench.table import (
     interval,
     metric_title,
@@ -23,7 +25,7 @@ INFO = make_info("motion_fidelity_released", version=12)
 
 def summary(values: dict[str, list[float | str | None]]) -> dict[str, object]:
     infos = {INFO.name: INFO}
-    return summary_to_json(RUN, make_attempts(values, info=INFO), {}, infos)
+    return make_summary(RUN["configuration"], make_attempts(values, info=INFO), {}, infos)
 
 
 def test_interval_and_number_are_short_and_missing_is_a_dash() -> None:
@@ -56,8 +58,8 @@ def test_no_number_is_cut_at_any_width(columns: int) -> None:
     text = summary_table(made).render(columns)
     assert max(map(len, text.splitlines())) <= columns
     joined = " ".join(text.split())
-    for row in made["rows"]:
-        for shown in (row["n"], number(row["mean"]), number(row["low"]), number(row["high"]), number(row["floor"])):
+    for row in made.rows:
+        for shown in (row.n, number(row.mean), number(row.low), number(row.high), number(row.floor)):
             assert str(shown) in joined
     assert "…" not in text
     assert "failed" in joined
@@ -66,8 +68,8 @@ def test_no_number_is_cut_at_any_width(columns: int) -> None:
 def test_the_widest_usual_table_stands_side_by_side_in_eighty_columns() -> None:
     values = {f"single_object/{i:04}/0": [-0.9 + 0.01 * (i % 3)] for i in range(120)}
     made = summary(values)  # type: ignore[arg-type]
-    for row in made["rows"]:
-        row |= {"floor": -0.123, "ceiling": -0.987, "normalized": -0.123, "support": 1.0}
+    wide = {"floor": -0.123, "ceiling": -0.987, "normalized": -0.123, "support": 1.0}
+    made = replace(made, rows=tuple(replace(row, **wide) for row in made.rows))
     lines = summary_table(made).render(80).splitlines()
     (line,) = (line for line in lines if line.strip().startswith("single_object"))
     assert line.split()[1:3] == ["120", "0"]
@@ -77,8 +79,8 @@ def test_the_widest_usual_table_stands_side_by_side_in_eighty_columns() -> None:
 def test_a_metric_without_a_better_end_has_no_arrow_and_no_scale() -> None:
     info = make_info("dynamic_degree", better="none")
     values = make_attempts({f"camera/{i:04}/0": [0.5] for i in range(3)}, info=info)
-    made = summary_to_json(RUN, values, {}, {info.name: info})
-    assert metric_title(made["metrics"][info.name]) == f"dynamic_degree v{info.version}"
+    made = make_summary(RUN["configuration"], values, {}, {info.name: info})
+    assert metric_title(made.metrics[info.name]) == f"dynamic_degree v{info.version}"
     assert notes(made)[0] == "no sign: neither more nor less is better."
     assert normalize(0.5, 0.0, 1.0, info) is None
 
@@ -94,7 +96,7 @@ def test_missing_interval_and_cost_are_explained() -> None:
 
 def test_mixed_trackers_are_said() -> None:
     mixed = summary({f"camera/{i:04}/0": [0.5] for i in range(3)})
-    mixed["trackers"] = {INFO.name: ["lk v1", "tiny v1"]}
+    mixed = replace(mixed, trackers={INFO.name: ("lk v1", "tiny v1")})
     assert any("mixes trackers (lk v1, tiny v1)" in line for line in notes(mixed))
 
 
@@ -112,7 +114,7 @@ def test_table_of_differences_fits(capsys: pytest.CaptureFixture[str]) -> None:
 def test_signed_means_stand_beside_the_name_where_closest_to_zero_is_best() -> None:
     info = make_info("gap", better="zero")
     made = make_attempts({"camera/0001/0": [0.042], "human/0001/0": [-0.010]}, info=info)
-    value = summary_to_json(RUN, made, {}, {"gap": info})
+    value = make_summary(RUN["configuration"], made, {}, {"gap": info})
     text = summary_table(value).render(80)
     assert "gap v1 →0; with sign: camera +0.042, human -0.010, all +0.016" in text
     assert text.splitlines()[-1].split() == ["all", "2", "0", "0.026", "–", "–", "–"]

@@ -22,7 +22,8 @@ from motionbench.schema import SCHEMA
 from motionbench.seeds import derive_seed
 from motionbench.split import Split, read_split, write_manifest
 from motionbench.store import ResultStore
-from motionbench.summary import Attempts, summary_to_json
+from motionbench.summary import Attempts, make_summary
+from motionbench.summary_file import Summary
 from motionbench.video import encode_clip
 
 METHODS = (
@@ -176,10 +177,10 @@ def write_run(folder: Path, split: Split, recipe: RunRecipe) -> Path:
     write_lines(folder / "records.jsonl", records)
     write_lines(folder / "scores.jsonl", scores)
     infos = {name: info_of(recipe, name) for name in INFOS}
-    summary: dict[str, Any] = {"metrics": {name: asdict(info) for name, info in infos.items()}}
+    summary = Summary(metrics=infos)
     if recipe.rows:
-        summary = summary_to_json(manifest, Attempts.read(ResultStore(folder), infos), {}, infos)
-    write_json(folder / "summary.json", {"schema": SCHEMA, **summary})
+        summary = make_summary(configuration, Attempts.read(ResultStore(folder), infos), {}, infos)
+    ResultStore(folder).write_summary(summary)
     for record in records if recipe.videos else ():
         if record.video is not None:
             path = folder / record.video

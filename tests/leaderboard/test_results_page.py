@@ -9,11 +9,9 @@ from types import ModuleType
 import pytest
 from results_factory import INFOS, RunRecipe, write_run, write_split
 
-from motionbench.files import write_json
-from motionbench.schema import SCHEMA
 from motionbench.scorer import metric_infos
 from motionbench.store import ResultStore
-from motionbench.summary import Attempts, summary_to_json
+from motionbench.summary import Attempts, make_summary
 
 METHODS, CONTROLS = ("followyourmotion", "ditflow", "backbone"), ("frozen", "oracle")
 
@@ -35,8 +33,8 @@ def folders(tmp_path: Path) -> list[str]:
     controls = {name: Attempts.read(ResultStore(made[name]), infos) for name in CONTROLS}
     for name in METHODS:
         store = ResultStore(made[name])
-        summary = summary_to_json(store.read_run(), Attempts.read(store, infos), controls, infos)
-        write_json(made[name] / "summary.json", {"schema": SCHEMA, **summary})
+        summary = make_summary(store.read_run()["configuration"], Attempts.read(store, infos), controls, infos)
+        store.write_summary(summary)
     return [str(made[name]) for name in METHODS]
 
 
@@ -55,7 +53,7 @@ def test_a_row_for_each_folder_best_first_and_differences_to_others(
         assert "old" not in written
     rows = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| `")]
     assert rows[:3] == [f"`{name}`" for name in METHODS], "by motion fidelity"
-    mean = next(r for r in ResultStore(Path(folders[1])).read_summary()["rows"] if r["category"] == "all")["mean"]
+    mean = next(r for r in ResultStore(Path(folders[1])).read_summary().rows if r.category == "all").mean
     assert f"| `ditflow` | no | noise | {mean:.3f} [" in text
     assert "`followyourmotion` − `ditflow`, paired:" in text
     assert "| `backbone` | – | – |" in text, "no difference to itself"

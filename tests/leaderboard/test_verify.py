@@ -18,7 +18,7 @@ from motionbench.metric import Measurement, MetricInfo, MetricRuntime, Sample
 from motionbench.scorer import ScorePlan, score
 from motionbench.split import Split
 from motionbench.store import ResultStore
-from motionbench.summary import Attempts, summary_to_json
+from motionbench.summary import Attempts, make_summary
 
 
 class Brightness:
@@ -53,7 +53,7 @@ def results(tmp_path: Path, split: Split, only_brightness: None) -> Path:
     store = ResultStore(folder)
     score(store, split, ScorePlan(("motion_fidelity",), "lk"))
     infos = {"motion_fidelity": Brightness.info}
-    store.write_summary(summary_to_json(store.read_run(), Attempts.read(store, infos), {}, infos))
+    store.write_summary(make_summary(store.read_run()["configuration"], Attempts.read(store, infos), {}, infos))
     return folder
 
 
