@@ -2,6 +2,8 @@
 
     python benchmarks/wan.py measure --out results/wan --part steps --part heads --part large
     python benchmarks/wan.py measure --out results/wan --part job --part scaling --seconds job=200
+    python benchmarks/wan.py measure --out results/wan --part later   # a process of its own: what is compiled is kept
+    python benchmarks/wan.py measure --out results/wan --part baselines --baseline vmc
     python benchmarks/wan.py measure --out /tmp/toy --smoke
     python benchmarks/wan.py render results/wan/wan.jsonl --page docs/results/speed.md
 
@@ -16,31 +18,33 @@ import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
 from motionbench.methods.backbones.backbone import Backbone
-from motionbench.methods.backbones.execution import Execution
+from motionbench.methods.backbones.execution import PRESETS, Execution
 from motionbench.methods.backbones.wan_models import WAN_1_3B, WAN_14B, WanModel
 from motionbench.methods.followyourmotion.config import Config
 from motionbench.methods.followyourmotion.heads import score_heads
 from motionbench.methods.followyourmotion.method import FollowYourMotion
+from wan_baselines import BenchBackbone, measure_baseline, names
 from wan_flops import forward_flops
 from wan_measure import Bench, RandomBackbone, Step, describe_machine, seconds_of, synchronize, time_step
 from wan_page import write_page
 
 from motionbench.clip import Clip
+from motionbench.fallbacks import execution
 from motionbench.method import Runtime
 
 app = typer.Typer(add_completion=False, help=__doc__, rich_markup_mode=None)
 # Seconds after which a part begins nothing new; together they fill two calls of less than ten minutes.
-SECONDS = {"steps": 260, "heads": 60, "large": 120, "job": 200, "scaling": 120}
+SECONDS = {"steps": 200, "heads": 60, "large": 120, "job": 200, "baselines": 300, "later": 60, "scaling": 120}
 PAPER = Config()
 DENSE, SPARSE = 81, 17
-PLAIN = Execution(compiler=None, checkpoint_share=1.0, fixed_text=False, quick_attention=False)
+PLAIN = Execution(compiler=None, checkpoint_share=1.0, fixed_text=False, quick_attention=False, replay=False)
 QUICK = replace(PLAIN, quick_attention=True, fixed_text=True)
-FAST = replace(QUICK, compiler="inductor", checkpoint_share=None)
+FAST = replace(QUICK, compiler="inductor", checkpoint_share=None, replay=True)
 
 
 @app.command()
@@ -52,6 +56,7 @@ def measure(
     full_job: Annotated[bool, typer.Option("--full-job", help="The whole schedule for real: about 9 minutes.")] = False,
     quick_attention: Annotated[bool, typer.Option(help="cuDNN's attention first, on Hopper cards.")] = True,
     compiling: Annotated[bool, typer.Option("--compile/--no-compile", help="Compile what is optimized.")] = True,
+    baseline: Annotated[list[str] | None, typer.Option("--baseline", help="Of part baselines; repeatable.")] = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="All parts at toy size on the CPU; no result.")] = False,
 ) -> None:
     """Measure what is missing in --out."""
@@ -68,7 +73,9 @@ def measure(
         "steps": lambda: steps(bench, spatial_batch),
         "heads": lambda: heads(bench),
         "large": lambda: large(bench),
-        "job": lambda: job(bench, spatial_batch, full=full_job),
+        "job": lambda: job(bench, full=full_job),
+        "baselines": lambda: baselines(bench, baseline or []),
+        "later": lambda: later(bench),
         "scaling": lambda: scaling(bench),
     }
     for name in part or list(work):
@@ -94,11 +101,18 @@ def allowed(bench: Bench, execution: Execution) -> Execution:
 def steps(bench: Bench, spatial_batch: int) -> None:
     """(a) One training step of each kind on 1.3B: what is compared first, then what each optimization brings."""
     dense, sparse = sizes(bench)
+    two_stage: Any = {"all_heads": True, "save_memory": True}
+    dense_quick, launched = replace(PLAIN, quick_attention=True), replace(FAST, replay=False)
     wanted = [
+        Step("spatial, batch 1, optimized", "spatial", 1, FAST, repeats=20),
         Step("temporal, optimized", "temporal", sparse, FAST, repeats=10),
-        Step("spatial, optimized", "spatial", 1, FAST, batch=spatial_batch, repeats=10),
-        Step("dense two-stage, clip", "temporal", dense, PLAIN, all_heads=True, save_memory=True, repeats=3),
-        Step("dense two-stage, frame", "spatial", 1, PLAIN, all_heads=True, save_memory=True, repeats=10),
+        Step("dense two-stage, clip, quick attention", "temporal", dense, dense_quick, **two_stage, repeats=2),
+        Step("dense two-stage, frame, quick attention", "spatial", 1, dense_quick, **two_stage, repeats=5),
+        Step("spatial, batch 1, launched", "spatial", 1, launched, repeats=10),
+        Step("temporal, launched", "temporal", sparse, launched, repeats=10),
+        Step("spatial, optimized", "spatial", 1, FAST, batch=spatial_batch, repeats=5),
+        Step("dense two-stage, frame", "spatial", 1, PLAIN, **two_stage, repeats=5),
+        Step("dense two-stage, clip", "temporal", dense, PLAIN, **two_stage, repeats=2),
         Step("temporal, plain", "temporal", sparse, PLAIN),
         Step("temporal, plain, recomputed", "temporal", sparse, PLAIN, save_memory=True),
         Step("temporal, + fixed text", "temporal", sparse, replace(PLAIN, fixed_text=True)),
@@ -114,14 +128,51 @@ def steps(bench: Bench, spatial_batch: int) -> None:
 def large(bench: Bench) -> None:
     """(a) The same on 14B, as far as one GPU goes: recomputing as many blocks as memory asks for."""
     _, sparse = sizes(bench)
-    auto = replace(QUICK, checkpoint_share=None)
+    auto = replace(QUICK, checkpoint_share=None, limit_bytes=PRESETS["80"].limit_bytes)
+    within_60, within_80 = (replace(FAST, limit_bytes=PRESETS[name].limit_bytes) for name in ("60", "80"))
     wanted = [
+        Step("14B temporal, optimized, 60 GB", "temporal", sparse, within_60, save_memory=True, repeats=4),
+        Step("14B temporal, optimized", "temporal", sparse, within_80, save_memory=True, repeats=4),
         Step("14B temporal, uncompiled", "temporal", sparse, auto, save_memory=True, repeats=3),
-        Step("14B temporal, optimized", "temporal", sparse, FAST, save_memory=True, repeats=5),
         Step("14B temporal, all recomputed", "temporal", sparse, QUICK, save_memory=True, repeats=3),
         Step("14B spatial, uncompiled", "spatial", 1, auto, batch=4, save_memory=True, repeats=3),
     ]
     measure_steps(bench, "large", WAN_14B, wanted)
+
+
+def later(bench: Bench) -> None:
+    """(e) The first steps of a later job, in a process of its own that finds what another one compiled."""
+    _, sparse = sizes(bench)
+    wanted = [
+        Step("spatial, batch 1, optimized", "spatial", 1, FAST, repeats=3),
+        Step("temporal, optimized", "temporal", sparse, FAST, repeats=3),
+    ]
+    measure_steps(bench, "later", WAN_1_3B, wanted)
+
+
+def baselines(bench: Bench, which: list[str]) -> None:
+    """(f) Fit and clip of each baseline, on a dense clip, within the memory of a card of 80 GB."""
+    dense, _ = sizes(bench)
+    shape = (17, 64, 64, 3) if bench.smoke else (dense, 480, 832, 3)
+    generator = torch.Generator().manual_seed(0)
+    clip = Clip(torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8).numpy(), 16.0)
+    limit = PRESETS["80"].limit_bytes
+    ways = {"plain": PLAIN, "optimized": replace(FAST, limit_bytes=limit)}
+    backbone = None
+    for name in names(which):
+        for way in ("optimized", "plain"):
+            if not bench.missing("baselines", f"{name}, {way}"):
+                continue
+            execution = allowed(bench, ways[way])
+            backbone = BenchBackbone(WAN_1_3B, bench, execution) if backbone is None else backbone
+            free(bench)
+            if bench.device != "cpu":
+                torch.cuda.reset_peak_memory_stats()
+            try:
+                found = measure_baseline(bench, backbone, name, execution, clip, smoke=bench.smoke)
+            except torch.OutOfMemoryError as error:
+                found = {"error": f"out of memory: {str(error)[:200]}"}
+            bench.keep("baselines", f"{name}, {way}", **found)
 
 
 def measure_steps(bench: Bench, part: str, model: WanModel, wanted: list[Step]) -> None:
@@ -136,7 +187,9 @@ def measure_steps(bench: Bench, part: str, model: WanModel, wanted: list[Step]) 
             found = time_step(bench, model, step, backbone=backbone)
         except torch.OutOfMemoryError as error:
             found = {"error": f"out of memory: {str(error)[:200]}", "peak_bytes": torch.cuda.max_memory_allocated()}
-        choices = {"compiled": bool(step.execution.compiler), "quick_attention": step.execution.quick_attention}
+        choices: dict[str, Any] = {"compiled": bool(step.execution.compiler)}
+        choices["quick_attention"] = step.execution.quick_attention
+        choices |= execution()
         bench.keep(part, step.name, model=model.name, **choices, **found)
         free(bench)
 
@@ -170,7 +223,7 @@ def heads(bench: Bench) -> None:
     bench.keep("heads", "1.3B", model=WAN_1_3B.name, **facts, **found)
 
 
-def job(bench: Bench, spatial_batch: int, *, full: bool) -> None:
+def job(bench: Bench, *, full: bool) -> None:
     """(c) Classify, tune and generate by the method itself, and what the VAE takes of it."""
     dense, sparse = sizes(bench)
     shape = (17, 64, 64, 3) if bench.smoke else (dense, 480, 832, 3)
@@ -178,12 +231,12 @@ def job(bench: Bench, spatial_batch: int, *, full: bool) -> None:
         torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8).numpy(), 16.0
     )
     backbone = RandomBackbone(WAN_1_3B, bench, allowed(bench, FAST))
-    short = {"spatial_steps": 3, "temporal_steps": 3} if bench.smoke else {"spatial_steps": 30, "temporal_steps": 40}
+    short = {"spatial_steps": 3, "temporal_steps": 3} if bench.smoke else {"spatial_steps": 100, "temporal_steps": 40}
     if full:
-        short = {"spatial_steps": -(-PAPER.spatial_steps // spatial_batch), "temporal_steps": PAPER.temporal_steps}
-    config = Config(sparse_frames=sparse, spatial_batch=spatial_batch, **short)
+        short = {"spatial_steps": PAPER.spatial_steps, "temporal_steps": PAPER.temporal_steps}
+    config = Config(sparse_frames=sparse, **short)
     if bench.smoke:
-        config = replace(config, rank=4, spatial_batch=2, sample_steps=2)
+        config = replace(config, rank=4, sample_steps=2)
     name = "whole schedule" if full else "short schedule"
     if bench.missing("job", name):
         run_job(bench, name, backbone, config, clip)

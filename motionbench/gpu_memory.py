@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-PRESETS = ("80", "40", "24")  # gigabytes of device memory that each is made for, most first
+PRESETS = ("80", "60", "40", "24")  # gigabytes of device memory that each is made for, most first
 CHOICES = ("auto", "none", *PRESETS)
 
 

@@ -44,6 +44,7 @@ class Execution:
 PRESETS: dict[str, Execution] = {
     "none": Execution(),
     "80": Execution(limit_bytes=75 * 10**9, stream_blocks=True),
+    "60": Execution(limit_bytes=57 * 10**9, stream_blocks=True),
     "40": Execution(limit_bytes=37 * 10**9, stream_blocks=True, text_encoder_on_device=False, joint_guidance=False),
     "24": Execution(limit_bytes=21 * 10**9, stream_blocks=True, text_encoder_on_device=False, joint_guidance=False),
 }

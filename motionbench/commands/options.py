@@ -51,7 +51,7 @@ Dtype = Annotated[
 GpuMemory = Annotated[
     str,
     typer.Option(
-        "--gpu-memory", metavar="auto|none|80|40|24", help="GPU memory to stay within, GB; auto: by the card."
+        "--gpu-memory", metavar="auto|none|80|60|40|24", help="GPU memory to stay within, GB; auto: by the card."
     ),
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="Results folder; default results/METHOD-SPLIT-HASH.")]

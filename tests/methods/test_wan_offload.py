@@ -31,7 +31,7 @@ GIB = 2**30
 
 
 @pytest.mark.parametrize(
-    ("gib", "preset"), [(139, "80"), (79.1, "80"), (47.5, "40"), (39.4, "40"), (23.6, "24"), (8, "24")]
+    ("gib", "preset"), [(139, "80"), (79.1, "80"), (47.5, "40"), (60, "60"), (39.4, "40"), (23.6, "24"), (8, "24")]
 )
 def test_a_card_takes_the_largest_preset_that_it_holds(gib: float, preset: str) -> None:
     assert choose_preset(int(gib * GIB)) == preset
@@ -39,7 +39,14 @@ def test_a_card_takes_the_largest_preset_that_it_holds(gib: float, preset: str) 
 
 def test_after_running_out_the_next_smaller_preset_that_fits_is_named() -> None:
     card = int(79.1 * GIB)
-    assert [next_preset(used, card) for used in ("none", "auto", "80", "40", "24")] == ["80", "40", "40", "24", None]
+    assert [next_preset(used, card) for used in ("none", "auto", "80", "60", "40", "24")] == [
+        "80",
+        "60",
+        "60",
+        "40",
+        "24",
+        None,
+    ]
     assert next_preset("80", int(23.6 * GIB)) == "24"
     assert next_preset("auto", None) is None
 
@@ -147,7 +154,7 @@ def test_a_cpu_has_nothing_to_offload_or_to_compile() -> None:
 def test_the_note_of_a_failure_names_peak_and_preset() -> None:
     failure = Failure(Reason.OOM, "OutOfMemoryError: CUDA out of memory")
     told = out_of_memory(failure, 71_300_000_000, "auto", int(79.1 * GIB))
-    assert told.text == "OutOfMemoryError: CUDA out of memory; peak 71.3 GB; --gpu-memory 40 needs less"
+    assert told.text == "OutOfMemoryError: CUDA out of memory; peak 71.3 GB; --gpu-memory 60 needs less"
     assert told.peak_bytes == 71_300_000_000
     assert "smaller backbone" in out_of_memory(failure, 1, "24", int(23 * GIB)).text
 
@@ -177,7 +184,7 @@ def test_running_out_of_memory_is_on_record_and_the_run_goes_on(
     failed, done = sorted(records, key=lambda record: record.status != "failed")
     assert (failed.status, failed.reason, done.status) == ("failed", "oom", "ok")
     assert failed.error.startswith("OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 GiB")
-    assert failed.error.endswith("; --gpu-memory 40 needs less")
+    assert failed.error.endswith("; --gpu-memory 60 needs less")
     assert failed.peak_memory_bytes > 10**8
     assert (store.folder / done.video).exists()
 

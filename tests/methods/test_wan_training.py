@@ -242,5 +242,6 @@ def test_training_steps_read_no_number_off_the_device(cache, monkeypatch) -> Non
 
 def test_presets_differ_in_where_things_are_and_not_in_what_is_computed() -> None:
     assert PRESETS["80"].limit_bytes < 80e9
+    assert PRESETS["60"].limit_bytes < 60e9
     assert PRESETS["40"].limit_bytes < 40e9
     assert PRESETS["24"].limit_bytes < 24e9
