@@ -33,13 +33,14 @@ CRF = 10
 class Recipe:
     """What a rendered split holds: the numbers of its references in every category, and the prompt levels of each.
 
-    purpose: `benchmark`, or `tuning`: such a split is for choosing hyper-parameters, and is not shipped.
+    purpose: `benchmark`; `tuning`: for choosing hyper-parameters; `crowd`: of many objects. Only the first are shipped.
     """
 
     name: str
     references: tuple[int, ...]
     levels: tuple[Level, ...]
     purpose: str = "benchmark"
+    categories: tuple[str, ...] = CATEGORIES
 
 
 # The numbers are names, never reused: those of `mini` are far from those that `lite` may grow to.
@@ -47,6 +48,7 @@ RECIPES = {
     "mini": Recipe("mini", (101,), (Level.SCENE,)),
     "lite": Recipe("lite", tuple(range(1, 11)), (Level.CAPTION, Level.SUBJECT, Level.SCENE)),
     "tuning": Recipe("tuning", tuple(range(1, 11)), (Level.SCENE,), "tuning"),
+    "crowd": Recipe("crowd", tuple(range(1, 10)), (Level.SCENE,), "crowd", ("multi_object",)),
 }
 
 
@@ -81,7 +83,7 @@ def build_split(
     bytes for them. Raises UnknownNameError, StoreError (full disk, no permission).
     """
     recipe = recipe_of(name)
-    wanted = [(category, number) for category in CATEGORIES for number in recipe.references]
+    wanted = [(category, number) for category in recipe.categories for number in recipe.references]
     cases: list[Case] = []
     truths: list[Truth] = []
     for done, (category, number) in enumerate(wanted):

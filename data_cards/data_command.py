@@ -56,14 +56,16 @@ def list_splits(as_json: Json = False) -> None:
 
 @app.command()
 def build(
-    split: Annotated[str, typer.Argument(metavar="SPLIT", help="mini, lite, tuning, motionbench, motionbench3d.")],
+    split: Annotated[
+        str, typer.Argument(metavar="SPLIT", help="mini, lite, tuning, crowd, motionbench, motionbench3d.")
+    ],
     out: Annotated[Path | None, typer.Option("--out", help="Folder to write; default: the embedded split's.")] = None,
     sources: Annotated[Path | None, typer.Option("--sources", help="motionbench: folder of your downloads.")] = None,
     partial: Annotated[bool, typer.Option("--partial", help="motionbench: leave out what has no sources.")] = False,
     lock: Annotated[Path | None, typer.Option("--lock", help="motionbench: lock.json whose sources to meet.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Build a split: render it again (mini, lite, tuning), or cut it from your own downloads (motionbench).
+    """Build a split: render it again (mini, lite, tuning, crowd), or cut it from your own downloads (motionbench).
 
     Of a rendered split the manifest, the tracks and the decoded frames are the same on every machine. The split
     motionbench is the reconstruction from public sets; nothing is written unless its sources are whole. motionbench3d
@@ -87,8 +89,8 @@ def build(
         raise ConfigError(f"--sources, --partial and --lock are for `data build {NAME}`; split {split!r} is rendered")
     from .building import build_split, recipe_of  # not before: it loads torch
 
-    if recipe_of(split).purpose == "tuning" and out is None:
-        raise ConfigError("split `tuning` is not shipped; say where it should go, e.g. --out /tmp/tuning")
+    if recipe_of(split).purpose != "benchmark" and out is None:
+        raise ConfigError(f"split `{split}` is not shipped; say where it should go, e.g. --out /tmp/{split}")
     folder = out or splits_folder() / split
     with Bars(f"build {split}") as bars:
         cases = build_split(split, folder, bars.counted)

@@ -15,6 +15,7 @@ from .world.truth import GRID, Truth
 _USES = {
     "mini": "a first run, a smoke test, and timing; four references say next to nothing about a method",
     "lite": "comparing methods on the embedded backbone; references, not cases, are the unit of its intervals",
+    "crowd": "asking where methods break as objects grow more: three, four and five in turn",
     "tuning": "choosing hyper-parameters, and nothing else: no published number may come from it",
 }
 
@@ -36,7 +37,7 @@ pretty_name: MotionBench {name} (rendered)
 
 # MotionBench `{name}`
 
-{n_references} rendered reference clips in four categories, {n_cases} cases, exact point tracks.
+{n_references} rendered reference clips in {categories}, {n_cases} cases, exact point tracks.
 
 ## Which MotionBench this is, and which it is not
 
@@ -96,6 +97,7 @@ def write_card(path: Path, name: str, cases: Sequence[Case], truths: Sequence[Tr
     levels = Counter(str(case.level) for case in cases)
     text = _TEXT.format(
         name=name,
+        categories="four categories" if len(references) == 4 else f"category {' and '.join(references)}",
         n_references=len(truths),
         n_cases=len(cases),
         frames=FRAMES,

@@ -13,7 +13,7 @@ from motionbench.tracks import Tracks
 
 from .benchmark_paths import BENCHMARK_PATHS, TUNING_PATHS, UPRIGHT, Family, benchmark_camera, place
 from .choreography import BENCHMARK_DANCES, TUNING_DANCES, Key, perform
-from .language import FIGURES, Subject, write_caption
+from .language import COLORS, FIGURES, Subject, write_caption
 from .paths import TIME, Array
 from .rendering import HEIGHT, WIDTH
 from .scenes import SCENE_NAMES
@@ -24,14 +24,15 @@ from .truth import Truth, grid_truth, render_truth
 CATEGORIES = tuple(str(category) for category in Category)
 REVERSAL_LIMIT = -0.70  # a reference is drawn again until its reversal matches it no better than this
 _ATTEMPTS = 2000
-TUNING_NUMBERS = 9000  # tuning references are called category/9001 and on, so that none is taken for a benchmark's
+# Tuning references are called category/9001 and on, those of many objects .../6001, so that none is taken for another.
+NUMBERS = {"benchmark": 0, "tuning": 9000, "crowd": 6000}
 _CONE = (0.15, 0.34)  # radians between an object's heading and the clip's: they cross but all go one way
 
 
 def _names(purpose: str, category: str) -> list[str]:
-    paths = list(BENCHMARK_PATHS if purpose == "benchmark" else TUNING_PATHS)
+    paths = list(TUNING_PATHS if purpose == "tuning" else BENCHMARK_PATHS)
     if category == "human":
-        return list(BENCHMARK_DANCES if purpose == "benchmark" else TUNING_DANCES)
+        return list(TUNING_DANCES if purpose == "tuning" else BENCHMARK_DANCES)
     return paths if category == "single_object" else [name for name in paths if name not in UPRIGHT]
 
 
@@ -75,6 +76,28 @@ def _multi(rng: np.random.Generator, family: str, index: int) -> dict[str, Array
     return {**held, "camera": np.zeros((len(TIME), 4))}
 
 
+def _crowd(rng: np.random.Generator, family: str, index: int) -> dict[str, Array]:
+    """Three, four or five smaller objects in turn, each of a family of its own; all go roughly one way and cross."""
+    count = 3 + (index - 1) % 3
+    others = [name for name in _names("crowd", "multi_object") if name != family]
+    common = rng.uniform(0, 2 * np.pi)
+    ahead, side = (np.array([np.cos(common + turn), np.sin(common + turn)]) for turn in (0.0, np.pi / 2))
+    lanes = np.linspace(-0.55, 0.55, count) + rng.uniform(-0.05, 0.05, count)
+    starts = rng.choice([-1.0, 1.0]) * (-1.0) ** np.arange(count) * rng.uniform(0.08, 0.2, count)  # by turns
+    centers = [
+        place(
+            _path_of(name)(rng),
+            common - lane * rng.uniform(0.5, 0.8),  # towards the middle
+            rng.uniform(0.85, 1.1),
+            side * lane * 0.75 + ahead * start,
+        )
+        for name, lane, start in zip([family, *rng.permutation(others)[: count - 1]], lanes, starts, strict=True)
+    ]
+    turn = rng.uniform(-0.35, 0.35, (count, 1)) * (TIME - 0.5) + rng.uniform(-0.2, 0.2, (count, 1))
+    held = {"center": np.stack(centers), "angle": turn, "radius": rng.uniform(0.16, 0.19, count)}
+    return {**held, "camera": np.zeros((len(TIME), 4))}
+
+
 def _camera(rng: np.random.Generator, family: str, index: int) -> dict[str, Array]:
     planar = place(_path_of(family)(rng), rng.uniform(0, 2 * np.pi), rng.uniform(0.8, 1.25), np.zeros(2))
     count = int(rng.integers(1, 3))
@@ -104,9 +127,10 @@ _DRAWS: dict[str, Callable[[np.random.Generator, str, int], dict[str, Array]]] =
 }  # fmt: skip
 
 
-def _draw(rng: np.random.Generator, name: str, category: str, family: str) -> Truth:
+def _draw(rng: np.random.Generator, purpose: str, name: str, category: str, family: str) -> Truth:
     index = int(name.rsplit("/", 1)[1])
-    motion = _DRAWS[category](rng, family, index)
+    draw = _crowd if purpose == "crowd" else _DRAWS[category]
+    motion = draw(rng, family, index)
     if category != "human":
         count = len(motion["center"])
         motion = {"scale": np.ones((count, len(TIME))), "parallax": np.ones(count), **motion}
@@ -126,14 +150,15 @@ def write_content_caption(category: str, scene: str, subjects: tuple[Subject, ..
 def draw_reference(purpose: str, category: str, index: int, seed: int = 0) -> Truth:
     """The index-th reference (1, 2, ...) of a category: families in turn, drawn until `is_clear` accepts it.
 
-    purpose: `benchmark` (splits) or `tuning` (hyper-parameters; in no split, of other families, numbered from 9001).
+    purpose: `benchmark` (splits), `tuning` (hyper-parameters; in no split, of other families, numbered from 9001) or
+    `crowd` (three to five objects of the benchmark's families; numbered from 6001).
     """
     names = _names(purpose, category)
-    number = index if purpose == "benchmark" else TUNING_NUMBERS + index
+    number = NUMBERS[purpose] + index
     family, name = names[(index - 1) % len(names)], f"{category}/{number:04d}"
     for attempt in range(_ATTEMPTS):
         rng = np.random.default_rng(derive_seed(seed, purpose, name, str(attempt)))
-        truth = _draw(rng, name, category, family)
+        truth = _draw(rng, purpose, name, category, family)
         if is_clear(truth):
             return truth
     raise RuntimeError(f"no clear {family} reference for {name} in {_ATTEMPTS} draws")
@@ -154,10 +179,10 @@ def is_clear(truth: Truth) -> bool:
 
 
 def _crosses(center: Array, radius: Array) -> bool:
-    """All apart in the first frame, and some pair overlapping clearly later on."""
+    """All apart in the first frame, and some pair (of four or five objects: two) overlapping clearly later on."""
     first, second = np.triu_indices(len(center), 1)
     gap = np.linalg.norm(center[first] - center[second], axis=-1) / (radius[first] + radius[second])[:, None]
-    return bool((gap[:, 0] > 1.0).all() and (gap.min(1) < 0.6).any())
+    return bool((gap[:, 0] > 1.0).all() and (gap.min(1) < 0.6).sum() >= (1 if len(center) < 4 else 2))
 
 
 def reversal_match(tracks: Tracks) -> float:
@@ -203,10 +228,15 @@ def tuning_references(per_category: int, seed: int = 0) -> list[tuple[Clip, Trut
 
 
 def other_subjects(truth: Truth, rng: np.random.Generator) -> tuple[Subject, ...]:
-    """Other subjects for the same motion: every one of another color, and of another kind."""
+    """Other subjects for the same motion, each of another kind than its counterpart and of colors that the reference
+    lacks; of five objects, which leave too few colors, each of another color than its counterpart."""
     kinds = FIGURES if truth.category == "human" else OBJECT_SHAPES
+    held = {s.color for s in truth.subjects}
+    enough = len(COLORS) >= 2 * len(held)
     while True:
         found = draw_subjects(rng, np.array([len(truth.subjects)]), kinds)[0]
-        held = {s.color for s in truth.subjects}
-        if all(a.kind != b.kind and a.color not in held for a, b in zip(found, truth.subjects, strict=True)):
+        if all(
+            a.kind != b.kind and a.color not in (held if enough else {b.color})
+            for a, b in zip(found, truth.subjects, strict=True)
+        ):
             return tuple(found)

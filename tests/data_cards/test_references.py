@@ -122,6 +122,20 @@ def test_tuning_references_are_none_of_the_benchmark() -> None:
         assert truth.name.endswith("/9001")
 
 
+def test_a_crowd_has_three_to_five_objects_that_cross_and_other_subjects_for_each() -> None:
+    """Of five, no eight colors are left that are all others: each then differs from its counterpart."""
+    for index, count in ((1, 3), (2, 4)):
+        truth = draw_reference("crowd", "multi_object", index)
+        assert (truth.name, len(truth.subjects)) == (f"multi_object/{6000 + index}", count)
+        assert truth.family not in families()["tuning"]
+        tracks, owner = grid_truth(truth, truth.scene, truth.subjects)
+        assert (~tracks.visible[owner >= 0]).any()
+    five = replace(truth, subjects=(*truth.subjects, Subject("ring", "orange")))
+    found = other_subjects(five, np.random.default_rng(0))
+    assert len(found) == 5
+    assert all(a.color != b.color and a.kind != b.kind for a, b in zip(found, five.subjects, strict=True))
+
+
 def test_truth_survives_its_file(tmp_path: Path, lite: list[Truth]) -> None:
     for truth in (next(t for t in lite if t.category == c) for c in CATEGORIES):
         path = tmp_path / f"{truth.category}.truth.npz"
