@@ -34,6 +34,7 @@ from wan_measure import Bench, RandomBackbone, Step, describe_machine, seconds_o
 from wan_page import write_page
 
 from motionbench.clip import Clip
+from motionbench.errors import MotionBenchError
 from motionbench.fallbacks import execution
 from motionbench.method import Runtime
 
@@ -170,8 +171,8 @@ def baselines(bench: Bench, which: list[str]) -> None:
                 torch.cuda.reset_peak_memory_stats()
             try:
                 found = measure_baseline(bench, backbone, name, execution, clip, smoke=bench.smoke)
-            except torch.OutOfMemoryError as error:
-                found = {"error": f"out of memory: {str(error)[:200]}"}
+            except (RuntimeError, MotionBenchError) as error:  # a lack of memory, or a NaN of random weights
+                found = {"error": f"{type(error).__name__}: {str(error)[:300]}"}
             bench.keep("baselines", f"{name}, {way}", **found)
 
 
