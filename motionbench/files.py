@@ -8,9 +8,11 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import gettempdir, mkdtemp
 from typing import Any
 
 from motionbench.errors import StoreError
@@ -80,6 +82,54 @@ def write_json(path: Path, value: Any) -> None:
     """Writes a JSON file atomically, indented and with a final newline. Raises StoreError."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     write_atomically(path, f"{text}\n".encode())
+
+
+def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
+    """Writes a whole folder, or leaves the old one: a draft beside it, renamed into place. Raises StoreError.
+
+    files: contents by path below the folder.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        shutil.rmtree(draft, ignore_errors=True)
+        write_files(draft, files)
+        if path.exists():
+            shutil.rmtree(path)
+        draft.rename(path)
+    except OSError as error:
+        raise store_error("write the folder", path, error) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Writes files into a folder of one's own, by their paths below it. Raises StoreError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in files.items():
+            place = folder / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(data)
+    except OSError as error:
+        raise store_error("write the files of", folder, error) from error
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A folder for temporary files, gone afterwards. Raises StoreError if there can be none."""
+    try:
+        folder = Path(mkdtemp(prefix="motionbench-")).resolve()
+    except OSError as error:
+        raise store_error("create a folder in", Path(gettempdir()), error) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def read_folder(path: Path) -> dict[str, bytes]:
+    """The contents of all files below a folder, by path below it. Raises OSError."""
+    return {file.relative_to(path).as_posix(): file.read_bytes() for file in sorted(path.rglob("*")) if file.is_file()}
 
 
 @contextmanager

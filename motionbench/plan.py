@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -24,6 +25,8 @@ from motionbench.split import Split, read_split
 from motionbench.split_location import place_of
 
 Engine = Literal["local", "ray"]
+Storage = Literal["sent", "shared"]
+SHARED = "shared"
 AUTO = "auto"
 NO_BACKBONE = "none"  # in the records of methods that work on pixels
 
@@ -38,7 +41,11 @@ class RunPlan:
     device: `auto`, `cpu`, `cuda[:i]`. shard: (i, n) or `i/n`, the i-th of n parts, 1-based. timeout_seconds: for one
     fit or one generation. dtype: `auto` is what the backbone's weights are made for. gpu_memory: the GPU-memory preset
     (`motionbench.gpu_memory`). workers: processes that references are spread over; `auto`: one a GPU, and for small
-    backbones on a CPU as many as have `threads` cores each.
+    backbones on a CPU as many as have `threads` cores each. retries: how often a reference is begun again whose worker
+    was lost. retry_oom: what runs out of memory is begun again within the next preset of `gpu_memory`. engine: `ray`
+    spreads references over a cluster. address: `HOST:PORT` of its head, `auto` for the one that runs here, `local` (the
+    default, after $RAY_ADDRESS) for one of this machine's own. storage: clips are `sent` to its nodes and results back,
+    or nodes read and write in folders that are `shared`, at the same paths.
     Results depend on method, config, backbone, split, device type, dtype, and on a CPU the threads of one attempt; the
     rest only says which cases, and how.
     Raises ConfigError for values out of range, before anything is looked up.
@@ -58,18 +65,26 @@ class RunPlan:
     dtype: str = "auto"
     shard: tuple[int, int] = (1, 1)
     engine: Engine = "local"
+    address: str | None = None
+    storage: Storage = "sent"
     retry_failed: bool = False
     keep_adapters: bool = True
     timeout_seconds: float | None = None
     gpu_memory: str = "auto"
     workers: int | str = AUTO
     threads: int = 1
+    retries: int = 2
+    retry_oom: bool = False
 
     def __post_init__(self) -> None:
         for name, convert in _CONVERTERS.items():
             object.__setattr__(self, name, convert(getattr(self, name)))
         if self.limit is not None and self.limit < 1:
             raise ConfigError(f"limit must be at least 1, got {self.limit}")
+        if self.engine != "ray" and (self.address is not None or self.storage == SHARED):
+            raise ConfigError("address and storage are for engine ray; add --engine ray")
+        if self.retries < 0:
+            raise ConfigError(f"retries must be at least 0, got {self.retries}")
         if self.threads < 1:
             raise ConfigError(f"threads must be at least 1, got {self.threads}")
         if self.config is not None and (self.settings or self.preset is not None):
@@ -90,6 +105,7 @@ _CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "seeds": to_seeds,
     "shard": parse_shard,
     "engine": choice("engine", ("local", "ray")),
+    "storage": choice("storage", ("sent", "shared")),
     "gpu_memory": choice("gpu_memory", CHOICES),
     "workers": to_workers,
 }
@@ -145,6 +161,11 @@ class Job:
     def threads(self) -> int | None:
         """The CPU threads that an attempt computes with; None where they change no number."""
         return self.configuration.get("threads")
+
+    @property
+    def keeps_adapters(self) -> bool:
+        """Whether fits are kept. What works on pixels has nothing to learn: its adapter would copy the reference."""
+        return self.plan.keep_adapters and bool(self.method_class.contract.uses_backbone)
 
     @property
     def config_hash(self) -> str:
@@ -233,7 +254,7 @@ def resolve(plan: RunPlan) -> Job:
         dtype=dtype,
     )
     split = read_split(plan.split)
-    device = resolve_device(plan.device, needs_torch=uses_backbone)
+    device = device_of(plan, uses_backbone)
     configuration = {
         "method": plan.method,
         "config": config_to_json(config),
@@ -251,6 +272,17 @@ def resolve(plan: RunPlan) -> Job:
     job = Job(plan, split, method_class, device, configuration)
     _ = job.sources  # what was asked for is there, and so is what the method reads beside it
     return job
+
+
+def device_of(plan: RunPlan, uses_backbone: bool) -> str:
+    """The device that a plan's attempts are made on: with engine ray, of the cluster's nodes. Raises ConfigError."""
+    if plan.engine != "ray" or not uses_backbone:
+        return resolve_device(plan.device, needs_torch=uses_backbone)
+    ray: Any = sys.modules.get("ray")
+    gpus = ray.cluster_resources().get("GPU", 0) if ray is not None and ray.is_initialized() else 0
+    if plan.device == "cpu" or not gpus:
+        return resolve_device(plan.device)
+    return "cuda"
 
 
 def sources_of(method_class: Any, config: Any, split: Split, cases: Sequence[Case]) -> dict[str, list[Path]]:

@@ -1,71 +1,87 @@
-"""The ray engine: the runner's own units of work, spread over GPUs and hosts that share the results folder."""
+"""The ray engine: the orders of a schedule, worked on by actors on the nodes of a cluster.
+
+Each actor is a worker that loads its weights once and takes the prompts of one reference at a time. Only this process
+writes records; a lost actor or node costs what it had not handed over, and the schedule has that begun again.
+"""
 
 from __future__ import annotations
 
-import sys
-from dataclasses import replace
-from pathlib import Path
+import logging
+from dataclasses import dataclass, replace
 from typing import Any
 
-from motionbench.attempt import Failure
-from motionbench.environment import threads
-from motionbench.errors import MissingExtra, MotionBenchError
-from motionbench.plan import Job, RunPlan, Unit, resolve
-from motionbench.record import Record
-from motionbench.store import ResultStore
-from motionbench.worker import Observer, SilentObserver, Worker, kept_method
+from motionbench.inputs import Inputs, unit_inputs
+from motionbench.outcome import Order
+from motionbench.pace import Pace
+from motionbench.plan import AUTO, SHARED
+from motionbench.ray_cluster import Share
+from motionbench.ray_node import NodeTask, RemoteWorker
+from motionbench.ray_pool import Pool
+from motionbench.schedule import Schedule
+from motionbench.worker_process import LOGGER
 
 
-def require_ray() -> Any:
-    """The ray module. Raises MissingExtra if it is not installed."""
-    try:
-        import ray
-    except ImportError as error:
-        raise MissingExtra("engine ray needs ray; pip install 'motionbench-transfer[ray]'") from error
-    return ray
+def run_with_ray(ray: Any, schedule: Schedule) -> None:
+    """Puts all of a schedule on record. Raises MotionBenchError as `Worker.work`, StoreError."""
+    job = schedule.job
+    task = NodeTask(
+        plan=replace(job.plan, device=job.device),
+        split=job.split,
+        configuration=job.configuration,
+        run_id=schedule.run_id,
+        folder=str(schedule.store.folder.resolve()) if job.plan.storage == SHARED else None,
+        log_level=logging.getLogger(LOGGER).getEffectiveLevel(),
+    )
+    share = Share.of(job)
+    limit = None if job.plan.workers == AUTO else int(job.plan.workers)
+    Pool(ray, actor_maker(ray, RemoteWorker, share, task), share, limit, UnitWork(schedule)).run()
 
 
-def run_with_ray(job: Job, store: ResultStore, run_id: str, units: list[Unit], observer: Observer) -> None:
-    """Works on units in ray tasks, one GPU each where the job runs on GPUs.
-
-    The folder and the split must be seen by all hosts at the same path. A task that ray itself loses fails its cases.
-    Raises MissingExtra, and MotionBenchError as `Worker.work`.
-    """
-    ray = require_ray()
-    ours = not ray.is_initialized()
-    if ours:
-        ray.init(log_to_driver=False, include_dashboard=False)
-    try:
-        gpus = 1 if job.device.startswith("cuda") else 0
-        task = ray.remote(num_cpus=1, num_gpus=gpus)(work_unit)
-        plan = replace(job.plan, split=job.selection(store.folder)["split"], device=job.device.partition(":")[0])
-        folder = str(store.folder.resolve())
-        waiting = {task.remote(plan, folder, run_id, unit, threads()): unit for unit in units}
-        while waiting:
-            (ready,), _ = ray.wait(list(waiting), num_returns=1)
-            for record in collect(ray, ready, waiting.pop(ready), Worker(job, store, run_id, SilentObserver())):
-                observer.finished(record)
-    finally:
-        if ours:
-            ray.shutdown()
+def actor_maker(ray: Any, kind: type, share: Share, *arguments: Any) -> Any:
+    """What starts an actor of a class. It is never started again by Ray itself, which would not be counted."""
+    actor = ray.remote(kind)
+    held = [ray.put(argument) for argument in arguments]  # sent to each node once
+    options = {"num_cpus": share.cpus, "num_gpus": share.gpus, "scheduling_strategy": "SPREAD"}
+    return lambda: actor.options(max_restarts=0, max_task_retries=0, **options).remote(*held)
 
 
-def collect(ray: Any, ready: Any, unit: Unit, worker: Worker) -> list[Record]:
-    """The records of a task that ended. What ray lost (a killed or overfull worker) becomes failed records here."""
-    try:
-        return list(ray.get(ready))
-    except MotionBenchError:  # ray hands on the task's own error, as both types
-        raise
-    except Exception as error:
-        failure = Failure.of(error)
-    on_record = {record.key for record in worker.store.records()}
-    left = tuple(case for case in unit.cases if worker.job.key(case, unit.seed) not in on_record)
-    return worker.fail(replace(unit, cases=left), failure)
+@dataclass
+class UnitWork:
+    """A schedule as a pool of actors sees it."""
 
+    schedule: Schedule
 
-def work_unit(plan: RunPlan, folder: str, run_id: str, unit: Unit, compute_threads: int | None) -> list[Record]:
-    """The task: what the local engine does with one unit."""
-    job = resolve(plan)
-    if compute_threads is not None and "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(compute_threads)  # ray sets 1; the last bits of a float sum depend on it
-    return Worker(job, ResultStore(Path(folder)), run_id, SilentObserver(), kept_method).work([unit])
+    @property
+    def pace(self) -> Pace:
+        """The schedule's."""
+        return self.schedule.pace
+
+    def __len__(self) -> int:
+        return len(self.schedule)
+
+    def next(self) -> Order | None:
+        """The next order."""
+        return self.schedule.next()
+
+    def arguments(self, order: Order) -> tuple[Order, Inputs | None]:
+        """The order with the files that it is made from, unless nodes have them in a shared folder."""
+        job = self.schedule.job
+        return order, None if job.plan.storage == SHARED else unit_inputs(job, order.unit)
+
+    def hear(self, kind: str, value: Any) -> None:
+        """Takes outcomes and log lines; a refusal ends the command. Raises MotionBenchError, StoreError."""
+        if kind == "refused":
+            raise value
+        if kind == "log":
+            name, level, message = value
+            logging.getLogger(name).log(level, "%s", message)
+        else:
+            self.schedule.take(value)
+
+    def done(self, order: Order) -> None:
+        """All of an order is on record."""
+        self.schedule.done(order)
+
+    def lost(self, order: Order, why: str) -> None:
+        """An actor was lost over it."""
+        self.schedule.lost(order, why)

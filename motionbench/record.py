@@ -26,7 +26,8 @@ class Record:
     """One attempt at one case. key: hash of what determines the result (method, config, backbone, case, seed, ...).
 
     video: path below the results folder; video_sha256: of that file. Times in seconds, memory in bytes.
-    created: ISO 8601, UTC. status `ok` has no reason; `failed` has one, and the error's text.
+    created: ISO 8601, UTC. status `ok` has no reason; `failed` has one, and the error's text. restarts: how often its
+    reference was begun again, since a worker was lost or memory ran out; like times, no part of what runs share.
     """
 
     key: str
@@ -48,6 +49,7 @@ class Record:
     generate_seconds: float | None
     peak_memory_bytes: int | None
     created: str
+    restarts: int = 0
     schema: int = SCHEMA
 
 

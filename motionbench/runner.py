@@ -9,16 +9,19 @@ from __future__ import annotations
 import logging
 import shutil
 from dataclasses import dataclass
+from typing import Any
 
 from motionbench.attempt import UNREAD
 from motionbench.case import Case
 from motionbench.environment import environment
 from motionbench.errors import VideoError
 from motionbench.plan import Job, RunPlan, Unit, resolve
-from motionbench.ray_engine import require_ray, run_with_ray
+from motionbench.ray_cluster import check_nodes, connected
+from motionbench.ray_engine import run_with_ray
 from motionbench.record import Reason, Record
+from motionbench.schedule import Observer, Schedule, SilentObserver
 from motionbench.store import ResultStore
-from motionbench.worker import Observer, SilentObserver, Worker
+from motionbench.worker import Worker
 from motionbench.worker_pool import work_in_processes, worker_count
 
 __all__ = ["Observer", "RunPlan", "RunResult", "SilentObserver", "run"]
@@ -44,28 +47,43 @@ def run(plan: RunPlan, store: ResultStore, *, observer: Observer | None = None) 
     any attempt; StoreError if the folder cannot be written. Whatever else goes wrong in an attempt is a failed record.
     """
     observer = observer or SilentObserver()
+    with connected(plan) as ray:
+        return _run(plan, store, observer, ray)
+
+
+def _run(plan: RunPlan, store: ResultStore, observer: Observer, ray: Any) -> RunResult:
     job = resolve(plan)
-    if plan.engine == "ray":
-        require_ray()
+    about = environment(job.device) if ray is None else environment("cpu") | {"device": check_nodes(ray, job, store)}
     with store.locked("records", plan.shard):
-        run_id = store.begin(job.configuration, job.selection(store.folder), environment(job.device) | job.facts())
+        run_id = store.begin(job.configuration, job.selection(store.folder), about | job.facts())
         if plan.shard == (1, 1):
             remove_drafts(store)
         keys = {job.key(case, unit.seed) for unit in job.units() for case in unit.cases}
         done = done_keys(job, store, keys)
         pending = pending_units(job, done)
         observer.planned(len(keys), len(done))
-        if pending and plan.engine == "ray":
-            run_with_ray(job, store, run_id, pending, observer)
+        schedule = Schedule(job, store, run_id, pending, observer)
+        if pending and ray is not None:
+            run_with_ray(ray, schedule)
         elif pending:
             count = worker_count(job, len(pending))
             if count == 1:
-                Worker(job, store, run_id, observer).work(pending)
+                work_here(schedule)
             else:
-                work_in_processes(job, store, run_id, pending, count, observer)
+                work_in_processes(schedule, count)
     records = tuple(record for record in store.records() if record.key in keys)
     failed = sum(record.status == "failed" for record in records)
     return RunResult(len(keys), len(done), len(records) - failed, failed, records)
+
+
+def work_here(schedule: Schedule) -> None:
+    """Puts all of a schedule on record, in this process. Raises MotionBenchError as `Worker.work`, StoreError."""
+    worker = Worker(schedule.job, schedule.run_id, schedule.observer.stage)
+    while (order := schedule.next()) is not None:
+        for outcome in worker.work(order):
+            schedule.take(outcome)
+            schedule.pace.tell()
+        schedule.done(order)
 
 
 def remove_drafts(store: ResultStore) -> None:

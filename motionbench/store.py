@@ -27,8 +27,11 @@ from motionbench.files import (
     make_folder,
     read_lines,
     store_error,
+    write_atomically,
+    write_folder,
     write_json,
 )
+from motionbench.outcome import Outcome
 from motionbench.record import Record, Score
 from motionbench.schema import SCHEMA, Kind, to_current
 from motionbench.summary_file import Summary
@@ -39,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 Noun = TypeVar("Noun")
 # Differ between two runs of one command; everything else is under the promise "same records, same scores".
-RECORD_MEASUREMENTS = ("fit_seconds", "generate_seconds", "peak_memory_bytes", "created")
+RECORD_MEASUREMENTS = ("fit_seconds", "generate_seconds", "peak_memory_bytes", "created", "restarts")
 SCORE_MEASUREMENTS = ("seconds",)
 
 
@@ -49,13 +52,18 @@ def now() -> str:
 
 
 def comparable(record: Record) -> dict[str, Any]:
-    """The fields of a record that two runs of one command share: all but times, memory and date."""
+    """The fields of a record that two runs of one command share: all but times, memory, date and restarts."""
     return {key: value for key, value in asdict(record).items() if key not in RECORD_MEASUREMENTS}
 
 
 def comparable_score(score: Score) -> dict[str, Any]:
     """The fields of a score that two runs of one command share: all but its time."""
     return {key: value for key, value in asdict(score).items() if key not in SCORE_MEASUREMENTS}
+
+
+def video_path(case_id: str, seed: int) -> str:
+    """Where the video of a case lies below its results folder."""
+    return f"videos/{case_id}--s{seed}.mp4"
 
 
 class ResultStore:
@@ -143,13 +151,21 @@ class ResultStore:
         """Adds a score, on disk when this returns. Raises StoreError; then nothing of it was written."""
         append_line(self._scores, canonical_json(asdict(score)))
 
-    def write_video(self, case_id: str, seed: int, clip: Clip) -> tuple[str, str]:
-        """Writes the clip of a case, an odd row or column cut off: `copy` and `frozen` have the reference's own size.
+    def take(self, outcome: Outcome) -> None:
+        """Puts in place what a worker left: the adapter's folder, the video, then the record. Raises StoreError."""
+        self.take_files(outcome)
+        if outcome.record is not None:
+            self.append_record(outcome.record)
+        self.note_execution(outcome.execution)
 
-        Returns its path below the folder and its SHA-256. Raises VideoError, StoreError.
-        """
-        relative = f"videos/{case_id}--s{seed}.mp4"
-        return relative, clip.even().write(self.inside(relative))
+    def take_files(self, outcome: Outcome) -> None:
+        """Puts adapter and video in place, and nothing on record. Raises StoreError."""
+        if outcome.adapter is not None:
+            folder = self.adapter_folder(outcome.reference_id, outcome.seed)
+            make_folder(folder.parent)
+            write_folder(folder, outcome.adapter)
+        if outcome.video is not None and outcome.record is not None and outcome.record.video is not None:
+            write_atomically(self.inside(outcome.record.video), outcome.video)
 
     def has_video(self, record: Record) -> bool:
         """True if the record's video is there with the bytes that were recorded."""

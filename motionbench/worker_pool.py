@@ -1,7 +1,7 @@
 """Worker processes: the references of a run spread over the cores or the GPUs of one machine.
 
-Every process computes with the thread count that is part of the configuration, so their number changes no result. One
-that dies (out of memory, a crash in native code) costs the reference that it worked on, and another takes its place.
+Every process computes with the thread count that is part of the configuration, so their number changes no result. When
+one dies (out of memory, a crash in native code) another takes its place, and its reference is begun again (`Schedule`).
 """
 
 from __future__ import annotations
@@ -11,20 +11,16 @@ import signal
 import socket
 import subprocess
 import sys
-from collections import deque
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from typing import Any, cast
 
 from motionbench import registry
-from motionbench.attempt import Failure
 from motionbench.device import core_count
-from motionbench.plan import AUTO, Job, Unit
-from motionbench.record import Reason
-from motionbench.store import ResultStore
-from motionbench.worker import Observer, Worker
+from motionbench.outcome import Order
+from motionbench.plan import AUTO, Job
+from motionbench.schedule import Schedule
 from motionbench.worker_process import LOGGER, Task
 
 logger = logging.getLogger(__name__)
@@ -32,6 +28,7 @@ logger = logging.getLogger(__name__)
 # -P: modules of the working folder must not stand in for installed ones.
 COMMAND = ("-P", "-m", "motionbench.worker_process")
 END_SECONDS = 5.0  # for a process to end by itself
+PATIENCE_SECONDS = 5.0  # without news, before the pace is looked at
 
 
 def worker_count(job: Job, units: int) -> int:
@@ -54,77 +51,68 @@ def worker_count(job: Job, units: int) -> int:
     return max(1, min(core_count() // job.threads, units))
 
 
-def work_in_processes(
-    job: Job, store: ResultStore, run_id: str, units: Sequence[Unit], count: int, observer: Observer
-) -> None:
-    """Puts all cases of the units on record, by `count` processes. Raises MotionBenchError as `Worker.work`."""
-    waiting = deque(units)
+def work_in_processes(schedule: Schedule, count: int) -> None:
+    """Puts all of a schedule on record, by `count` processes. Raises MotionBenchError as `Worker.work`, StoreError."""
     pool: dict[Connection, _Process] = {}
     try:
         for index in range(count):
-            _start(pool, job, store, run_id, index, waiting.popleft())
+            _start(pool, schedule, index)
         while pool:
-            for connection in wait(list(pool)):
+            for connection in wait(list(pool), PATIENCE_SECONDS):
                 process = pool[cast(Connection, connection)]
                 try:
                     kind, value = process.connection.recv()
                 except (EOFError, OSError):
                     del pool[process.connection]
-                    _bury(process, job, store, run_id, observer)
-                    if waiting:
-                        _start(pool, job, store, run_id, process.index, waiting.popleft())
+                    how = process.kill()
+                    if process.order is not None:
+                        schedule.lost(process.order, f"process {how}")
+                    _start(pool, schedule, process.index)
                     continue
-                if kind == "refused":
-                    raise value
-                if kind == "done":
-                    if not process.give(waiting.popleft() if waiting else None):
+                if kind == "done" and process.order is not None:
+                    schedule.done(process.order)
+                    if not process.give(schedule.next()):
                         del pool[process.connection]
                 else:
-                    _hear(process, kind, value, observer)
+                    _hear(process, kind, value, schedule)
+            schedule.pace.tell()
     finally:
         for process in pool.values():
             process.kill()
 
 
-def _start(pool: dict[Connection, _Process], job: Job, store: ResultStore, run_id: str, index: int, unit: Unit) -> None:
+def _start(pool: dict[Connection, _Process], schedule: Schedule, index: int) -> None:
+    """A process that works on what is next; none if nothing waits."""
+    order = schedule.next()
+    if order is None:
+        return
+    job = schedule.job
     device = f"cuda:{index}" if job.device == "cuda" else job.device
     plan = replace(job.plan, device=device, workers=1)
-    task = Task(plan, store.folder, run_id, logging.getLogger(LOGGER).getEffectiveLevel())
-    process = _Process(index, task)
+    process = _Process(index, Task(plan, schedule.run_id, logging.getLogger(LOGGER).getEffectiveLevel()))
     pool[process.connection] = process
-    process.give(unit)
+    process.give(order)
 
 
-def _hear(process: _Process, kind: str, value: Any, observer: Observer) -> None:
-    """Passes on what a process tells; of the stages only the first one's, since there is one line for them."""
-    if kind == "log":
+def _hear(process: _Process, kind: str, value: Any, schedule: Schedule) -> None:
+    """Takes what a process sends; of the stages only the first one's, since there is one line for them."""
+    if kind == "outcome":
+        schedule.take(value)
+    elif kind == "refused":
+        raise value
+    elif kind == "log":
         name, level, message = value
         logging.getLogger(name).log(level, "%s", message)
-    elif kind == "finished":
-        process.finished.add(value.key)
-        observer.finished(value)
     elif kind == "stage" and process.index == 0:
-        observer.stage(*value)
-
-
-def _bury(process: _Process, job: Job, store: ResultStore, run_id: str, observer: Observer) -> None:
-    """Puts on record what a process died over: as interrupted, so that the next command tries it again."""
-    how = process.kill()
-    if process.unit is None:
-        return
-    made = {record.key for record in store.records() if record.status == "ok"} | process.finished
-    left = tuple(case for case in process.unit.cases if job.key(case, process.unit.seed) not in made)
-    failure = Failure(Reason.INTERRUPTED, f"its worker process {how}")
-    Worker(job, store, run_id, observer).fail(replace(process.unit, cases=left), failure)
+        schedule.observer.stage(*value)
 
 
 class _Process:
-    """A worker process, the unit that it works on, and the keys that it has put on record."""
+    """A worker process, and the order that it works on."""
 
     def __init__(self, index: int, task: Task) -> None:
         self.index = index
-        self.unit: Unit | None = None
-        self.finished: set[str] = set()
+        self.order: Order | None = None
         ours, theirs = socket.socketpair()
         command = [sys.executable, *COMMAND, str(theirs.fileno())]  # what libraries print is not a result
         quiet = subprocess.DEVNULL
@@ -133,15 +121,15 @@ class _Process:
         self.connection = Connection(ours.detach())
         self._send(task)
 
-    def give(self, unit: Unit | None) -> bool:
-        """Hands over the next unit; None: there is no more, and the process ends. Whether there was one."""
-        self.unit = unit
-        self._send(unit)
-        if unit is None:
+    def give(self, order: Order | None) -> bool:
+        """Hands over the next order; None: there is no more, and the process ends. Whether there was one."""
+        self.order = order
+        self._send(order)
+        if order is None:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(END_SECONDS)
             self.kill()
-        return unit is not None
+        return order is not None
 
     def kill(self) -> str:
         """Ends the process, if it has not ended yet, and says how it did."""

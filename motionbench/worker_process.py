@@ -1,4 +1,4 @@
-"""A worker process: works on the units that come over a socket, and tells what becomes of them.
+"""A worker process: works on the orders that come over a socket, and sends back what becomes of them.
 
 Started by `worker_pool` as `python -m motionbench.worker_process SOCKET`. It ends with its parent, however that ends.
 """
@@ -13,16 +13,14 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 import motionbench.cpu_threads  # noqa: F401  before torch is loaded
 from motionbench.errors import MotionBenchError
-from motionbench.plan import RunPlan, Unit, resolve
-from motionbench.record import Record
-from motionbench.store import ResultStore
-from motionbench.worker import Worker, kept_method
+from motionbench.outcome import Order
+from motionbench.plan import RunPlan, resolve
+from motionbench.worker import Worker
 
 LOGGER = "motionbench"  # the level of all that we log
 Send = Callable[[str, Any], None]
@@ -33,27 +31,8 @@ class Task:
     """What a worker process is told first. log_level: the lowest that the parent listens to."""
 
     plan: RunPlan
-    folder: Path
     run_id: str
     log_level: int
-
-
-@dataclass(frozen=True)
-class Reporter:
-    """Sends what an observer is told."""
-
-    send: Send
-
-    def planned(self, total: int, done: int) -> None:
-        """Nothing: the parent plans."""
-
-    def stage(self, stage: str, done: int, total: int) -> None:
-        """A step within an attempt."""
-        self.send("stage", (stage, done, total))
-
-    def finished(self, record: Record) -> None:
-        """An attempt is on record."""
-        self.send("finished", record)
 
 
 class SentLog(logging.Handler):
@@ -79,22 +58,23 @@ def serve(connection: Connection) -> None:
     task: Task = connection.recv()
     logging.getLogger().addHandler(SentLog(send))
     logging.getLogger(LOGGER).setLevel(task.log_level)
-    units: SimpleQueue[Unit | None] = SimpleQueue()
-    threading.Thread(target=_listen, args=(connection, units), daemon=True).start()
+    orders: SimpleQueue[Order | None] = SimpleQueue()
+    threading.Thread(target=_listen, args=(connection, orders), daemon=True).start()
     try:
-        worker = Worker(resolve(task.plan), ResultStore(task.folder), task.run_id, Reporter(send), kept_method)
-        for unit in iter(units.get, None):
-            worker.work([unit])
+        worker = Worker(resolve(task.plan), task.run_id, lambda *stage: send("stage", stage))
+        for order in iter(orders.get, None):
+            for outcome in worker.work(order):
+                send("outcome", outcome)
             send("done", None)
     except MotionBenchError as error:  # weights missing, a full disk: the whole command's fault
         send("refused", error)
 
 
-def _listen(connection: Connection, units: SimpleQueue[Unit | None]) -> None:
-    """Takes units in while others are worked on, so that the end of the parent is noticed at once."""
+def _listen(connection: Connection, orders: SimpleQueue[Order | None]) -> None:
+    """Takes orders in while others are worked on, so that the end of the parent is noticed at once."""
     while True:
         try:
-            units.put(connection.recv())
+            orders.put(connection.recv())
         except (EOFError, OSError):
             os._exit(1)
 

@@ -59,6 +59,7 @@ def _describe(factory: Any, model: WanModel) -> None:
 
 
 tiny.small = True  # type: ignore[attr-defined]  # several fit in memory side by side
+tiny.gpus = 0.125  # type: ignore[attr-defined]  # of one: eight feed a large card
 tiny.revision = lambda: folder_revision(WEIGHTS / "tiny")  # type: ignore[attr-defined]
 _describe(wan_1_3b, WAN_1_3B)
 _describe(wan_14b, WAN_14B)

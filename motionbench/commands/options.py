@@ -58,6 +58,17 @@ Out = Annotated[Path | None, typer.Option("--out", help="Results folder; default
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try failed cases again.")]
 Shard = Annotated[str, typer.Option("--shard", metavar="I/N", help="Only part I of N of the cases.")]
 Engine = Annotated[str, typer.Option("--engine", metavar="local|ray", help="Who runs the cases.")]
+Address = Annotated[
+    str | None, typer.Option("--address", metavar="HOST:PORT|auto|local", help="Ray cluster, for --engine ray.")
+]
+Storage = Annotated[
+    str,
+    typer.Option("--storage", metavar="sent|shared", help="Ray: clips and results sent, or folders that nodes share."),
+]
+Retries = Annotated[int, typer.Option("--retries", min=0, help="How often to begin again after a lost worker.")]
+RetryOom = Annotated[
+    bool, typer.Option("--retry-oom", help="Begin again within the next --gpu-memory preset if memory runs out.")
+]
 Workers = Annotated[
     str, typer.Option("--workers", metavar="N|auto", help="Processes; auto: one a GPU, on a CPU by cores and threads.")
 ]

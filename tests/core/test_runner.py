@@ -4,16 +4,16 @@ import itertools
 import json
 import signal
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from drift_method import Drift, DriftConfig, OutOfMemoryError, install, make_split
 
-from motionbench.adapters import load_fit
+from motionbench.adapters import kept_files
 from motionbench.arguments import parse_shard
 from motionbench.attempt import AttemptTimeout, classify, describe, time_limit
 from motionbench.case import Category
@@ -22,7 +22,6 @@ from motionbench.environment import git_state
 from motionbench.errors import (
     ConfigError,
     ManifestError,
-    MissingExtra,
     MissingWeightsError,
     MotionBenchError,
     StoreError,
@@ -158,7 +157,7 @@ def test_adapter_of_another_fit_or_a_damaged_one_is_not_used(
     run(plan, store)
     before = results(store)
     folder = store.adapter_folder("camera/0000", 0)
-    assert load_fit(Drift(DriftConfig(), None), folder, "other key") is None  # type: ignore[arg-type]
+    assert kept_files(folder, "other key") is None
     (folder / "picture.npy").write_bytes(b"rubbish")
     (store.folder / "records.jsonl").write_bytes(b"")
     drift.fits.clear()
@@ -531,68 +530,3 @@ def test_git_state_is_of_a_tracked_package_only(tmp_path: Path) -> None:
     assert (len(state["commit"]), state["dirty"]) == (40, False)
     (package / "__init__.py").write_text("x = 1\n")
     assert git_state(package) == {**state, "dirty": True}
-
-
-def test_ray_engine_without_ray_names_the_extra(
-    drift: type[Drift], store: ResultStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'motionbench-transfer\[ray\]'"):
-        run(plan_for(make_split(tmp_path / "s"), engine="ray"), store)
-    assert not store.folder.exists()
-
-
-class FakeRay(ModuleType):
-    """ray's face as the engine uses it: tasks run in this process; `lose` is a reference whose worker dies."""
-
-    def __init__(self, lose: str = "") -> None:
-        super().__init__("ray")
-        self.lose = lose
-
-    def is_initialized(self) -> bool:
-        return True
-
-    def remote(self, **resources: float) -> Any:
-        assert resources == {"num_cpus": 1, "num_gpus": 0}
-
-        def decorate(function: Any) -> Any:
-            def call(*arguments: Any) -> Any:
-                def task() -> Any:
-                    if arguments[3].reference_id == self.lose:
-                        raise ConnectionResetError("worker died")
-                    return function(*arguments)
-
-                return task
-
-            return type("Task", (), {"remote": staticmethod(call)})
-
-        return decorate
-
-    def wait(self, tasks: list[Any], num_returns: int) -> tuple[list[Any], list[Any]]:
-        return tasks[-1:], tasks[:-1]  # last first: the order of ends must not matter
-
-    def get(self, task: Any) -> Any:
-        return task()
-
-
-def test_ray_engine_puts_the_same_on_record(
-    drift: type[Drift], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = make_split(tmp_path / "s", captions=("one", "nan", "three"))
-    local, spread = ResultStore(tmp_path / "local"), ResultStore(tmp_path / "spread")
-    run(plan_for(folder), local)
-    monkeypatch.setitem(sys.modules, "ray", FakeRay())
-    diary = Diary()
-    run(plan_for(folder, engine="ray"), spread, observer=diary)
-    assert results(spread) == results(local)
-    assert len(diary.records) == 6
-
-
-def test_task_that_ray_loses_fails_its_cases(
-    drift: type[Drift], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = make_split(tmp_path / "s")
-    monkeypatch.setitem(sys.modules, "ray", FakeRay(lose="camera/0000"))
-    result = run(plan_for(folder, engine="ray"), ResultStore(tmp_path / "r"))
-    assert [record.status for record in result.records] == ["failed", "failed", "ok", "ok"]
-    assert asdict(result.records[0])["error"].startswith("ConnectionResetError: worker died")

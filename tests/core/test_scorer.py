@@ -22,7 +22,7 @@ from motionbench.record import Score
 from motionbench.runner import run
 from motionbench.scorer import ScorePlan, ScoreResult, score
 from motionbench.split import Split, read_split
-from motionbench.store import ResultStore
+from motionbench.store import ResultStore, video_path
 from motionbench.track_cache import TrackCache, cache_folder
 
 CASES = 8  # 2 categories x 2 references x 2 prompts
@@ -267,7 +267,8 @@ def test_video_made_again_is_scored_again(bench: Bench) -> None:
 def replace_video(bench: Bench, clip: Clip) -> None:
     """Gives the first record another video."""
     record = bench.store.records()[0]
-    video, digest = bench.store.write_video(record.case_id, record.seed, clip)
+    video = video_path(record.case_id, record.seed)
+    digest = clip.write(bench.store.folder / video)
     bench.store.append_record(replace(record, video=video, video_sha256=digest))
 
 

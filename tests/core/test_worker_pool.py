@@ -59,20 +59,35 @@ def test_process_that_dies_takes_one_reference_with_it(
     folder = make_split(tmp_path / "s", captions=("one", "die", "three", "four", "die"))
     store = ResultStore(tmp_path / "out")
     with caplog.at_level(logging.INFO, "motionbench"):
-        done = run(plan_for(folder, workers=2), store)
+        done = run(plan_for(folder, workers=2, retries=1), store)
     assert (done.ok, done.failed) == (6, 4)
     failed = [record for record in done.records if record.status == "failed"]
     assert {record.case_id.rpartition("/")[0][-4:] for record in failed} == {"0001", "0004"}
     assert {record.reason for record in failed} == {Reason.INTERRUPTED}
     assert {record.error for record in failed} == {"its worker process was ended by SIGKILL"}
+    assert {record.restarts for record in failed} == {1}
+    assert caplog.text.count("it is begun again") == 2
     assert sum("seed 0: ok" in line for line in caplog.messages) == 6  # what the processes log is heard
     assert run(plan_for(folder, workers=2), store).skipped == 6  # and the next command tries the others again
 
 
 def test_prompt_that_kills_spares_what_was_done_before_it(drift: type[Drift], tmp_path: Path) -> None:
     folder = make_split(tmp_path / "s", prompts=("a cat", "die", "a dog"), captions=("one", "two"))
-    done = run(plan_for(folder, workers=2), ResultStore(tmp_path / "out"))
+    done = run(plan_for(folder, workers=2, retries=0), ResultStore(tmp_path / "out"))
     assert [record.status for record in done.records] == ["ok", "failed", "failed"] * 2
+
+
+def test_reference_of_a_process_that_dies_once_is_begun_again_from_what_was_done(
+    drift: type[Drift], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_split(tmp_path / "s", prompts=("a cat", "die once", "a dog"), captions=("one", "two"))
+    monkeypatch.setenv("DRIFT_DIED", str(tmp_path / "died"))
+    store = ResultStore(tmp_path / "out")
+    done = run(plan_for(folder, workers=2), store)
+    assert (done.ok, done.failed) == (6, 0)
+    assert sorted(record.restarts for record in done.records) == [0, 0, 0, 0, 1, 1]
+    run(plan_for(folder, workers=1), ResultStore(tmp_path / "one"))  # nobody dies twice
+    assert results(store) == results(ResultStore(tmp_path / "one"))
 
 
 def test_method_that_cannot_be_built_ends_the_command(drift: type[Drift], tmp_path: Path) -> None:

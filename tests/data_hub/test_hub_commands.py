@@ -23,7 +23,7 @@ from motionbench.clip import Clip
 from motionbench.errors import StoreError
 from motionbench.record import Reason, Record
 from motionbench.split import read_split
-from motionbench.store import ResultStore
+from motionbench.store import ResultStore, video_path
 
 app = typer.Typer()
 app.command("push")(commands.push)
@@ -88,7 +88,8 @@ def write_run(folder: Path) -> Path:
     store = ResultStore(folder)
     store.begin({"method": "copy", "backbone": "tiny", "split": "small", "split_revision": "0" * 16}, {}, {})
     clip = Clip(read_split_clip(), 8.0)
-    video, sha = store.write_video("camera/0001/0", 0, clip)
+    video = video_path("camera/0001/0", 0)
+    sha = clip.write(folder / video)
     shared = {"run_id": "r", "method": "copy", "backbone": "tiny", "config_hash": "c", "split": "small",
               "split_revision": "0" * 16, "category": "camera", "seed": 0, "fit_seconds": None,
               "generate_seconds": 1.0, "peak_memory_bytes": None, "created": "2026-01-01T00:00:00+00:00"}  # fmt: skip
