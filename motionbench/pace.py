@@ -26,7 +26,7 @@ class Pace:
         self._clock = clock
         self._start = self._told = clock()
         self._begun: dict[str, float] = {}
-        self._seconds: list[float] = []
+        self.seconds: list[float] = []
         self._late: set[str] = set()
 
     def begin(self, unit: str) -> None:
@@ -39,7 +39,7 @@ class Pace:
 
     def end(self, unit: str) -> None:
         """All of a unit is done."""
-        self._seconds.append(self._clock() - self._begun.pop(unit))
+        self.seconds.append(self._clock() - self._begun.pop(unit))
         self._late.discard(unit)
 
     def forget(self, unit: str) -> None:
@@ -54,7 +54,7 @@ class Pace:
     def tell(self) -> None:
         """Logs what is due: units that straggle, each once, and the whole once a minute."""
         now = self._clock()
-        usual = median(self._seconds) if len(self._seconds) >= LEAST_DONE else None
+        usual = median(self.seconds) if len(self.seconds) >= LEAST_DONE else None
         for unit, begun in self._begun.items():
             if (
                 usual is not None

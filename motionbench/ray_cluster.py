@@ -69,14 +69,15 @@ def connect(ray: Any, address: str) -> None:
     try:
         ray.init(address=address, **quiet)
     except Exception as error:  # of many types, by the version of ray
-        said = " ".join(str(error).split())
+        cause = error.__cause__ if isinstance(error, ConnectionError) and error.__cause__ else error
+        said = " ".join(str(cause).split())
         if "ersion mismatch" in said:
             raise MotionBenchError(
                 f"the cluster at {address} has another version of Ray or Python than this machine, which has Ray "
                 f"{ray.__version__}: {said[:400]}; install the same on both"
             ) from error
         raise MotionBenchError(
-            f"the cluster at {address} cannot be joined ({type(error).__name__}: {said[:400]}); this command "
+            f"the cluster at {address} cannot be joined ({type(error).__name__}: {said[-400:]}); this command "
             "has to run on one of its machines: `ray start --address HOST:PORT` there makes it one"
         ) from error
 

@@ -27,7 +27,9 @@ NO_ROOM_SECONDS = 300.0  # without a node for a single actor, before the command
 class Work(Protocol):
     """Orders of any kind, handed out one by one."""
 
-    pace: Pace
+    @property
+    def pace(self) -> Pace:
+        """How the orders come on."""
 
     def __len__(self) -> int:
         """How many wait."""

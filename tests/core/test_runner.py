@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from drift_method import Drift, DriftConfig, OutOfMemoryError, install, make_split
 
+from motionbench import worker
 from motionbench.adapters import kept_files
 from motionbench.arguments import parse_shard
 from motionbench.attempt import AttemptTimeout, classify, describe, time_limit
@@ -530,3 +531,27 @@ def test_git_state_is_of_a_tracked_package_only(tmp_path: Path) -> None:
     assert (len(state["commit"]), state["dirty"]) == (40, False)
     (package / "__init__.py").write_text("x = 1\n")
     assert git_state(package) == {**state, "dirty": True}
+
+
+def test_attempt_out_of_memory_is_begun_again_within_the_next_preset_if_that_is_asked(
+    drift: type[Drift], store: ResultStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "device_memory", lambda device: 85_000_000_000)  # a card of 80 GB
+    asked: list[str] = []
+    generate = Drift.generate
+
+    def hungry(self: Drift, adapter: Any, prompt: str, *, seed: int) -> Any:
+        asked.append(self.runtime.gpu_memory)
+        if prompt == "large" and self.runtime.gpu_memory != "24":
+            raise MemoryError("no room")
+        return generate(self, adapter, prompt, seed=seed)
+
+    monkeypatch.setattr(Drift, "generate", hungry)
+    folder = make_split(tmp_path / "s", prompts=("a cat", "large", "a dog"), captions=("one",))
+    result = run(plan_for(folder, retry_oom=True), store)
+    assert [record.status for record in result.records] == ["ok"] * 3
+    assert asked == ["auto", "auto", "40", "24", "24"]
+    assert [record.restarts for record in result.records] == [0, 2, 2]
+    assert drift.fits == ["one"]  # it was kept
+    plain = run(plan_for(folder), ResultStore(tmp_path / "plain"))
+    assert [record.reason for record in plain.records] == [None, Reason.OOM, None]
