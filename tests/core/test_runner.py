@@ -550,8 +550,8 @@ def test_attempt_out_of_memory_is_begun_again_within_the_next_preset_if_that_is_
     folder = make_split(tmp_path / "s", prompts=("a cat", "large", "a dog"), captions=("one",))
     result = run(plan_for(folder, retry_oom=True), store)
     assert [record.status for record in result.records] == ["ok"] * 3
-    assert asked == ["auto", "auto", "40", "24", "24"]
-    assert [record.restarts for record in result.records] == [0, 2, 2]
+    assert asked == ["auto", "auto", "60", "40", "24", "24"]
+    assert [record.restarts for record in result.records] == [0, 3, 3]
     assert drift.fits == ["one"]  # it was kept
     plain = run(plan_for(folder), ResultStore(tmp_path / "plain"))
     assert [record.reason for record in plain.records] == [None, Reason.OOM, None]
