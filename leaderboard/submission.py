@@ -144,9 +144,11 @@ def _card(run: Run, plan: Submission) -> str:
     title = f"{configuration['method']} on {configuration['backbone']}, {configuration['split']}"
     front = ""
     if plan.target == "hub":
-        front = "---\ntags:\n- motionbench\n- motion-transfer\n- video\nconfigs:\n- config_name: records\n" + (
-            "  data_files: records.jsonl\n- config_name: scores\n  data_files: scores.jsonl\n---\n"
-        )
+        from huggingface_hub import DatasetCardData
+
+        tables = [{"config_name": name, "data_files": f"{name}.jsonl"} for name in ("records", "scores")]
+        data = DatasetCardData(tags=["motionbench", "motion-transfer", "video"], configs=tables)
+        front = f"---\n{data.to_yaml()}\n---\n"
     ok = sum(record.status == "ok" for record in run.records)
     failed = len(run.records) - ok
     lines = [

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from motionbench.clip import Clip, nearest_indices
 from motionbench.method import Runtime
@@ -88,10 +88,8 @@ def share(right: int, n: int) -> dict[str, Any]:
     """right of n as a share with its 95% Wilson interval; None where n is 0."""
     if not n:
         return {"n": 0, "share": None, "low": None, "high": None}
-    p, z = right / n, 1.96
-    middle, spread = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    scale = 1 + z * z / n
-    return {"n": n, "share": p, "low": max(0.0, (middle - spread) / scale), "high": min(1.0, (middle + spread) / scale)}
+    interval = binomtest(right, n).proportion_ci(method="wilson")
+    return {"n": n, "share": right / n, "low": float(interval.low), "high": float(interval.high)}
 
 
 def tally(verdicts: Iterable[tuple[str, bool]]) -> dict[str, dict[str, Any]]:

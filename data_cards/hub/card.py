@@ -6,6 +6,7 @@ from typing import Any
 
 from motionbench.case import Category
 
+from ..dataset_card import render
 from .catalog import Catalog
 from .licenses import hub_license
 
@@ -64,14 +65,11 @@ def render_card(repo: str, catalog: Catalog) -> str:
         "Uses": USES,
         "Limits": LIMITS,
     }
-    body = "\n\n".join(f"## {title}\n\n{text}" for title, text in parts.items())
-    return f"---\n{front_matter(catalog)}---\n\n# {TITLE}\n\n{body}\n"
+    return render(front_matter(catalog), TITLE, parts)
 
 
-def front_matter(catalog: Catalog) -> str:
-    """The YAML that the Hub reads: licenses, task, size, and one configuration per category."""
-    import yaml  # type: ignore[import-untyped]
-
+def front_matter(catalog: Catalog) -> dict[str, Any]:
+    """What the Hub reads: licenses, task, size, and one configuration per category."""
     licenses = sorted({hub_license(license) for entry in catalog.values() for license in entry.licenses})
     cases = sum(part.cases for entry in catalog.values() for part in entry.categories.values())
     value: dict[str, Any] = {
@@ -85,7 +83,7 @@ def front_matter(catalog: Catalog) -> str:
     }
     if "other" in licenses:
         value |= {"license_name": "per-clip", "license_link": "#sources-and-consent"}
-    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120))
+    return value
 
 
 def to_config(category: Category, catalog: Catalog) -> dict[str, Any]:

@@ -24,22 +24,23 @@ def check_card(text: str, *, configs: bool = True) -> list[str]:
 
     configs: ask for configurations with data files (a repository's card has them, a split's own card need not).
     """
-    found = re.match(r"---\n(.*?\n)---\n(.*)", text, re.DOTALL)
-    if not found:
+    if not text.startswith("---\n"):
         return ["the front matter is missing: the card must begin with a block of YAML between lines of ---"]
     import yaml  # type: ignore[import-untyped]
+    from huggingface_hub import DatasetCard
 
     try:
-        value = yaml.safe_load(found[1])
+        card = DatasetCard(text)
     except yaml.YAMLError as error:
         return [f"the front matter is not YAML: {str(error).splitlines()[0]}"]
-    if not isinstance(value, dict):
-        return [f"the front matter must be a mapping, got {type(value).__name__}"]
+    except (ValueError, TypeError) as error:  # no mapping, or keys that are no words
+        return [f"the front matter must be a mapping of words to values: {error}"]
+    value: dict[str, Any] = card.data.to_dict()  # type: ignore[no-untyped-call]
     required = [key for key in REQUIRED if configs or key != "configs"]
     problems = [f"the front matter lacks {key}" for key in required if not value.get(key)]
     problems += check_license(value) + check_words(value)
     problems += check_configs(value.get("configs") or [])
-    return problems + check_sections(found[2])
+    return problems + check_sections(card.text)
 
 
 def check_license(value: dict[str, Any]) -> list[str]:

@@ -11,6 +11,7 @@ from motionbench.errors import StoreError
 from motionbench.home import home
 from motionbench.store import ResultStore
 
+from ..dataset_card import render
 from .address import Address
 from .client import Content, HubClient, RemoteState, changes_between
 from .errors import HubError
@@ -104,7 +105,7 @@ def render_results_card(runs: dict[str, Any]) -> str:
     for name, run in sorted(runs.items()):
         words = [run.get(key) for key in ("method", "backbone", "split", "split_revision", "ok", "failed")]
         lines.append(f"| `{name}` | " + " | ".join(str(word) for word in words) + " |")
-    front = "---\npretty_name: MotionBench results\ntags:\n- video-motion-transfer\n- results\nviewer: false\n---"
+    front = {"pretty_name": "MotionBench results", "tags": ["video-motion-transfer", "results"], "viewer": False}
     text = (
         "Runs of MotionBench for video motion transfer: under `results/NAME/` lie `run.json` (the whole configuration,"
         " versions and device), `records.jsonl` (one line per attempt, failures included), `scores.jsonl`,"
@@ -112,4 +113,4 @@ def render_results_card(runs: dict[str, Any]) -> str:
         " backbone agree. The licenses of the references and of the backbone apply to the videos."
     )
     table = "\n".join(lines)
-    return f"{front}\n\n# MotionBench results\n\n{MARK}\n\n{text}\n\n{table}\n"
+    return render(front, "MotionBench results", {}, f"{MARK}\n\n{text}\n\n{table}")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from motionbench.case import Category
 
+from ..dataset_card import render
 from ..hub.licenses import hub_license
 from .recipe import SETS, Entry, read_recipe
 
@@ -55,17 +56,17 @@ SECTIONS = {
 def render_split_card(taken: Sequence[Entry], planned: int) -> str:
     """The README.md of a built split; the same entries give the same text."""
     licenses = sorted({hub_license(entry.license) for entry in taken})
-    named = "".join(f"- {license}\n" for license in licenses)
-    other = "license_name: per-clip\nlicense_link: '#sources-and-consent'\n" if "other" in licenses else ""
-    front = (
-        f"license:\n{named}{other}task_categories:\n- text-to-video\nlanguage:\n- en\nsize_categories:\n- n<1K\n"
-        "tags:\n- video-motion-transfer\n- benchmark\npretty_name: MotionBench (reconstruction from public sets)\n"
-    )
+    front = {
+        "pretty_name": "MotionBench (reconstruction from public sets)", "license": licenses, "language": ["en"],
+        "task_categories": ["text-to-video"], "size_categories": ["n<1K"],
+        "tags": ["video-motion-transfer", "benchmark"],
+    }  # fmt: skip
+    if "other" in licenses:
+        front |= {"license_name": "per-clip", "license_link": "#sources-and-consent"}
     parts = {"Composition": composition(taken, planned), "Sources and consent": consent(taken)} | SECTIONS
     order = ["Which MotionBench this is, and which it is not", "Composition", "Sources and consent", "Collection",
              "Prompts", "Uses", "Limits"]  # fmt: skip
-    body = "\n\n".join(f"## {title}\n\n{parts[title]}" for title in order)
-    return f"---\n{front}---\n\n# MotionBench `motionbench`: a reconstruction\n\n{body}\n"
+    return render(front, "MotionBench `motionbench`: a reconstruction", {title: parts[title] for title in order})
 
 
 def composition(taken: Sequence[Entry], planned: int) -> str:

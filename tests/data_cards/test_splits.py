@@ -14,8 +14,9 @@ from motionbench.data_cards.checks import Finding, Severity
 from motionbench.data_cards.checks import check_split as check_folder
 from motionbench.data_cards.data_command import app
 from motionbench.data_cards.hub.card_check import check_card
+from motionbench.data_cards.split_card import write_card
 from motionbench.data_cards.world.language import parse_caption
-from motionbench.data_cards.world.truth import truth_path
+from motionbench.data_cards.world.truth import read_truth, truth_path
 from typer.testing import CliRunner
 
 from motionbench.case import Case, Level
@@ -178,3 +179,11 @@ def test_the_tuning_split_goes_only_where_it_is_told() -> None:
     result = CliRunner().invoke(app, ["build", "tuning"])
     assert result.exit_code != 0
     assert "--out" in str(result.exception)
+
+
+@pytest.mark.parametrize("name", ["mini", "lite"])
+def test_a_committed_card_is_what_its_cases_make(name: str, tmp_path: Path) -> None:
+    split = read_split(name)
+    paths = dict.fromkeys(split.reference_path(case) for case in split.cases)
+    write_card(tmp_path / "README.md", name, split.cases, [read_truth(truth_path(path)) for path in paths])
+    assert (tmp_path / "README.md").read_text("utf-8") == (split.root / "README.md").read_text("utf-8")
