@@ -4,9 +4,9 @@
     python -m motionbench.methods.preset_search run SEARCH.json --split DIR --out found.jsonl --workers 16
     python -m motionbench.methods.preset_search table found.jsonl
 
-The split must hold references that are in no published one. SEARCH.json, such as those in `searches/`, is `{"method":
-"followyourmotion", "sample": {"g4": {"guidance": 4}}, "trials": [{"name": "rank64", "set": {"rank": 64}}]}`: `set` is
-what differs from the preset named like the backbone; each entry of `sample` samples the same fit with other settings.
+The split must hold references that are in no published one. SEARCH.json (ours are in `training/searches`) is
+`{"method": "followyourmotion", "sample": {"g4": {"guidance": 4}}, "trials": [{"name": "r64", "set": {"rank": 64}}]}`:
+`set` is what differs from the preset named like the backbone; each entry of `sample` samples the same fit otherwise.
 A trial may name a method and samples of its own. Every trial takes the first reference of each category, then every
 one the second: a search that is cut short compares all trials on the same references, and goes on when called again.
 """

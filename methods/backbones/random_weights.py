@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from . import tiny_parts
 from .wan_models import TEXT_WIDTH, WanModel
 from .wan_weights import RANDOM_MARK
 
@@ -19,25 +18,6 @@ if TYPE_CHECKING:
 Scale = Literal["full", "timing", "small"]
 SCALES: tuple[Scale, ...] = ("full", "timing", "small")
 _POOL = 1 << 22  # random numbers that are drawn; billions of weights are filled from them in turn
-
-
-def save_random_tiny(folder: Path, vocabulary: Sequence[str], *, seed: int = 0) -> Path:
-    """Write an untrained `tiny` (same classes and sizes, seeded random weights) as a diffusers folder; returns it."""
-    import torch
-
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        tokenizer = tiny_parts.tokenizer(vocabulary)
-        parts = {
-            "transformer": tiny_parts.transformer(),
-            "vae": tiny_parts.vae(),
-            "text_encoder": tiny_parts.text_encoder(len(tokenizer)),
-            "tokenizer": tokenizer,
-        }
-    for name, part in parts.items():
-        part.save_pretrained(folder / name)
-    (folder / "motionbench.json").write_text(json.dumps(asdict(tiny_parts.SPEC), indent=1))
-    return folder
 
 
 def save_random_wan(folder: Path, model: WanModel, *, scale: Scale = "full", seed: int = 0) -> Path:

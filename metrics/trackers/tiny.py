@@ -24,7 +24,7 @@ class TinyTracker(LearnedTracker):
     name = "tiny"
     version = 3
     folder = FOLDER
-    trained_by = "motionbench.metrics.trackers.train_tiny"
+    trained_by = "training.tiny_tracker.train"
 
     def _scene(self, points: NDArray[np.float32], sure: NDArray[np.float32]) -> ScenePath:
         return fit_scene(points, sure, self.model.config.size)

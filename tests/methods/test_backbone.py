@@ -11,13 +11,13 @@ import torch
 from motionbench.methods.backbones.backbone import Backbone
 from motionbench.methods.backbones.catalog import from_folder
 from motionbench.methods.backbones.flow import euler, noised, sampling_times, shift_times
-from motionbench.methods.backbones.framewise import decode_frames, encode_frames, fold_time, unfold_time
-from motionbench.methods.backbones.muon import Muon, orthogonalized
-from motionbench.methods.backbones.random_weights import save_random_tiny
 
 from motionbench.clip import Clip
 from motionbench.errors import MissingWeightsError, NotFiniteError, ShapeError
 from motionbench.method import Runtime
+from training.tiny_backbone.framewise import decode_frames, encode_frames, fold_time, unfold_time
+from training.tiny_backbone.muon import Muon, orthogonalized
+from training.tiny_backbone.parts import save_random_tiny
 
 
 @pytest.fixture(scope="module")

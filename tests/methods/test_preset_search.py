@@ -109,7 +109,7 @@ def test_every_trial_is_run_once_reference_by_reference(call, tmp_path):
     assert "n=2" in rows[0]
 
 
-KEPT = sorted((Path(preset_search.__file__).parent / "searches").glob("*.json"))
+KEPT = sorted((Path(__file__).parents[2] / "training/searches").glob("*.json"))
 
 
 @pytest.mark.parametrize("path", KEPT, ids=lambda p: p.stem)

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from motionbench.metrics.augment import blur_decoder
-from motionbench.metrics.tiny_clip import evaluate, train
-from motionbench.metrics.tiny_clip.card import render_card
 from motionbench.metrics.tiny_clip.content import ContentWords, describe
 from motionbench.metrics.tiny_clip.model import FOLDER, TinyClip, build, model_config, save_clip
 from motionbench.metrics.tiny_clip.tokenizer import PAD, START, UNKNOWN, WordTokenizer
-from motionbench.metrics.training import add_arguments, step_generator
 from tiny_fakes import DiscWorld
 
 from motionbench.errors import MissingWeightsError
+from training.augment import blur_decoder
+from training.run import add_arguments, step_generator
+from training.tiny_clip import evaluate, train
+from training.tiny_clip.card import render_card
 
 WORDS = ContentWords(("city", "desert"), ("blue", "orange", "red"), ("ball", "person", "star"))
 TOKENIZER = WordTokenizer(

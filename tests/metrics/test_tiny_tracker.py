@@ -13,26 +13,27 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from motionbench.metrics import training
-from motionbench.metrics.augment import blur_decoder, decode_some, disturb
 from motionbench.metrics.threads import workers
-from motionbench.metrics.trackers import evaluate_tiny, train_tiny
 from motionbench.metrics.trackers.frame_features import TrackerConfig
 from motionbench.metrics.trackers.learned import load_tracker, save_tracker
 from motionbench.metrics.trackers.map_reading import at_stride, read_features, read_maps
 from motionbench.metrics.trackers.tiny import FOLDER, TinyTracker
-from motionbench.metrics.trackers.tiny_card import render_card
 from motionbench.metrics.trackers.tracker_net import (
     Prediction,
     TrackerNet,
     gelu,
 )
-from motionbench.metrics.training import add_arguments, step_generator
 from tiny_fakes import DiscWorld, shifted_clip
 
 from motionbench.clip import Clip
 from motionbench.errors import MissingWeightsError, ShapeError, StoreError
 from motionbench.tracks import Tracker, Tracks, grid_queries
+from training import run as training
+from training.augment import blur_decoder, decode_some, disturb
+from training.run import add_arguments, step_generator
+from training.tiny_tracker import evaluate as evaluate_tiny
+from training.tiny_tracker import train as train_tiny
+from training.tiny_tracker.card import render_card
 
 SMALL = TrackerConfig(stage_widths=(8, 8, 8), channels=8, width=16, blocks=1, rounds=2, heads=2, support_per_side=3)
 
@@ -202,7 +203,7 @@ def test_unusable_weights_say_how_to_mend_it(untrained, tmp_path, broken):
     if broken == "other shape":
         fields = json.loads((tmp_path / "config.json").read_text()) | {"width": 32}
         (tmp_path / "config.json").write_text(json.dumps(fields))
-    with pytest.raises(MissingWeightsError, match="train_tiny"):
+    with pytest.raises(MissingWeightsError, match=r"training\.tiny_tracker\.train"):
         TinyTracker.from_folder(tmp_path, "cpu")
 
 

@@ -8,8 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from motionbench.metrics import content_probe
-from motionbench.metrics.backbone_exam import (
+from motionbench.metrics.tiny_clip.content import ContentWords
+
+from motionbench.registry import load
+from motionbench.tracks import Tracks, grid_queries
+from training.tiny_backbone import content_probe
+from training.tiny_backbone.content_probe import ContentProbe, Pool, Verdict, gather, probe_loss
+from training.tiny_backbone.exam import (
     Prompts,
     Seen,
     examine_content,
@@ -18,12 +23,7 @@ from motionbench.metrics.backbone_exam import (
     held_out,
     share,
 )
-from motionbench.metrics.content_probe import ContentProbe, Pool, Verdict, gather, probe_loss
-from motionbench.metrics.named_motion import camera_change, caption_to_demands, is_met, mean_cosine
-from motionbench.metrics.tiny_clip.content import ContentWords
-
-from motionbench.registry import load
-from motionbench.tracks import Tracks, grid_queries
+from training.tiny_backbone.named_motion import camera_change, caption_to_demands, is_met, mean_cosine
 
 SIZE, FRAMES = 64, 17
 START = grid_queries(SIZE, SIZE, 10)

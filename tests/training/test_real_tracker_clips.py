@@ -11,7 +11,6 @@ import torch
 from motionbench.metrics.trackers.frame_features import TrackerConfig
 from motionbench.metrics.trackers.learned import save_tracker
 from motionbench.metrics.trackers.tracker_net import TrackerNet
-from motionbench.metrics.training import Run, add_arguments
 
 from training.real_tracker import train as training
 from training.real_tracker.bank import SPRITES, blurred, make_pair
@@ -19,6 +18,7 @@ from training.real_tracker.known_motion import PLAN, make_clip, measure
 from training.real_tracker.layers import LIMB, SCENE, Draws, draw_layers, follow, to_layer
 from training.real_tracker.photometry import compress, disturb
 from training.real_tracker.scenes import LAYERS, Bank, Renderer
+from training.run import Run, add_arguments
 
 SIDE, FRAMES = 32, 5
 

@@ -12,30 +12,30 @@ from xml.etree import ElementTree
 
 import pytest
 import torch
-from motionbench.methods.backbones import tiny_parts
 from motionbench.methods.backbones.backbone import Backbone
-from motionbench.methods.backbones.card import draw_loss, gather, render_card
 from motionbench.methods.backbones.catalog import WEIGHTS, folder_revision
-from motionbench.methods.backbones.train_tiny import Plan, Trainer, rate_factor, save, stills
-from motionbench.methods.backbones.training_clips import HELD_BATCHES, Source, Studio, reused
 from safetensors.torch import load_file, save_file
 
 from motionbench.errors import ShapeError
+from training.tiny_backbone import parts
+from training.tiny_backbone.card import draw_loss, gather, render_card
+from training.tiny_backbone.clips import HELD_BATCHES, Source, Studio, reused
+from training.tiny_backbone.train import Plan, Trainer, rate_factor, save, stills
 
-FRAMES, LENGTH = 3, tiny_parts.SPEC.text_tokens
+FRAMES, LENGTH = 3, parts.SPEC.text_tokens
 
 
 def small_transformer() -> Any:
     from diffusers import WanTransformer3DModel
 
-    config = dict(tiny_parts.transformer().config) | {"num_layers": 1, "ffn_dim": 64}
+    config = dict(parts.transformer().config) | {"num_layers": 1, "ffn_dim": 64}
     return WanTransformer3DModel.from_config(config)
 
 
 @pytest.fixture
 def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plan]:
     made = small_transformer()
-    monkeypatch.setattr(tiny_parts, "transformer", lambda: type(made).from_config(made.config))
+    monkeypatch.setattr(parts, "transformer", lambda: type(made).from_config(made.config))
     precision = torch.get_float32_matmul_precision()
     yield Plan(tmp_path / "out", WEIGHTS / "tiny" / "vae", batch=2, compile=False, still_every=2)
     torch.set_float32_matmul_precision(precision)  # the trainer sets it for the whole process
@@ -117,7 +117,7 @@ def test_what_is_saved_are_the_averaged_weights_in_a_folder_that_loads(plan: Pla
     for name, value in stored.items():
         assert torch.equal(value, averaged[f"transformer.{name}"].half()), name
     (plan.out / "vae").symlink_to(plan.vae)
-    backbone = Backbone.load("made", plan.out, tiny_parts.SPEC, device="cpu", dtype="float32")
+    backbone = Backbone.load("made", plan.out, parts.SPEC, device="cpu", dtype="float32")
     latents = backbone.sample(backbone.encode_text(["a red ball moving left in the snow"]), seed=0, steps=1, frames=5)
     assert latents.shape == (1, 8, 5, 16, 16)
     assert torch.isfinite(latents).all()
@@ -150,7 +150,7 @@ def test_a_studio_makes_normalized_latents_and_tokens_from_the_shipped_vae() -> 
     source = Source(WEIGHTS / "tiny" / "vae", batch=3, caption_dropout=0.5, device="cpu")
     studio = Studio(source)
     latents, ids, mask = studio.batch(123)
-    spec = tiny_parts.SPEC
+    spec = parts.SPEC
     assert latents.shape == (3, 8, spec.frames, 16, 16)
     assert latents.dtype == torch.float16
     assert ids.shape == mask.shape == (3, spec.text_tokens)

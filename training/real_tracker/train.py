@@ -17,13 +17,13 @@ import torch
 from motionbench.metrics.trackers.frame_features import TrackerConfig
 from motionbench.metrics.trackers.learned import save_tracker
 from motionbench.metrics.trackers.tracker_net import TrackerNet
-from motionbench.metrics.trackers.train_tiny import Lesson, tracking_loss
-from motionbench.metrics.training import Run, add_arguments, describe_run
 from safetensors.torch import load_file
 from torch import Tensor
 
 from motionbench.seeds import derive_seed
 
+from ..run import Run, add_arguments, describe_run
+from ..tiny_tracker.train import Lesson, tracking_loss
 from .bank import GrowingBank
 from .layers import Draws
 from .photometry import disturb

@@ -1,8 +1,8 @@
 """Write the model card of `tiny` from what was measured: training.json and exam.json beside the weights.
 
 Gather the facts of the runs once, then write README.md and loss.svg:
-  python -m motionbench.methods.backbones.card gather FOLDER --runs run1/training.json run2/training.json --vae vae.json
-  python -m motionbench.methods.backbones.card write FOLDER
+  python -m training.tiny_backbone.card gather FOLDER --runs run1/training.json run2/training.json --vae vae.json
+  python -m training.tiny_backbone.card write FOLDER
 """
 # ruff: noqa: E501 (line breaks are the card's)
 
@@ -218,13 +218,13 @@ the weights; captions dropped at random for guidance; some steps on single frame
 
 The VAE was trained frame by frame: {vae["steps"]:,} steps of {vae["batch"]} frames, {vae["minutes"]} minutes on one {training["device"]}; {vae["psnr_db"]:.2f} dB on held-out frames. It treats
 each frame alone (no compression in time, 4x in space).
-Commands: `python -m motionbench.methods.backbones.train_vae`, `… train_tiny`.
+Commands: `python -m training.tiny_backbone.train_vae`, `… train`.
 
 ## Measured
 
 {render_measured(exam) if exam else NOT_MEASURED}
 
-This card: `python -m motionbench.metrics.backbone_exam --out DIR`, then `python -m motionbench.methods.backbones.card write FOLDER`.
+This card: `python -m training.tiny_backbone.exam --out DIR`, then `python -m training.tiny_backbone.card write FOLDER`.
 
 ## Limits
 

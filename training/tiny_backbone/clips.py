@@ -18,7 +18,7 @@ from torch import Tensor
 
 from motionbench.registry import load
 
-from . import tiny_parts
+from . import parts
 from .framewise import encode_frames, fold_time
 
 Batch = TypeVar("Batch")
@@ -48,7 +48,7 @@ class Studio:
 
         self.source = source
         self.world = load("worlds", "procedural")()
-        self.tokenizer = tiny_parts.tokenizer(self.world.vocabulary())
+        self.tokenizer = parts.tokenizer(self.world.vocabulary())
         vae = AutoencoderKLWan.from_pretrained(source.vae, torch_dtype=torch.float32).to(source.device)
         shape = (1, vae.config.z_dim, 1, 1)
         self.mean = torch.tensor(vae.config.latents_mean, device=source.device).view(shape)
@@ -70,7 +70,7 @@ class Studio:
     def _tokens(self, captions: list[str], seed: int) -> tuple[Tensor, Tensor]:
         draw = torch.rand(len(captions), generator=torch.Generator().manual_seed(seed)).tolist()
         kept = [c if d >= self.source.caption_dropout else "" for c, d in zip(captions, draw, strict=True)]
-        length = tiny_parts.SPEC.text_tokens
+        length = parts.SPEC.text_tokens
         tokens = self.tokenizer(kept, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
         return tokens.input_ids, tokens.attention_mask
 

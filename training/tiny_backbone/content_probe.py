@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from motionbench.metrics.tiny_clip.content import ContentWords
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from motionbench.clip import Clip, nearest_indices
 from motionbench.seeds import derive_seed
 
-from .augment import blur_decoder, disturb
-from .tiny_clip.content import ContentWords
+from ..augment import blur_decoder, disturb
 
 logger = logging.getLogger(__name__)
 GRID = 32  # cells a side

@@ -1,6 +1,6 @@
 """The embedded backbone's exam: do 200 clips of held-out prompts show what they should, and move as they are told?
 
-Example:  python -m motionbench.metrics.backbone_exam --out out/exam
+Example:  python -m training.tiny_backbone.exam --out out/exam
 It writes exam.json, from which the backbone's model card is made. Judges are a probe for content (`content_probe`) and
 point tracks for motion; both are put to the renderer's own clips of the same prompts too, which shows their ceiling.
 """
@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from motionbench.metrics.tiny_clip.content import ContentWords
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
@@ -28,7 +29,6 @@ from motionbench.tracks import Tracks, grid_queries
 
 from .content_probe import LOOKS, ContentProbe, round_trip, train_probe
 from .named_motion import camera_change, caption_to_demands, is_met, mean_cosine, subject_change
-from .tiny_clip.content import ContentWords
 
 logger = logging.getLogger(__name__)
 HELD_OUT_SEED = 999_001  # training seeds start at 1,000,000 (VAE) and 10,000,000 (transformer)

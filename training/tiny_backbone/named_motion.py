@@ -7,12 +7,11 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
+from motionbench.metrics.camera_motion import FRAME_RADIUS, fit_camera
+from motionbench.metrics.track_matching import MOVING_RANGE, Array, hold_hidden, motion_range, tracks_to_motion
 from numpy.typing import NDArray
 
 from motionbench.tracks import Tracks
-
-from .camera_motion import FRAME_RADIUS, fit_camera
-from .track_matching import MOVING_RANGE, Array, hold_hidden, motion_range, tracks_to_motion
 
 _SIDES = {"left": (-1.0, 0.0), "right": (1.0, 0.0), "up": (0.0, -1.0), "down": (0.0, 1.0)}
 _CAMERA = re.compile(r"(pans|tilts|orbits|zooms|rolls) (left|right|up|down|in|out)")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from .backbone import BackboneSpec
+import torch
+from motionbench.methods.backbones.backbone import BackboneSpec
 
 SPEC = BackboneSpec(frames=17, height=64, width=64, fps=8.0, text_tokens=32, shift=3.0, guidance=4.0, steps=20)
 TEXT_WIDTH = 96
@@ -84,3 +88,20 @@ def transformer() -> Any:
         qk_norm="rms_norm_across_heads",
         rope_max_seq_len=64,
     )
+
+
+def save_random_tiny(folder: Path, vocabulary: Sequence[str], *, seed: int = 0) -> Path:
+    """Write an untrained `tiny` (same classes and sizes, seeded random weights) as a diffusers folder; returns it."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        words = tokenizer(vocabulary)
+        parts = {
+            "transformer": transformer(),
+            "vae": vae(),
+            "text_encoder": text_encoder(len(words)),
+            "tokenizer": words,
+        }
+    for name, part in parts.items():
+        part.save_pretrained(folder / name)
+    (folder / "motionbench.json").write_text(json.dumps(asdict(SPEC), indent=1))
+    return folder

@@ -1,7 +1,7 @@
 r"""Train the transformer and text encoder of `tiny` on clips rendered as it goes, on one GPU or on several.
 
 Resumable in runs of a few minutes. Example (two GPUs, nine minutes, the last two with a falling rate):
-  torchrun --nproc-per-node 2 -m motionbench.methods.backbones.train_tiny \
+  torchrun --nproc-per-node 2 -m training.tiny_backbone.train \
     --vae out/tiny/vae --out out/tiny --minutes 9 --decay-minutes 2
 Go on from an earlier run with --resume-from out/tiny, or from the shipped weights with --resume-from
 methods/backbones/weights/tiny. The result: a diffusers folder, averaged weights in float16.
@@ -22,16 +22,16 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from motionbench.methods.backbones.flow import logit_normal_times, noised
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from motionbench.errors import ShapeError
 from motionbench.registry import load
 
-from . import tiny_parts
-from .flow import logit_normal_times, noised
+from . import parts
+from .clips import Clips, Source
 from .muon import Muon
-from .training_clips import Clips, Source
 
 logger = logging.getLogger(__name__)
 
@@ -64,8 +64,8 @@ class TextToVideo(nn.Module):
 
     def __init__(self, vocabulary_size: int) -> None:
         super().__init__()
-        self.text_encoder = tiny_parts.text_encoder(vocabulary_size)
-        self.transformer = tiny_parts.transformer()
+        self.text_encoder = parts.text_encoder(vocabulary_size)
+        self.transformer = parts.transformer()
 
     def forward(self, x: Tensor, t: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
         hidden = self.text_encoder(ids, mask).last_hidden_state * mask[..., None]
@@ -96,7 +96,7 @@ def rate_factor(step: int, elapsed_minutes: float, plan: Plan) -> float:
 
 def flow_loss(model: Any, z: Tensor, ids: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
     """Mean squared error of the predicted velocity (rectified flow)."""
-    t = logit_normal_times(z.shape[0], tiny_parts.SPEC.shift, generator, z.device)
+    t = logit_normal_times(z.shape[0], parts.SPEC.shift, generator, z.device)
     noise = torch.randn(z.shape, device=z.device, generator=generator)
     predicted = model(noised(z, noise, t), t, ids, mask)
     return F.mse_loss(predicted.float(), noise - z)
@@ -153,7 +153,7 @@ class Trainer:
         torch.manual_seed(plan.seed)
         torch.set_float32_matmul_precision("high")
         self.plan, self.device, self.rank, self.ranks = plan, device, rank, ranks
-        self.tokenizer = tiny_parts.tokenizer(load("worlds", "procedural")().vocabulary())
+        self.tokenizer = parts.tokenizer(load("worlds", "procedural")().vocabulary())
         self.model = TextToVideo(len(self.tokenizer)).to(device)
         self.history: list[dict[str, float]] = []
         if plan.start is not None:

@@ -1,6 +1,6 @@
 """Train the VAE of `tiny` on single frames of the procedural world, and measure its latents' mean and deviation.
 
-Example (one GPU, 100 seconds):  python -m motionbench.methods.backbones.train_vae --out out/tiny --minutes 1.7
+Example (one GPU, 100 seconds):  python -m training.tiny_backbone.train_vae --out out/tiny --minutes 1.7
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor
 from motionbench.registry import load
 
 from .framewise import decode_frames, encode_frames, fold_time, unfold_time
-from .tiny_parts import vae as new_vae
+from .parts import vae as new_vae
 
 logger = logging.getLogger(__name__)
 

@@ -66,8 +66,8 @@ labels. *Of prompt*: the caption fits better than with any one word of that kind
 {about["steps"]} steps of {about["batch"]} clips in {about["training_seconds"]} s on {about["device"]}, seed {about["seed"]}.
 Contrastive over the batch and over captions with one content word exchanged; captions of equal content are no negatives,
 whatever motion they tell. Loss: {loss}.
-Command: `python -m motionbench.metrics.tiny_clip.train --out DIR --vae FOLDER --minutes M`; this card:
-`python -m motionbench.metrics.tiny_clip.evaluate --weights DIR/weights --vae FOLDER`.
+Command: `python -m training.tiny_clip.train --out DIR --vae FOLDER --minutes M`; this card:
+`python -m training.tiny_clip.evaluate --weights DIR/weights --vae FOLDER`.
 
 ## Limits
 

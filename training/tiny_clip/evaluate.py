@@ -1,6 +1,6 @@
 """Measure tiny-clip, and what clips show.
 
-python -m motionbench.metrics.tiny_clip.evaluate --weights DIR --vae FOLDER
+python -m training.tiny_clip.evaluate --weights DIR --vae FOLDER
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from motionbench.metrics.tiny_clip.content import ContentWords, describe, mend_articles
+from motionbench.metrics.tiny_clip.model import FOLDER, NAME, TinyClip
 from numpy.typing import NDArray
 
 from motionbench.registry import load
@@ -23,8 +25,6 @@ from motionbench.world import World
 
 from ..augment import decode_clips, load_decoder
 from .card import render_card
-from .content import ContentWords, describe, mend_articles
-from .model import FOLDER, NAME, TinyClip
 
 logger = logging.getLogger(__name__)
 WAYS = 64

@@ -1,6 +1,6 @@
 """Train tiny-clip on the procedural world.
 
-python -m motionbench.metrics.tiny_clip.train --out DIR --vae FOLDER --minutes 8
+python -m training.tiny_clip.train --out DIR --vae FOLDER --minutes 8
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from motionbench.metrics.tiny_clip.content import ContentWords
+from motionbench.metrics.tiny_clip.model import build, model_config, normalization, save_clip
+from motionbench.metrics.tiny_clip.tokenizer import UNKNOWN, WordTokenizer
 from torch import Tensor
 
 from motionbench.registry import load
@@ -22,10 +25,7 @@ from motionbench.seeds import derive_seed
 from motionbench.world import Batch, World
 
 from ..augment import LATENT_NOISE, Decoder, decode_some, disturb, load_decoder
-from ..training import Run, add_arguments, describe_run, step_generator
-from .content import ContentWords
-from .model import build, model_config, normalization, save_clip
-from .tokenizer import UNKNOWN, WordTokenizer
+from ..run import Run, add_arguments, describe_run, step_generator
 
 logger = logging.getLogger(__name__)
 FRAMES = 3  # drawn from each clip

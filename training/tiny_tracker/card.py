@@ -66,8 +66,8 @@ digits are the same on any number of cores.
 {about["steps"]} steps of {about["batch"]} clips with {about["points"]} tracks in {about["training_seconds"]} s on {about["device"]}, seed {about["seed"]}.
 Clips rendered, decoded (with noise on the latents), blurred, flickering, noisy; played both ways; mirrored; colors
 exchanged. Loss: {loss}.
-Command: `python -m motionbench.metrics.trackers.train_tiny --out DIR --vae FOLDER --minutes M`; this card:
-`python -m motionbench.metrics.trackers.evaluate_tiny --weights DIR/weights --vae FOLDER`.
+Command: `python -m training.tiny_tracker.train --out DIR --vae FOLDER --minutes M`; this card:
+`python -m training.tiny_tracker.evaluate --weights DIR/weights --vae FOLDER`.
 
 ## Limits
 

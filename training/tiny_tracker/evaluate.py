@@ -1,6 +1,6 @@
 """Measure trackers on held-out procedural clips.
 
-python -m motionbench.metrics.trackers.evaluate_tiny --weights DIR --vae FOLDER
+python -m training.tiny_tracker.evaluate --weights DIR --vae FOLDER
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from motionbench.metrics.trackers.learned import load_tracker
+from motionbench.metrics.trackers.tiny import FOLDER, TinyTracker
 from numpy.typing import NDArray
 
 from motionbench.clip import Clip
@@ -27,9 +29,7 @@ from motionbench.tracks import Tracker, Tracks, grid_queries
 from motionbench.world import World
 
 from ..augment import decode_clips, load_decoder
-from .learned import load_tracker
-from .tiny import FOLDER, TinyTracker
-from .tiny_card import render_card
+from .card import render_card
 
 logger = logging.getLogger(__name__)
 THRESHOLDS = (1, 2, 4, 8, 16)  # pixels of a 256x256 frame, as in TAP-Vid (arXiv:2211.03726)

@@ -1,6 +1,6 @@
 """Train the `tiny` tracker on the procedural world.
 
-python -m motionbench.metrics.trackers.train_tiny --out DIR --vae FOLDER --minutes 8
+python -m training.tiny_tracker.train --out DIR --vae FOLDER --minutes 8
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from motionbench.metrics.trackers.frame_features import TrackerConfig
+from motionbench.metrics.trackers.learned import save_tracker
+from motionbench.metrics.trackers.tracker_net import Prediction, TrackerNet
 from torch import Tensor
 
 from motionbench.registry import load
@@ -19,10 +22,7 @@ from motionbench.seeds import derive_seed
 from motionbench.world import Batch, World
 
 from ..augment import LATENT_NOISE, Decoder, decode_some, disturb, load_decoder
-from ..training import Run, add_arguments, describe_run, step_generator
-from .frame_features import TrackerConfig
-from .learned import save_tracker
-from .tracker_net import Prediction, TrackerNet
+from ..run import Run, add_arguments, describe_run, step_generator
 
 logger = logging.getLogger(__name__)
 SUPPORT = 48  # full-frame points that all others read
@@ -148,7 +148,7 @@ def train(world: World, arguments: argparse.Namespace) -> Run:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Train, save the weights and evaluate them on held-out clips."""
-    from .evaluate_tiny import evaluate_folder
+    from .evaluate import evaluate_folder
 
     parser = argparse.ArgumentParser(description=__doc__)
     add_arguments(parser, batch=64, learning_rate=1e-3)

@@ -1,0 +1,1 @@
+"""The backbone `tiny`: its autoencoder and transformer, its exam and its model card."""

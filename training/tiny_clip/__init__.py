@@ -1,0 +1,1 @@
+"""The image-text model of the embedded world: training, evaluation, model card."""

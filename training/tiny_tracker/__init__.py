@@ -1,0 +1,1 @@
+"""The tracker `tiny`: training, evaluation, model card."""
