@@ -16,11 +16,10 @@ from motionbench.files import hash_json
 from motionbench.metric import MetricInfo
 from motionbench.plan import RunPlan, Unit, resolve
 from motionbench.processes import work_side_by_side
-from motionbench.runner import run
+from motionbench.runner import Observer, run
 from motionbench.scorer import ScorePlan, ScoreResult, score
 from motionbench.split import read_split
 from motionbench.store import ResultStore
-from motionbench.worker import Observer
 
 from .declaration import Study, Variant
 
