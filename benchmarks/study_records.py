@@ -1,0 +1,92 @@
+"""A study's records in one small file, and its page from that file alone.
+
+    python benchmarks/study_records.py pack results/studies/ablation docs/results/records/ablation.tar.xz
+    python benchmarks/study_records.py page docs/results/records/ablation.tar.xz benchmarks/studies/ablation.toml \
+      --page docs/results/ablation.md
+
+Packed are run.json, records and scores of every variant and control, no video. Of a score's details only those stay
+that say what it rests on (tracker, model): all numbers of the page are computed again from the values.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from motionbench.files import canonical_json, write_atomically
+
+BASIS = ("tracker", "model", "scored_at")  # of a score's details
+
+
+def pack(results: Path, target: Path) -> int:
+    """Writes the file; the same bytes for the same results. Returns how many folders it holds."""
+    folders = [path.parent for path in sorted(results.rglob("run.json"))]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(target, "w:xz", preset=9) as tar:
+        for folder in folders:
+            for name, data in kept_files(folder):
+                member = tarfile.TarInfo((folder.relative_to(results) / name).as_posix())
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+    return len(folders)
+
+
+def kept_files(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Name and content of what is packed of one results folder."""
+    for name in ("run.json", "records.jsonl", "scores.jsonl"):
+        path = folder / name
+        if not path.is_file():
+            continue
+        text = path.read_text(encoding="utf-8")
+        if name == "scores.jsonl":
+            text = "".join(f"{lean(line)}\n" for line in text.splitlines())
+        yield name, text.encode()
+
+
+def lean(line: str) -> str:
+    """A score's line with only the details that it rests on."""
+    score = json.loads(line)
+    score["details"] = {key: score["details"][key] for key in BASIS if key in score["details"]}
+    return canonical_json(score)
+
+
+def write_page(records: Path, study: Path, page: Path, html: Path | None) -> int:
+    """Writes the study's pages from the packed records; returns the exit code of `motionbench study`."""
+    with TemporaryDirectory() as scratch:
+        with tarfile.open(records) as tar:
+            tar.extractall(scratch, filter="data")
+        words = ["study", str(study), "--out", scratch, "--no-run", "--no-score", "--page", str(page)]
+        code = subprocess.run([sys.executable, "-m", "motionbench", *words], check=False).returncode
+        if html is not None:
+            write_atomically(html, Path(scratch, "study.html").read_bytes())
+        return code
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    packing = commands.add_parser("pack", help="records of a study's results into one file")
+    packing.add_argument("results", type=Path)
+    packing.add_argument("target", type=Path)
+    paging = commands.add_parser("page", help="the study's page from that file")
+    paging.add_argument("records", type=Path)
+    paging.add_argument("study", type=Path)
+    paging.add_argument("--page", type=Path, required=True, help="Markdown; its tables are replaced")
+    paging.add_argument("--html", type=Path, help="also the page with plots")
+    args = parser.parse_args(argv)
+    if args.command == "page":
+        return write_page(args.records, args.study, args.page, args.html)
+    print(f"{args.target}: {pack(args.results, args.target)} folders, {args.target.stat().st_size} bytes")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
