@@ -6,6 +6,9 @@ on one prompt a reference, and the gate; what is there after nine minutes is kep
     --workers 16 --seconds 540 --out results/many --pack many.tar
 Then `motionbench score results/many/lite/METHOD` and `motionbench gate score results/many/gate`.
 
+A second seed of everything, and the gate on two references of each category:
+  python benchmarks/side_by_side.py --gate ditflow --gate-split lite --gate-limit 2 --seed 0 --seed 1 --out results/many
+
 A study's variants go the same way, all on the first reference, then all on the second:
   python benchmarks/side_by_side.py --study benchmarks/studies/ablation.toml --workers 16 --seconds 540 \
     --out results/studies/ablation --pack ablation.tar
@@ -33,16 +36,16 @@ from motionbench.processes import work_side_by_side
 from motionbench.runner import run
 from motionbench.store import ResultStore
 from motionbench.studies.declaration import read_study
-from motionbench.studies.running import Task, plan_variants
+from motionbench.studies.running import Task, plan_variants, turns
 from motionbench.studies.running import to_tasks as variants_to_tasks
 
 PACK_EVERY = 30.0  # seconds
 
 
 def to_tasks(plan: RunPlan, out: Path) -> list[Task]:
-    """A task for each reference of a plan."""
-    count = len(resolve(plan).units())
-    return [Task(replace(plan, shard=(i + 1, count)), out) for i in range(count)]
+    """A task for each reference of a plan under each seed, categories by turns."""
+    order = turns(resolve(plan).units())
+    return [Task(replace(plan, shard=(number + 1, len(order))), out) for number in order]
 
 
 def plan_to_make(text: str, args: argparse.Namespace, split: str, **selection: Any) -> RunPlan:
@@ -56,12 +59,13 @@ def all_tasks(args: argparse.Namespace) -> list[Task]:
     """First the study, then every method on the split, then every one through the gate, in the order given."""
     tasks = study_tasks(args.study, args) if args.study else []
     for method in args.lite:
-        plan = plan_to_make(method, args, args.split, levels=args.level or ())
+        plan = plan_to_make(method, args, args.split, levels=args.level, seeds=args.seed or [0])
         tasks += to_tasks(plan, args.out / "lite" / method)
-    sides = both_directions("mini", args.out / "gate") if args.gate else []
+    sides = both_directions(args.gate_split, args.out / "gate") if args.gate else []
+    asked = {"limit": args.gate_limit, "levels": ["scene"], "seeds": args.seed or [0]}
     for method in args.gate:
         for direction, split in sides:
-            plan = plan_to_make(method, args, split)
+            plan = plan_to_make(method, args, split, **asked)
             tasks += to_tasks(plan, args.out / "gate" / method / direction)
     return tasks
 
@@ -133,6 +137,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--gate", action="append", default=[], metavar="METHOD", help="put it to the gate; repeatable")
     parser.add_argument("--study", type=Path, metavar="FILE", help="the variants of a study file")
+    parser.add_argument("--gate-split", default="mini", help="whose references the gate reverses")
+    parser.add_argument("--gate-limit", type=int, metavar="N", help="references of each category at the gate")
+    parser.add_argument("--seed", type=int, action="append", default=[], help="of --lite and --gate; repeatable")
     parser.add_argument("--split", default="lite")
     parser.add_argument("--level", action="append", default=[], help="only prompts of this level; repeatable")
     parser.add_argument("--backbone", default="tiny")
