@@ -64,7 +64,7 @@ class InvertedStart(OptimizerConfig):
 
 
 # Common to the presets `tiny` of all trained methods: equal rank, steps, batch and optimizer. They were found for
-# followyourmotion on tuning references (its README), which is at its best with them.
+# followyourmotion on tuning references (its README), which takes more temporal steps since.
 TINY: dict[str, Any] = {
     "lr": 4e-3,  # at half of it, or of the rank, many fits do not turn a figure or a second object around
     "weight_decay": 0.01,
