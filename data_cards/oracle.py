@@ -13,7 +13,7 @@ import numpy as np
 from motionbench import registry
 from motionbench.case import Case
 from motionbench.clip import Clip
-from motionbench.config import suited_config
+from motionbench.config import setting, suited_config
 from motionbench.errors import MissingInputError, StoreError
 from motionbench.files import write_json
 from motionbench.method import InputContract, Runtime
@@ -24,9 +24,11 @@ from .world.truth import Truth, make_truth, read_truth, render_prompt, truth_hea
 
 @dataclass(frozen=True)
 class OracleConfig:
-    """decoded: pass the clip through the backbone's autoencoder, so that the ceiling is what it could show at best."""
+    """What the ceiling shows."""
 
-    decoded: bool = True
+    decoded: bool = setting(
+        True, "pass the clip through the backbone's autoencoder: the ceiling is what it could show at best"
+    )
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "out" / "api"
+MARK = "<!-- settings -->"
 ROOMS = ("data_cards", "leaderboard", "methods", "metrics")
 
 
@@ -24,6 +25,28 @@ def on_startup(command: str, dirty: bool) -> None:
             copy = target / path.relative_to(ROOT / folder)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """The page of settings with its tables, as the installed methods' own fields say them."""
+    return markdown.replace(MARK, settings_tables()) if page.file.src_uri == "settings.md" else markdown
+
+
+def settings_tables() -> str:
+    """A table for each method that takes settings: key, type, default and meaning."""
+    from motionbench import registry
+    from motionbench.config import describe
+
+    parts = []
+    for name in registry.names("methods"):
+        method = registry.load("methods", name)
+        rows = [(f"`{row.key}`", row.type, f"`{row.default}`", row.help) for row in describe(method.Config)]
+        if rows:
+            presets = ", ".join(f"`{preset}`" for preset in sorted(method.presets)) or "none"
+            cells = ("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+            head = "| key | type | default | meaning |\n|---|---|---|---|"
+            parts.append("\n".join([f"## `{name}`\n\nPresets: {presets}.\n", head, *cells]))
+    return "\n\n".join(parts)
 
 
 def on_post_build(config: Any) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from motionbench import registry
 from motionbench.clip import Clip
-from motionbench.config import suited_config
+from motionbench.config import setting, suited_config
 from motionbench.errors import StoreError
 from motionbench.kept_clip import KeptClip
 from motionbench.method import InputContract, Runtime
@@ -24,10 +24,10 @@ class NoConfig:
 
 @dataclass(frozen=True)
 class SampleConfig:
-    """sample_steps, guidance: None takes the backbone's own."""
+    """How the backbone samples."""
 
-    sample_steps: int | None = None
-    guidance: float | None = None
+    sample_steps: int | None = setting(None, "of sampling; none: the backbone's own")
+    guidance: float | None = setting(None, "classifier-free guidance; none: the backbone's own")
 
 
 class BackboneOnly:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 
 from motionbench.case import Case
 from motionbench.clip import Clip
-from motionbench.config import suited_config
+from motionbench.config import setting, suited_config
 from motionbench.errors import ConfigError, MissingInputError, VideoError
 from motionbench.kept_clip import KeptClip
 from motionbench.method import InputContract, Runtime
@@ -21,14 +21,14 @@ COLUMNS = ("case_id", "file")
 
 @dataclass(frozen=True)
 class FolderConfig:
-    """path: a folder or a CSV; made_by: the program that made the clips, with its version and settings.
+    """Where the clips lie.
 
     In a folder the clip of case `camera/0001/2` is `camera/0001/2.mp4` or `camera-0001-2.mp4`. A CSV has the columns
     `case_id` and `file`, a path below the CSV's folder. Clips that were replaced, or are there now, are taken anew.
     """
 
-    path: Path | None = None
-    made_by: str = ""
+    path: Path | None = setting(None, "a folder or a CSV")
+    made_by: str = setting("", "the program that made the clips, with its version and settings")
 
 
 class Folder:

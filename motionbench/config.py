@@ -6,14 +6,15 @@ import difflib
 import math
 import types
 from collections.abc import Sequence
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, dataclass, field, fields
 from enum import Enum
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from motionbench.errors import ConfigError, UnknownNameError
 from motionbench.registry import canonical
 
+Value = TypeVar("Value")
 BARE = "none"  # the preset that is no preset: the defaults of the dataclass
 PUBLISHED = "paper"  # the preset with the published constants
 
@@ -49,6 +50,12 @@ def require(ok: bool, name: str, expected: str, value: object) -> None:
         raise ConfigError(f"{name} must be {expected}, got {value!r}")
 
 
+def setting(default: Value, help: str) -> Value:
+    """A field of a Config with its default and, in a phrase, what it means: shown by `motionbench list settings`."""
+    made: Value = field(default=default, metadata={"help": help})
+    return made
+
+
 def preset_name(method: Any, backbone: str, preset: str | None) -> str:
     """The name of the preset that `build_config` takes: the one asked for, the backbone's own, `paper`, or `none`."""
     if preset is not None:
@@ -75,7 +82,8 @@ def parse_settings(config: type, settings: Sequence[str]) -> dict[str, Any]:
         try:
             values[key] = parse_value(hints[key], text.strip())
         except ValueError as error:
-            raise ConfigError(f"--set {key}: {error}") from None
+            meant = meaning(config, key)
+            raise ConfigError(f"--set {key}: {error}" + (f" ({key}: {meant})" if meant else "")) from None
     return values
 
 
@@ -99,14 +107,31 @@ def parse_value(annotation: Any, text: str) -> Any:
     raise ValueError(f"a value of type {annotation} cannot be given on the command line; write a preset")
 
 
-def describe(config: type) -> list[tuple[str, str, str]]:
-    """(key, type, default) of every field that `--set` takes, in the order of the dataclass."""
+@dataclass(frozen=True)
+class SettingInfo:
+    """One field that `--set` takes: its key, its type, its default and its meaning in words ("" where none is said)."""
+
+    key: str
+    type: str
+    default: str
+    help: str
+
+
+def describe(config: type) -> list[SettingInfo]:
+    """Every field that `--set` takes, in the order of the dataclass."""
     hints = get_type_hints(config)
     rows = []
     for f in fields(config):
         default = f.default_factory() if f.default_factory is not MISSING else f.default
-        rows.append((f.name, _type_name(hints[f.name]), "required" if default is MISSING else str(default)))
+        shown = "required" if default is MISSING else str(default)
+        rows.append(SettingInfo(f.name, _type_name(hints[f.name]), shown, meaning(config, f.name)))
     return rows
+
+
+def meaning(config: type, key: str) -> str:
+    """What a field means; where a subclass changes the default alone, as the class says that has it first."""
+    declared = (vars(cls).get("__dataclass_fields__", {}).get(key) for cls in config.__mro__)
+    return next((str(f.metadata["help"]) for f in declared if f is not None and "help" in f.metadata), "")
 
 
 def _preset(method: Any, backbone: str, preset: str | None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from motionbench.config import require
+from motionbench.config import require, setting
 
 from ..tuning.config import TINY, TINY_STEPS, OptimizerConfig
 from ..tuning.training import Schedule
@@ -13,27 +13,24 @@ from ..tuning.training import Schedule
 
 @dataclass(frozen=True)
 class Config(OptimizerConfig):
-    """steps; bottleneck: channels r inside a temporal kernel; kernel_frames: frames k it spans, odd.
+    """The defaults are preset `official`: the released code's constants (train script for CogVideoX).
 
-    beta1, beta2: of AdamW. tracking_loss: add the dense point tracking loss, tracking_weight times, at times up to
-    tracking_time_max, along tracks that `tracker` finds in the reference on a grid of tracked_per_side squared points.
-    The rest as in `OptimizerConfig`. The defaults are preset `official`: the released code's constants (train script
-    for CogVideoX: 500 steps of 1e-5, betas 0.9 and 0.95, r = 128, k = 3, the MSE alone); preset `tracked` is the
-    paper's loss (weight 0.1, t <= 400 of 1000, 100 points) on tracks by `real`. Its 50 sampling steps and guidance 6
-    belong to its own backbone and are not taken over.
+    500 steps of 1e-5, betas 0.9 and 0.95, r = 128, k = 3, the MSE alone. Preset `tracked` is the paper's loss (weight
+    0.1, t <= 400 of 1000, 100 points) on tracks by `real`. Its 50 sampling steps and guidance 6 belong to its own
+    backbone and are not taken over.
     """
 
-    steps: int = 500
+    steps: int = setting(500, "of training")
     lr: float = 1e-5
-    beta1: float = 0.9
-    beta2: float = 0.95
-    bottleneck: int = 128
-    kernel_frames: int = 3
-    tracking_loss: bool = False
-    tracking_weight: float = 0.1
-    tracking_time_max: float = 0.4
-    tracker: str = "tiny"
-    tracked_per_side: int = 10
+    beta1: float = setting(0.9, "of AdamW")
+    beta2: float = setting(0.95, "of AdamW")
+    bottleneck: int = setting(128, "channels r inside a temporal kernel")
+    kernel_frames: int = setting(3, "frames k that a kernel spans, odd")
+    tracking_loss: bool = setting(False, "add the dense point tracking loss")
+    tracking_weight: float = setting(0.1, "of the tracking loss")
+    tracking_time_max: float = setting(0.4, "the tracking loss acts at times up to it")
+    tracker: str = setting("tiny", "finds the tracks in the reference")
+    tracked_per_side: int = setting(10, "points of the tracks' grid per side")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -5,28 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from motionbench.config import require
+from motionbench.config import require, setting
 
 from ..guidance.method import GuidanceConfig
 
 
 @dataclass(frozen=True)
 class Config(GuidanceConfig):
-    """block: whose self-attention is read; None takes the middle one (15 of 30, 20 of 40).
+    """The defaults are preset `official`: arXiv:2412.07776 and its released configuration.
 
-    temperature: multiplies the attention's scores before the softmax. still_tokens: let cells that do not move in the
-    reference count too, which holds the background. kv_injection: in guided steps, block `injected_block` attends to
-    the reference's keys and values.
-    The rest as in `GuidanceConfig`. The defaults are preset `official`: arXiv:2412.07776 and its released
-    configuration (5 Adam steps in the first 10 of 50, 0.002 to 0.001, temperature 2, injection in block 0).
-    Its guidance 7 belongs to its own backbone and is not taken over.
+    5 Adam steps in the first 10 of 50, 0.002 to 0.001, temperature 2, injection in block 0. Its guidance 7 belongs to
+    its own backbone and is not taken over.
     """
 
-    block: int | None = None
-    temperature: float = 2.0
-    still_tokens: bool = False
-    kv_injection: bool = True
-    injected_block: int = 0
+    block: int | None = setting(None, "whose self-attention is read; none: the middle one (15 of 30, 20 of 40)")
+    temperature: float = setting(2.0, "multiplies the attention's scores before the softmax")
+    still_tokens: bool = setting(
+        False, "let cells that do not move in the reference count too, which holds the background"
+    )
+    kv_injection: bool = setting(True, "in guided steps, `injected_block` attends to the reference's keys and values")
+    injected_block: int = setting(0, "of kv_injection")
 
     def __post_init__(self) -> None:
         super().__post_init__()

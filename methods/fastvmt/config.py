@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from motionbench.config import require
+from motionbench.config import require, setting
 
 from ..guidance.attention_flow import HeadMean
 from ..guidance.method import GuidanceConfig
@@ -15,40 +15,38 @@ from .windows import TileQuery
 
 @dataclass(frozen=True)
 class Config(GuidanceConfig):
-    """lr_along: the learning rate falls over the guided `steps`, or over the `iterations` of each.
+    """The defaults are preset `official`: mayuelala/FastVMT at 97476b0, diffsynth/pipelines/wan_video.py.
 
-    block: whose self-attention is read; None takes the middle one.
-
-    heads: average queries and keys over heads first (`features`), or their products (`scores`).
-    reach: frames j of 0 <= j - i < reach are compared with frame i; last_weight: of the farthest, the nearest has 1.
-    tile (rows, columns): cells that share a window; tile_query: what places it; window: its side; temperature.
-    flow_weight, tracking_weight: of the two losses.
-    start: `noised_reference` begins at time shift(strength) with the reference noised to it, `noise` at time 1 with
-    the seed's noise; strength in (0, 1] of the reference start.
-    The rest as in `GuidanceConfig`. The defaults are preset `official`: mayuelala/FastVMT at 97476b0,
-    diffsynth/pipelines/wan_video.py (10 AdamW steps in the first 20 of 50, 0.003 to 0.002 within each, a gradient
-    every third, decay 0.01, reach 4, strength 0.82). Its guidance 5.8 and shift 7 are not taken over.
+    10 AdamW steps in the first 20 of 50, 0.003 to 0.002 within each, a gradient every third, decay 0.01, reach 4,
+    strength 0.82. Its guidance 5.8 and shift 7 are not taken over.
     """
 
     guided_share: float = 0.4
     iterations: int = 10
     lr_from: float = 3e-3
     lr_to: float = 2e-3
-    lr_along: Literal["steps", "iterations"] = "iterations"
+    lr_along: Literal["steps", "iterations"] = setting(
+        "iterations", "the learning rate falls over the guided `steps`, or over the `iterations` of each"
+    )
     weight_decay: float = 1e-2
     gradient_every: int = 3
-    block: int | None = 14
-    heads: HeadMean = "features"
-    reach: int = 4
-    last_weight: float = 0.8
-    tile: tuple[int, int] = (3, 4)
-    tile_query: TileQuery = "center"
-    window: int = 21
-    temperature: float = 1.0
-    flow_weight: float = 5.0
-    tracking_weight: float = 1.0
-    start: Literal["noised_reference", "noise"] = "noised_reference"
-    strength: float = 0.82
+    block: int | None = setting(14, "whose self-attention is read; none: the middle one")
+    heads: HeadMean = setting(
+        "features", "average queries and keys over heads first (`features`), or their products (`scores`)"
+    )
+    reach: int = setting(4, "frames j of 0 <= j - i < reach are compared with frame i")
+    last_weight: float = setting(0.8, "of the farthest frame; the nearest has 1")
+    tile: tuple[int, int] = setting((3, 4), "rows and columns of cells that share a window")
+    tile_query: TileQuery = setting("center", "what places the window")
+    window: int = setting(21, "its side, in cells")
+    temperature: float = setting(1.0, "of the softmax over the window")
+    flow_weight: float = setting(5.0, "of the flow loss")
+    tracking_weight: float = setting(1.0, "of the tracking loss")
+    start: Literal["noised_reference", "noise"] = setting(
+        "noised_reference",
+        "`noised_reference`: at time shift(strength), the reference noised to it; `noise`: at time 1",
+    )
+    strength: float = setting(0.82, "of the reference start, in (0, 1]")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -5,28 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from motionbench.config import require
+from motionbench.config import require, setting
 
 from ..guidance.method import GuidanceConfig
 
 
 @dataclass(frozen=True)
 class Config(GuidanceConfig):
-    """latent_weight, motion_weight: of the two terms, clean latents and their frame differences.
+    """The defaults are preset `official`: the official repository's run.py.
 
-    across: what is kept of the velocity across the mean velocity so far; 1 turns the projection off.
-    source: the reference's clean latents as the model foresees them from their noised version (`predicted`), or as they
-    are (`clean`). The rest as in `GuidanceConfig`. The defaults are preset `official`: the official repository's run.py
-    (10 of 50 steps, 3 Adam steps of 0.003, weights 20 and 5, 0.1; guidance 6 is the backbone's own there).
+    10 of 50 steps, 3 Adam steps of 0.003, weights 20 and 5, 0.1; guidance 6 is the backbone's own there.
     """
 
     iterations: int = 3
     lr_from: float = 3e-3
     lr_to: float = 3e-3
-    latent_weight: float = 20.0
-    motion_weight: float = 5.0
-    across: float = 0.1
-    source: Literal["predicted", "clean"] = "predicted"
+    latent_weight: float = setting(20.0, "of the term of clean latents")
+    motion_weight: float = setting(5.0, "of the term of their frame differences")
+    across: float = setting(0.1, "share of the velocity kept across the mean velocity so far; 1: no projection")
+    source: Literal["predicted", "clean"] = setting(
+        "predicted",
+        "the reference's clean latents: as the model foresees them from noised ones, or as they are",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

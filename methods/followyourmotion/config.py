@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from motionbench.config import require
+from motionbench.config import require, setting
 
 from ..tuning.config import TINY_LORA, TINY_STAGES
 
@@ -14,71 +14,62 @@ from ..tuning.config import TINY_LORA, TINY_STAGES
 class Config:
     """All settings of a fit; the defaults are preset `paper`. On backbone `tiny` the preset of that name applies.
 
-    Heads. head_rule: `paper` (cosine similarities, temporal iff S_spatial < head_alpha * S_temporal) or `released`
-    (attention mass, temporal iff w_t >= head_ratio * w_s); `inverted` and `random` are controls of the idea (see
-    `heads`), for studies. head_times: flow times in (0, 1] at which maps are read;
-    head_draws: noise draws at each. decouple: False trains one LoRA on all heads, for spatial_steps + temporal_steps.
-
-    LoRA. rank; lora_scale: alpha / rank. isolate_norm: q and k are normalized with the statistics of the untouched
-    model, so that a LoRA on one head leaves the others' q and k alone (not in the paper).
-
-    Training. *_steps, *_batch, *_lr, *_weight_decay of either stage; warmup_steps: linear, then lr_schedule `constant`
-    or `cosine`; max_grad_norm: 0 turns clipping off. time_density: `logit_normal` or `uniform`; *_shift moves times
-    toward noise (None: the backbone's own); temporal_time_min: the temporal stage sees times in [it, 1] only, since
-    motion is settled in noise (0 in the paper). gradient_checkpointing trades time for memory.
-
-    Temporal stage. sparse: sparse_frames (4k + 1) of the clip's frames are used, chosen by frame_choice: `uniform`
-    (both ends, equal stride), `offset` (equal stride, random start) or `stratified` (random in each stride), the last
-    two drawn frame_draws times before training. adaptive_rope: they keep their places on the clip's time axis, by
-    rope_positions `paper` (i * F / F_samp) or `true_indices`. motion_loss: L_motion is added, motion_weight times,
-    with its cosine over motion_axis (see `losses`).
-
-    Sampling. branches_at_inference: `both` or `temporal`; active_share: the share of the steps, from noise on, in which
-    they are active (1 in the paper). sample_steps, guidance: None takes the backbone's own.
+    In the order of the work: heads, LoRA, training of both stages, temporal stage, sampling.
     """
 
-    head_rule: Literal["paper", "released", "inverted", "random"] = "paper"
-    head_alpha: float = 1.25
-    head_ratio: float = 1.3
-    head_times: tuple[float, ...] = (0.25, 0.5, 0.75)
-    head_draws: int = 1
-    decouple: bool = True
+    head_rule: Literal["paper", "released", "inverted", "random"] = setting(
+        "paper",
+        "by cosine similarities, by attention mass; the last two are controls for studies (see `heads`)",
+    )
+    head_alpha: float = setting(1.25, "of rule `paper`: temporal iff S_spatial < head_alpha * S_temporal")
+    head_ratio: float = setting(1.3, "of rule `released`: temporal iff w_t >= head_ratio * w_s")
+    head_times: tuple[float, ...] = setting((0.25, 0.5, 0.75), "flow times in (0, 1] at which maps are read")
+    head_draws: int = setting(1, "noise draws at each time")
+    decouple: bool = setting(True, "no: one LoRA on all heads, for spatial_steps + temporal_steps")
 
-    rank: int = 128
-    lora_scale: float = 1.0
-    isolate_norm: bool = False
+    rank: int = setting(128, "of the LoRAs")
+    lora_scale: float = setting(1.0, "alpha / rank")
+    isolate_norm: bool = setting(
+        False, "q and k keep the untouched model's norm: a LoRA on one head leaves other heads alone"
+    )
 
-    spatial_steps: int = 3000
-    temporal_steps: int = 2000
-    spatial_batch: int = 1
-    temporal_batch: int = 1
-    spatial_lr: float = 1e-4
-    temporal_lr: float = 1e-4
-    spatial_weight_decay: float = 0.1
-    temporal_weight_decay: float = 0.5
-    warmup_steps: int = 0
-    lr_schedule: Literal["constant", "cosine"] = "constant"
-    max_grad_norm: float = 1.0
-    time_density: Literal["logit_normal", "uniform"] = "logit_normal"
-    spatial_shift: float | None = None
-    temporal_shift: float | None = None
-    temporal_time_min: float = 0.0
-    gradient_checkpointing: bool = True
+    spatial_steps: int = setting(3000, "of the spatial stage")
+    temporal_steps: int = setting(2000, "of the temporal stage")
+    spatial_batch: int = setting(1, "single frames a step")
+    temporal_batch: int = setting(1, "clips a step")
+    spatial_lr: float = setting(1e-4, "learning rate")
+    temporal_lr: float = setting(1e-4, "learning rate")
+    spatial_weight_decay: float = setting(0.1, "of AdamW")
+    temporal_weight_decay: float = setting(0.5, "of AdamW")
+    warmup_steps: int = setting(0, "linear, at the start of a stage")
+    lr_schedule: Literal["constant", "cosine"] = setting("constant", "after the warmup")
+    max_grad_norm: float = setting(1.0, "0 turns clipping off")
+    time_density: Literal["logit_normal", "uniform"] = setting("logit_normal", "of the training times")
+    spatial_shift: float | None = setting(None, "moves training times toward noise; none: the backbone's own")
+    temporal_shift: float | None = setting(None, "moves training times toward noise; none: the backbone's own")
+    temporal_time_min: float = setting(
+        0.0, "the temporal stage sees times in [it, 1]: motion is settled in noise (0 in the paper)"
+    )
+    gradient_checkpointing: bool = setting(True, "recompute activations: memory for time")
 
-    sparse: bool = True
-    sparse_frames: int = 17
-    frame_choice: Literal["uniform", "offset", "stratified"] = "uniform"
-    frame_draws: int = 8
-    adaptive_rope: bool = True
-    rope_positions: Literal["paper", "true_indices"] = "paper"
-    motion_loss: bool = True
-    motion_weight: float = 1.0
-    motion_axis: Literal["frame", "channel", "time"] = "frame"
+    sparse: bool = setting(True, "the temporal stage takes only sparse_frames of the clip")
+    sparse_frames: int = setting(17, "4k + 1")
+    frame_choice: Literal["uniform", "offset", "stratified"] = setting(
+        "uniform", "`uniform`: both ends, equal stride; `offset`: random start; `stratified`: random in each stride"
+    )
+    frame_draws: int = setting(8, "random choices drawn before training")
+    adaptive_rope: bool = setting(True, "sparse frames keep their places on the clip's time axis")
+    rope_positions: Literal["paper", "true_indices"] = setting(
+        "paper", "`paper`: i * F / F_samp; or the frames' `true_indices`"
+    )
+    motion_loss: bool = setting(True, "add L_motion")
+    motion_weight: float = setting(1.0, "of L_motion")
+    motion_axis: Literal["frame", "channel", "time"] = setting("frame", "over which its cosine runs (see `losses`)")
 
-    branches_at_inference: Literal["both", "temporal"] = "both"
-    active_share: float = 1.0
-    sample_steps: int | None = None
-    guidance: float | None = None
+    branches_at_inference: Literal["both", "temporal"] = setting("both", "the LoRAs that act while sampling")
+    active_share: float = setting(1.0, "of the steps, from noise on, in which they act (1 in the paper)")
+    sample_steps: int | None = setting(None, "of sampling; none: the backbone's own")
+    guidance: float | None = setting(None, "classifier-free guidance; none: the backbone's own")
 
     def __post_init__(self) -> None:
         for name in ("rank", "spatial_batch", "temporal_batch", "head_draws", "frame_draws"):

@@ -12,7 +12,7 @@ from torch import Tensor
 from motionbench import registry
 from motionbench.adapter_folder import new_adapter_folder, read_facts, reading_adapter, write_facts
 from motionbench.clip import Clip
-from motionbench.config import require, suited_config
+from motionbench.config import require, setting, suited_config
 from motionbench.errors import ConfigError, StoreError
 from motionbench.method import InputContract, Runtime
 from motionbench.seeds import derive_seed
@@ -27,22 +27,19 @@ REFERENCE = "reference"  # the name of the clean latents among an adapter's tens
 
 @dataclass(frozen=True)
 class GuidanceConfig:
-    """guided_share: of the sampling steps, from the first on, in which the latents are optimized, in [0, 1].
+    """What the methods that optimize latents while sampling share."""
 
-    iterations: of AdamW in each; lr_from, lr_to: its learning rate in the first and the last guided step;
-    weight_decay: 0 makes it Adam; gradient_every: iterations per fresh gradient, those between reuse the last one.
-    gradient_checkpointing: memory for time. sample_steps, guidance: None takes the backbone's own.
-    """
-
-    guided_share: float = 0.2
-    iterations: int = 5
-    lr_from: float = 2e-3
-    lr_to: float = 1e-3
-    weight_decay: float = 0.0
-    gradient_every: int = 1
-    gradient_checkpointing: bool = True
-    sample_steps: int | None = None
-    guidance: float | None = None
+    guided_share: float = setting(
+        0.2, "of the sampling steps, from the first on, in which the latents are optimized, in [0, 1]"
+    )
+    iterations: int = setting(5, "of AdamW in each guided step")
+    lr_from: float = setting(2e-3, "learning rate in the first guided step")
+    lr_to: float = setting(1e-3, "learning rate in the last guided step")
+    weight_decay: float = setting(0.0, "0 makes it Adam")
+    gradient_every: int = setting(1, "iterations per fresh gradient; those between reuse the last one")
+    gradient_checkpointing: bool = setting(True, "recompute activations: memory for time")
+    sample_steps: int | None = setting(None, "of sampling; none: the backbone's own")
+    guidance: float | None = setting(None, "classifier-free guidance; none: the backbone's own")
 
     def __post_init__(self) -> None:
         require(0 <= self.guided_share <= 1, "guided_share", "in [0, 1]", self.guided_share)

@@ -5,27 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from motionbench.config import require
+from motionbench.config import require, setting
 
 from ..guidance.method import GuidanceConfig
 
 
 @dataclass(frozen=True)
 class Config(GuidanceConfig):
-    """block: whose output is compared, 0-based; None takes the middle one.
+    """The defaults are preset `official`: the notebook of xizaoqu/MOFT takes 50 of 1,280 channels, about 4%.
 
-    channel_share: of the channels, those that count as motion channels, in (0, 1]; components: principal components of
-    the reference's content-free features that choose them. source: the reference's features are those of its latents
-    `noised` to the time of sampling, or `clean`, at time 0. The rest as in `GuidanceConfig`.
-    The defaults are preset `official`: the notebook of xizaoqu/MOFT takes 50 of 1,280 channels, about 4%; DiTFlow's
-    port to transformers takes 4% and optimizes as it does itself (first 10 of 50 steps, 5 Adam steps of 0.002 to 0.001,
-    the middle block).
+    DiTFlow's port to transformers takes 4% and optimizes as it does itself (first 10 of 50 steps, 5 Adam steps of 0.002
+    to 0.001, the middle block).
     """
 
-    block: int | None = None
-    channel_share: float = 0.04
-    components: int = 1
-    source: Literal["noised", "clean"] = "noised"
+    block: int | None = setting(None, "whose output is compared, 0-based; none: the middle one")
+    channel_share: float = setting(0.04, "of the channels that count as motion channels, in (0, 1]")
+    components: int = setting(1, "principal components of the reference's content-free features that choose them")
+    source: Literal["noised", "clean"] = setting(
+        "noised", "the reference's features: of its latents `noised` to the time of sampling, or `clean`, at time 0"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

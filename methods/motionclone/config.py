@@ -5,36 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from motionbench.config import require
+from motionbench.config import require, setting
 
 from ..guidance.sampling import InnerSchedule
 
 
 @dataclass(frozen=True)
 class Config:
-    """blocks: whose self-attentions are read; none takes the middle one.
+    """The defaults are preset `official`, the released camera setting: 100 steps, 50 of them in the top 30% of noise.
 
-    reference_time: to which the reference is noised; weight: of the loss; others: leave out a frame's attention to
-    itself when the strongest is chosen.
-    sample_steps: None takes the backbone's own; guided_steps: of them, from the first on; guided_range: the share of
-    the noise axis (before the shift) that the guided steps lie on, 0 leaves all steps evenly apart.
-    ramp_steps: over so many the guidance fades in, and out at the end of the guided ones.
-    guidance: classifier-free, None takes the backbone's own. gradient_checkpointing: memory for time.
-    The defaults are preset `official`, the released camera setting: 100 steps, 50 of them in the top 30% of noise,
-    weight 2000. Preset `official_object`: 300, 180, 40%. reference_time 0.61 has the signal-to-noise ratio that step
-    400 of 1,000 has in the released model's schedule.
+    Preset `official_object`: 300, 180, 40%. reference_time 0.61 has the signal-to-noise ratio that step 400 of 1,000
+    has in the released model's schedule.
     """
 
-    blocks: tuple[int, ...] = ()
-    reference_time: float = 0.61
-    weight: float = 2000.0
-    others: bool = False
-    sample_steps: int | None = 100
-    guided_steps: int = 50
-    guided_range: float = 0.3
-    ramp_steps: int = 10
-    guidance: float | None = None
-    gradient_checkpointing: bool = True
+    blocks: tuple[int, ...] = setting((), "whose self-attentions are read; none: the middle one")
+    reference_time: float = setting(0.61, "to which the reference is noised")
+    weight: float = setting(2000.0, "of the loss")
+    others: bool = setting(False, "leave out a frame's attention to itself when the strongest is chosen")
+    sample_steps: int | None = setting(100, "of sampling; none: the backbone's own")
+    guided_steps: int = setting(50, "of the sampling steps, from the first on")
+    guided_range: float = setting(
+        0.3, "share of the noise axis (before the shift) that they lie on; 0: all steps evenly apart"
+    )
+    ramp_steps: int = setting(10, "over so many the guidance fades in, and out at the end")
+    guidance: float | None = setting(None, "classifier-free guidance; none: the backbone's own")
+    gradient_checkpointing: bool = setting(True, "recompute activations: memory for time")
 
     def __post_init__(self) -> None:
         require(0 <= self.reference_time <= 1, "reference_time", "in [0, 1]", self.reference_time)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from motionbench.config import require
+from motionbench.config import require, setting
 
 from ..tuning.config import TINY_INVERSION, TINY_LORA, TINY_STAGES
 from ..tuning.lora_method import InvertedStartConfig
@@ -13,22 +13,19 @@ from ..tuning.lora_method import InvertedStartConfig
 
 @dataclass(frozen=True)
 class Config(InvertedStartConfig):
-    """steps: each is a spatial and a temporal one; spatial_share: of the steps in which the spatial path
-    acts and learns.
+    """The defaults are preset `official`: the released code's constants.
 
-    debias_weight: of the appearance-debiased loss; debias_beta: its beta, with alpha = sqrt(beta^2 + 1).
-    The rest as in `InvertedStartConfig`. The defaults are preset `official`: the released code's constants
-    (showlab/MotionDirector, MotionDirector_train.py and its configuration for one video: rank 32, dropout 0.1, AdamW
-    5e-4 with decay 1e-2, 150 steps, mask 0.2; MotionDirector_inference.py: 50 inversion steps, noise prior 0.5).
-    Its 30 sampling steps and guidance 12 belong to its own backbone and are not taken over.
+    showlab/MotionDirector, MotionDirector_train.py and its configuration for one video: rank 32, dropout 0.1, AdamW
+    5e-4 with decay 1e-2, 150 steps, mask 0.2; MotionDirector_inference.py: 50 inversion steps, noise prior 0.5. Its 30
+    sampling steps and guidance 12 belong to its own backbone and are not taken over.
     """
 
-    steps: int = 150
+    steps: int = setting(150, "each is a spatial and a temporal one")
     dropout: float = 0.1
     noise_prior: float = 0.5
-    spatial_share: float = 0.8
-    debias_weight: float = 1.0
-    debias_beta: float = 1.0
+    spatial_share: float = setting(0.8, "of the steps in which the spatial path acts and learns")
+    debias_weight: float = setting(1.0, "of the appearance-debiased loss")
+    debias_beta: float = setting(1.0, "its beta, with alpha = sqrt(beta^2 + 1)")
 
     def __post_init__(self) -> None:
         super().__post_init__()

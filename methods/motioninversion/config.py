@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from motionbench.config import require
+from motionbench.config import require, setting
 
 from ..tuning.config import TINY, TINY_INVERSION, TINY_STEPS, InvertedStart
 from .embeddings import ValueKind
@@ -13,22 +13,20 @@ from .embeddings import ValueKind
 
 @dataclass(frozen=True)
 class Config(InvertedStart):
-    """steps; lr: of the motion embeddings; value_lr: of the value embeddings.
-
-    value: `place` (one embedding of each place), `frame_place` (of each place in each frame) or `none`.
-    debias_weight, debias_beta: of the appearance-debiased part of the loss, as in MotionDirector.
-    The rest as in `InvertedStart`. The defaults are preset `official`: the released code's constants (400 steps of
-    0.02, spatial rate 0.0005, the debiased hybrid loss, and BlendInit 0.5, here noise_prior) with the value embeddings
-    of its port to transformers in DeT's repository. Preset `unet` has them as the paper does.
+    """The defaults are preset `official`: the released code's constants, with the value embeddings of its port to
+    transformers in DeT's repository (400 steps of 0.02, spatial rate 0.0005, the debiased hybrid loss, BlendInit 0.5,
+    here noise_prior). Preset `unet` has them as the paper does.
     """
 
-    steps: int = 400
-    lr: float = 2e-2
-    value_lr: float = 5e-4
+    steps: int = setting(400, "of training")
+    lr: float = setting(2e-2, "of the motion embeddings")
+    value_lr: float = setting(5e-4, "of the value embeddings")
     noise_prior: float = 0.5
-    value: ValueKind = "place"
-    debias_weight: float = 1.0
-    debias_beta: float = 1.0
+    value: ValueKind = setting(
+        "place", "one embedding of each `place`, of each place in each frame (`frame_place`), or `none`"
+    )
+    debias_weight: float = setting(1.0, "of the appearance-debiased part of the loss, as in MotionDirector")
+    debias_beta: float = setting(1.0, "its beta, as in MotionDirector")
 
     def __post_init__(self) -> None:
         super().__post_init__()

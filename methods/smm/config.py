@@ -5,32 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from motionbench.config import require
+from motionbench.config import require, setting
 
 from ..guidance.method import GuidanceConfig
 
 
 @dataclass(frozen=True)
 class Config(GuidanceConfig):
-    """block: whose output is compared, 0-based; None takes the middle one.
+    """The defaults are preset `official`: the constants of omerbt/diffusion-motion-transfer.
 
-    source: the reference's features at time t come from its `inverted` path, or from its `noised` latents.
-    low_frequency_start: start from noise whose low frequencies are the inverted latents', else from noise alone;
-    frequency_factor: low is what survives shrinking by this factor. inversion_substeps: Euler steps of the inversion
-    per sampling step. The rest as in `GuidanceConfig`. The defaults are preset `official`: the constants of
-    omerbt/diffusion-motion-transfer (first 40% of 50 steps, 10 Adam steps of 0.007 to 0.004, factor 4, about 1,000
-    inversion steps).
+    First 40% of 50 steps, 10 Adam steps of 0.007 to 0.004, factor 4, about 1,000 inversion steps.
     """
 
     guided_share: float = 0.4
     iterations: int = 10
     lr_from: float = 7e-3
     lr_to: float = 4e-3
-    block: int | None = None
-    source: Literal["inverted", "noised"] = "inverted"
-    low_frequency_start: bool = True
-    frequency_factor: int = 4
-    inversion_substeps: int = 20
+    block: int | None = setting(None, "whose output is compared, 0-based; none: the middle one")
+    source: Literal["inverted", "noised"] = setting(
+        "inverted", "the reference's features at time t: from its `inverted` path, or its `noised` latents"
+    )
+    low_frequency_start: bool = setting(
+        True, "start from noise with the inverted latents' low frequencies, else from noise alone"
+    )
+    frequency_factor: int = setting(4, "low is what survives shrinking by it")
+    inversion_substeps: int = setting(20, "Euler steps of the inversion per sampling step")
 
     def __post_init__(self) -> None:
         super().__post_init__()

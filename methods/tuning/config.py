@@ -5,28 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from motionbench.config import require
+from motionbench.config import require, setting
 
 from .training import Schedule, TimeDensity
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """lr, weight_decay (AdamW), warmup_steps: linear, then lr_schedule; max_grad_norm: 0 turns clipping off.
+    """What all trained methods are tuned and sampled by."""
 
-    time_density: of the training times, shifted as the backbone's own. gradient_checkpointing: memory for time.
-    sample_steps, guidance: None takes the backbone's own.
-    """
-
-    lr: float = 5e-4
-    weight_decay: float = 1e-2
-    warmup_steps: int = 0
-    lr_schedule: Literal["constant", "cosine"] = "constant"
-    max_grad_norm: float = 1.0
-    time_density: TimeDensity = "logit_normal"
-    gradient_checkpointing: bool = True
-    sample_steps: int | None = None
-    guidance: float | None = None
+    lr: float = setting(5e-4, "learning rate of AdamW")
+    weight_decay: float = setting(1e-2, "of AdamW")
+    warmup_steps: int = setting(0, "linear, at the start")
+    lr_schedule: Literal["constant", "cosine"] = setting("constant", "after the warmup")
+    max_grad_norm: float = setting(1.0, "0 turns clipping off")
+    time_density: TimeDensity = setting(
+        "logit_normal", "of the training times, which are shifted as the backbone's own"
+    )
+    gradient_checkpointing: bool = setting(True, "recompute activations: memory for time")
+    sample_steps: int | None = setting(None, "of sampling; none: the backbone's own")
+    guidance: float | None = setting(None, "classifier-free guidance; none: the backbone's own")
 
     def __post_init__(self) -> None:
         require(self.lr > 0, "lr", "positive", self.lr)
@@ -41,19 +39,15 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class InvertedStart(OptimizerConfig):
-    """And of methods that start from inverted latents: how much of them, and how they are found (see `inversion`).
+    """And of methods that start from inverted latents: how much of them, and how they are found (see `inversion`)."""
 
-    noise_prior: their share p of the start's variance, sqrt(p) * inverted + sqrt(1 - p) * noise, in (0, 1].
-    inversion_steps: by the tuned model with an empty prompt; inversion_iterations: evaluations a step, 1 is Euler;
-    inversion_noise: the time in [0, 1) to which the clip is noised first, 0 inverts the clip itself.
-    renormalize: bring every channel of the inverted latents to mean 0 and deviation 1.
-    """
-
-    noise_prior: float = 1.0
-    inversion_steps: int = 50
-    inversion_iterations: int = 1
-    inversion_noise: float = 0.0
-    renormalize: bool = False
+    noise_prior: float = setting(
+        1.0, "share p in (0, 1] of inverted latents in the start: sqrt(p) * inverted + sqrt(1 - p) * noise"
+    )
+    inversion_steps: int = setting(50, "by the tuned model with an empty prompt")
+    inversion_iterations: int = setting(1, "evaluations a step; 1 is Euler")
+    inversion_noise: float = setting(0.0, "time in [0, 1) to which the clip is noised first; 0 inverts the clip itself")
+    renormalize: bool = setting(False, "bring every channel of the inverted latents to mean 0 and deviation 1")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from motionbench.config import require
+from motionbench.config import require, setting
 
 from .config import InvertedStart, OptimizerConfig
 from .lora import activate_lora, attention_lora, fill_lora, inject_lora, lora_host, lora_weights, merge_lora
@@ -21,14 +21,11 @@ KEPT = "temporal"  # the name of the LoRA that holds the motion; any other is dr
 
 @dataclass(frozen=True)
 class TuningConfig(OptimizerConfig):
-    """rank, lora_scale (alpha / rank), dropout (of the LoRA's input while training): the LoRAs.
+    """What the LoRA methods share, beside `OptimizerConfig`."""
 
-    The rest as in `OptimizerConfig`.
-    """
-
-    rank: int = 32
-    lora_scale: float = 1.0
-    dropout: float = 0.0
+    rank: int = setting(32, "of the LoRAs")
+    lora_scale: float = setting(1.0, "alpha / rank")
+    dropout: float = setting(0.0, "of the LoRAs' input while training")
 
     def __post_init__(self) -> None:
         super().__post_init__()

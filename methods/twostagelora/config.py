@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from motionbench.config import require
+from motionbench.config import require, setting
 
 from ..tuning.config import TINY_LORA, TINY_STAGES
 from ..tuning.lora_method import TuningConfig
@@ -13,15 +13,13 @@ from ..tuning.lora_method import TuningConfig
 
 @dataclass(frozen=True)
 class Config(TuningConfig):
-    """spatial_steps, spatial_batch: of the first stage, in single frames; temporal_steps: of the second, in clips.
-
-    The rest as in `TuningConfig`. The defaults are preset `official`. There is no official code: rank, rate and steps
-    are those of the LoRA fits that the field's papers compare with (rank 32, 1e-4 to 5e-4, 150 to 500 steps).
+    """The defaults are preset `official`. There is no official code: rank, rate and steps are those of the LoRA fits
+    that the field's papers compare with (rank 32, 1e-4 to 5e-4, 150 to 500 steps).
     """
 
-    spatial_steps: int = 300
-    temporal_steps: int = 500
-    spatial_batch: int = 1
+    spatial_steps: int = setting(300, "of the first stage, on single frames")
+    temporal_steps: int = setting(500, "of the second stage, on clips")
+    spatial_batch: int = setting(1, "single frames a step")
 
     def __post_init__(self) -> None:
         super().__post_init__()

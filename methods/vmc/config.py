@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from motionbench.config import require
+from motionbench.config import require, setting
 
 from ..tuning.config import TINY_INVERSION, TINY_LORA, TINY_STEPS
 from ..tuning.lora_method import InvertedStartConfig
@@ -13,25 +13,24 @@ from ..tuning.lora_method import InvertedStartConfig
 
 @dataclass(frozen=True)
 class Config(InvertedStartConfig):
-    """steps; axis: over which the cosine of VMC runs, `time` (released code) or `channel`.
+    """The defaults are preset `official`: HyeonHo99/Video-Motion-Customization, train_inference.py.
 
-    sma: add Spectral Motion Alignment, global_weight times the wavelet loss of wavelet_levels, and local_weight times
-    the Fourier loss, in which the highest frequency weighs high_frequency of what the lowest does.
-    The rest as in `InvertedStartConfig`. The defaults are preset `official`: HyeonHo99/Video-Motion-Customization,
-    train_inference.py and configs/car_forest.yml (400 steps of 1e-4, decay 1e-2, clipping at 1, 75 inversion steps).
-    Preset `sma`: arXiv:2403.15249 (500 steps, weights 0.08 and 0.53, 2 levels, 0.05).
-    Its 75 sampling steps and guidance 9 belong to its own backbone and are not taken over.
+    configs/car_forest.yml: 400 steps of 1e-4, decay 1e-2, clipping at 1, 75 inversion steps. Preset `sma`:
+    arXiv:2403.15249 (500 steps, weights 0.08 and 0.53, 2 levels, 0.05). Its 75 sampling steps and guidance 9 belong to
+    its own backbone and are not taken over.
     """
 
-    steps: int = 400
+    steps: int = setting(400, "of training")
     lr: float = 1e-4
     inversion_steps: int = 75
-    axis: Literal["time", "channel"] = "time"
-    sma: bool = False
-    global_weight: float = 0.08
-    local_weight: float = 0.53
-    wavelet_levels: int = 2
-    high_frequency: float = 0.05
+    axis: Literal["time", "channel"] = setting(
+        "time", "over which the cosine of VMC runs: `time` (released code) or `channel`"
+    )
+    sma: bool = setting(False, "add Spectral Motion Alignment")
+    global_weight: float = setting(0.08, "of its wavelet loss")
+    local_weight: float = setting(0.53, "of its Fourier loss")
+    wavelet_levels: int = setting(2, "of the wavelet loss")
+    high_frequency: float = setting(0.05, "weight of the highest frequency in the Fourier loss; the lowest has 1")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from motionbench import registry
+from motionbench import registry, terminal
 from motionbench.commands.output import print_json, print_pairs
 from motionbench.gate import gate_of
 
@@ -34,6 +35,24 @@ def methods(as_json: Json = False) -> None:
         print_json([{"name": n, "summary": line, "gate": gates[n].to_json()} for n, line in lines.items()])
     else:
         print_pairs({n: f"{line} ({gates[n].mark})" if gates[n].mark else line for n, line in lines.items()})
+
+
+@app.command()
+def settings(method: Annotated[str, typer.Argument(metavar="METHOD")], as_json: Json = False) -> None:
+    """List what `--set` takes for a method, with type, default and meaning, and its presets.
+
+    Example:
+    motionbench list settings followyourmotion
+    """
+    from motionbench.config import BARE, describe
+
+    plugin = registry.load("methods", method)
+    rows = describe(plugin.Config)
+    if as_json:
+        print_json({"presets": plugin.presets, "settings": [asdict(row) for row in rows]})
+        return
+    print_pairs({row.key: f"{row.help} [{row.type}, default {row.default}]".strip() for row in rows})
+    typer.echo(terminal.fill(f"Presets: {', '.join([*sorted(plugin.presets), BARE])}."))
 
 
 @app.command()

@@ -38,7 +38,8 @@ Controls = Annotated[
     typer.Option("--controls", metavar="A,B|none", help="Controls to run along; default: those of the metrics."),
 ]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting of the method; repeatable.")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="A setting (`motionbench list settings METHOD`); repeatable."),
 ]
 Preset = Annotated[
     str | None,

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import pytest
 
-from motionbench.config import build_config, describe, parse_settings, preset_name
+from motionbench import registry
+from motionbench.config import build_config, describe, meaning, parse_settings, preset_name, setting
 from motionbench.errors import ConfigError, UnknownNameError
 
 
@@ -20,7 +21,7 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True)
 class Config:
-    rank: int = 32
+    rank: int = setting(32, "of the LoRA")
     rate: float = 1e-3
     sparse: bool = True
     label: str = "plain"
@@ -141,7 +142,26 @@ def test_value_that_the_dataclass_refuses_is_a_config_error() -> None:
 
 
 def test_description_lists_every_key_with_type_and_default() -> None:
-    rows = {key: (kind, default) for key, kind, default in describe(Config)}
+    rows = {row.key: (row.type, row.default) for row in describe(Config)}
     assert list(rows) == [*Config.__dataclass_fields__]
     assert rows["rank"] == ("int", "32")
     assert rows["rule"] == ("paper | released", "paper")
+
+
+def test_a_setting_says_what_it_means_also_where_a_subclass_changes_its_default() -> None:
+    @dataclass(frozen=True)
+    class Wider(Config):
+        rank: int = 64
+        own: int = setting(1, "of this class")
+
+    (rank,) = (row for row in describe(Wider) if row.key == "rank")
+    assert (rank.default, rank.help) == ("64", "of the LoRA")
+    assert (Wider().own, meaning(Wider, "own"), meaning(Wider, "rate")) == (1, "of this class", "")
+    with pytest.raises(ConfigError, match=r"--set rank: expected int, got 'x' \(rank: of the LoRA\)"):
+        parse_settings(Wider, ["rank=x"])
+
+
+@pytest.mark.parametrize("name", registry.names("methods"))
+def test_every_setting_of_every_installed_method_says_what_it_means(name: str) -> None:
+    rows = describe(registry.load("methods", name).Config)
+    assert [row.key for row in rows if not row.help] == []

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from motionbench import registry
 from motionbench.clip import Clip
-from motionbench.config import suited_config
+from motionbench.config import setting, suited_config
 from motionbench.errors import ConfigError
 from motionbench.method import InputContract, Runtime
 from motionbench.seeds import derive_seed
@@ -22,14 +22,13 @@ from motionbench.seeds import derive_seed
 
 @dataclass(frozen=True)
 class Config:
-    """strength: how much of the way from the clip (0) to noise (1) the reference is taken; more keeps less of it.
+    """How far the reference is noised, and how the backbone samples from there."""
 
-    steps: of sampling, all of them between strength and 0; guidance: None takes the backbone's own.
-    """
-
-    strength: float = 0.8
-    steps: int = 16
-    guidance: float | None = None
+    strength: float = setting(
+        0.8, "how much of the way from the clip (0) to noise (1) the reference is taken; more keeps less of it"
+    )
+    steps: int = setting(16, "of sampling, all of them between strength and 0")
+    guidance: float | None = setting(None, "classifier-free guidance; none: the backbone's own")
 
     def __post_init__(self) -> None:
         if not 0 < self.strength <= 1:
