@@ -40,9 +40,11 @@ class MotionField:
 def motion_to_field(motion: Motion) -> MotionField:
     """The tracks' steps, averaged around each place by a Gaussian of their distance in the middle of the step.
 
+    Tracks that are soon lost count as long as they are seen: what moves fast or is blurred keeps none for long.
     No camera is fitted and nothing is grouped, so parallax, a turning ground and things that cannot be told apart do
     no harm; but what moves must move at the same place of the frame.
     """
+    motion = motion.steps_seen
     places = _places(motion.size)
     shape = (len(places), motion.weights.shape[1])
     if not len(motion.points):

@@ -7,7 +7,7 @@ left out, steps are weighed by visibility, and both directions are averaged.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -29,13 +29,15 @@ class Motion:
 
     points: (N, T, 2), with hidden stretches held at the last visible place. weights: (N, T-1) in {0, 1}, both ends
     of the step visible. size: (width, height) of the frame, in diagonals. asked: how many points were to be followed,
-    of which these N are left.
+    of which these N are left. brief: those that are seen for one step at least, but not for half of them: too short
+    for a path, while each step tells what moved there and then.
     """
 
     points: Array
     weights: Array
     size: tuple[float, float]
     asked: int = 0
+    brief: Motion | None = None
 
     @property
     def steps(self) -> Array:
@@ -45,6 +47,14 @@ class Motion:
     def keep(self, mask: NDArray[np.bool_]) -> Motion:
         """The tracks of a mask (N,)."""
         return Motion(self.points[mask], self.weights[mask], self.size, self.asked)
+
+    @property
+    def steps_seen(self) -> Motion:
+        """All tracks, brief ones too."""
+        if self.brief is None or not len(self.brief.points):
+            return self
+        joined = (np.concatenate(sides) for sides in ((self.points, self.brief.points), (self.weights, self.brief.weights)))
+        return Motion(*joined, self.size, self.asked)
 
 
 @lru_cache(maxsize=KEPT)
@@ -58,14 +68,22 @@ def tracks_to_motion(tracks: Tracks) -> Motion:
     points = tracks.points.astype(np.float64) / diagonal
     visible = tracks.visible & np.isfinite(points).all(-1)
     weights = (visible[:, 1:] & visible[:, :-1]).astype(np.float64)
-    kept = visible.any(1) & (weights.mean(1) >= 0.5 if weights.shape[1] else np.zeros(len(points), bool))
-    points, visible, weights = points[kept], visible[kept], weights[kept]
-    points = hold_hidden(points, visible)
-    if len(points):
-        keys = np.concatenate([points[:, 0, ::-1], points[:, 1:].reshape(len(points), -1)], axis=1)
-        order = np.lexsort(keys.T[::-1])
-        points, weights = points[order], weights[order]
-    return Motion(points, weights, (tracks.width / diagonal, tracks.height / diagonal), len(tracks.points))
+    size = tracks.width / diagonal, tracks.height / diagonal
+    share = weights.mean(1) if weights.shape[1] else np.zeros(len(points))
+    brief, kept = (
+        Motion(*_in_order(hold_hidden(points[chosen], visible[chosen]), weights[chosen]), size, len(points))
+        for chosen in ((share > 0) & (share < 0.5), share >= 0.5)
+    )
+    return replace(kept, brief=brief)
+
+
+def _in_order(points: Array, weights: Array) -> tuple[Array, Array]:
+    """The tracks sorted by place."""
+    if not len(points):
+        return points, weights
+    keys = np.concatenate([points[:, 0, ::-1], points[:, 1:].reshape(len(points), -1)], axis=1)
+    order = np.lexsort(keys.T[::-1])
+    return points[order], weights[order]
 
 
 def hold_hidden(points: Array, visible: NDArray[np.bool_]) -> Array:
@@ -95,7 +113,8 @@ def resample_motion(motion: Motion, frames: int) -> Motion:
     total = np.concatenate([np.zeros((len(points), 1)), np.cumsum(motion.weights == 0, axis=1)], axis=1)
     begin, end = np.floor(times[:-1] + 1e-9).astype(int), np.ceil(times[1:] - 1e-9).astype(int)
     weights = (total[:, end] - total[:, begin] == 0).astype(np.float64)
-    return Motion(points, weights, motion.size, motion.asked)
+    brief = None if motion.brief is None else resample_motion(motion.brief, frames)
+    return Motion(points, weights, motion.size, motion.asked, brief)
 
 
 def motion_range(points: Array) -> Array:
