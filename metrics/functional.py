@@ -73,10 +73,11 @@ def motion_fidelity(generated: ArrayLike, reference: ArrayLike, size: Size, *, v
         >>> motion_fidelity(still, points, (64, 64)), motion_fidelity(points, still, (64, 64))
         (0.0, None)
     """
-    windows = tracks_to_windows(*_pair(generated, reference, size, visible))
-    if headline.lacking_support(headline.windows_support(windows)):
+    made, true = _pair(generated, reference, size, visible)
+    windows = tracks_to_windows(made, true)
+    if headline.lacking_support(windows):
         return None
-    value = headline.windowed_fidelity(windows)[0]
+    value = headline.clip_fidelity(windows, (tracks_to_motion(made), tracks_to_motion(true)))[0]
     return None if value is None else float(value)
 
 

@@ -15,6 +15,7 @@ from .motion_parts import Group, MotionParts, motion_to_parts
 from .motion_signals import amplitude, likeness
 from .track_matching import MOVING_RANGE, Array, Motion
 
+LEAST_TRACKS = 0.05  # of the points that were to be followed: fewer would be noise, or one thing taken for the whole
 _HALF_SUPPORT = 0.01  # of all tracks
 _REVERSED_PAIR = 0.7  # worth of an opposite motion as evidence that two groups correspond
 
@@ -36,50 +37,68 @@ class Part:
 
 @dataclass(frozen=True)
 class Reading:
-    """One window's likeness in [-1, 1] and the parts it is the weighted mean of; None: the reference stands still.
+    """One window's likeness in [-1, 1] and the parts it is the weighted mean of.
 
-    weight: amplitude of the whole field over all steps, of the clip that moves more.
+    weight: how far the whole field goes over all steps, in diagonals, in the clip that moves more. reach: the same of
+    the reference. moves: whether anything in the reference goes beyond what counts as still.
     """
 
-    value: float | None
+    value: float
     parts: list[Part]
     weight: float
+    reach: float
+    moves: bool
 
 
 def compare_motions(generated: Motion, reference: Motion) -> Reading:
     """The likeness of two motions under the reading by which they explain each other best (largest absolute value).
 
     Every part is a velocity signal. Likeness of two: 2 <g, r> / (<g, g> + <r, r>), where the product sums displacements
-    over 2, 4 and 8 steps (each divided by its length): 1 for equal, cos(angle) for rotated, 2s/(1+s^2) for s times
-    as far, 0 against stillness, -1 for opposite.
+    over 2, 4 and 8 steps, as far as the motion goes (each divided by its length): 1 for equal, cos(angle) for rotated,
+    2s/(1+s^2) for s times as far, 0 against stillness, -1 for opposite.
 
     Read by parts, size and place drop out. Parts: the camera (pan, tilt, zoom, roll as a flow field); of each
     pair of groups of tracks that stay together, the mean course relative to the camera, and what moves within (the rest
     of its field, over its own normalized layout); and all scattered tracks as one. Groups are paired one to one; a part
     without partner counts 0 with its full weight, whichever side it is on: unwanted drift and missing objects cost.
     No one link length of groups suits all clips, so each is tried. Read as one field, in place, nothing is fitted or
-    grouped: this holds where parallax or a turning ground fit no camera, and where things do not part from the scene.
+    grouped: this holds where parallax or a turning ground fit no camera, where things do not part from the scene, and
+    where tracks are lost too soon to be told apart; of such a clip nothing else is read.
     """
+    motions = _of_equal_length(generated, reference)
+    fields = [motion_to_field(motion) for motion in motions]
+    reaches = [field.amplitude * field.steps.shape[1] for field in fields]
+    value, parts = _strongest([*_part_readings(*motions), _field_reading(*fields)])
+    return Reading(value, parts, max(reaches), reaches[1], _moves(motion_to_parts(motions[1])[0]))
+
+
+def compare_parts(generated: Motion, reference: Motion) -> tuple[float, list[Part]]:
+    """The strongest likeness of two motions by parts alone, in [-1, 1], and the parts; (0, []) where there are none."""
+    return _strongest(list(_part_readings(*_of_equal_length(generated, reference))))
+
+
+def _of_equal_length(generated: Motion, reference: Motion) -> tuple[Motion, Motion]:
     frames = min(generated.points.shape[1], reference.points.shape[1])
-    motions = tm.resample_motion(generated, frames), tm.resample_motion(reference, frames)
-    fields = tuple(motion_to_field(motion) for motion in motions)
-    weight = max(field.amplitude for field in fields) * (frames - 1)
-    levels = list(zip(*(motion_to_parts(motion) for motion in motions), strict=True))
-    if not _moves(levels[0][1]):
-        return Reading(None, [], weight)
+    return tm.resample_motion(generated, frames), tm.resample_motion(reference, frames)
+
+
+def _strongest(readings: Sequence[list[Part]]) -> tuple[float, list[Part]]:
+    """The weighted mean over parts that is furthest from 0, the first of equals, and its parts."""
     best: tuple[float, list[Part]] = (0.0, [])
-    for parts in (*_part_readings(levels), _field_reading(*fields)):
+    for parts in readings:
         total = sum(part.weight for part in parts)
         value = sum(part.weight * part.similarity for part in parts) / total if total > 0 else 0.0
         if not best[1] or abs(value) > abs(best[0]) + 1e-9:
             best = (value, parts)
-    return Reading(*best, weight)
+    return best
 
 
-def _part_readings(levels: Sequence[tuple[MotionParts, MotionParts]]) -> Iterator[list[Part]]:
-    """The parts under each grouping of tracks; none where one clip has a camera and the other's could not be told."""
+def _part_readings(generated: Motion, reference: Motion) -> Iterator[list[Part]]:
+    """The parts under each grouping of tracks; none where one clip has a camera and the other's could not be told, or
+    where hardly any track lasts."""
     known = set()
-    for g, r in levels:
+    lasting = all(len(motion.points) >= LEAST_TRACKS * motion.asked for motion in (generated, reference))
+    for g, r in zip(motion_to_parts(generated), motion_to_parts(reference), strict=True) if lasting else ():
         grouping = _grouping(g), _grouping(r)
         if grouping in known or (g.camera.consensus == 0) != (r.camera.consensus == 0):
             continue

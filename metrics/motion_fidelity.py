@@ -11,14 +11,12 @@ from motionbench.metric import Measurement, MetricInfo, MetricRuntime, Sample
 
 from . import track_matching as tm
 from .camera_motion import fit_camera
-from .motion_comparison import Part, Reading, compare_motions
+from .motion_comparison import LEAST_TRACKS, Part, Reading, compare_motions, compare_parts
 from .motion_field import motion_to_field
-from .track_matching import Motion
-from .track_windows import sample_windows
+from .track_matching import MOVING_RANGE, Motion
+from .track_windows import sample_motions, sample_windows
 
 Windows = Sequence[tuple[Motion, Motion]]  # (generated, reference), at the same number of frames
-
-LEAST_TRACKS = 0.05  # of the points that were to be followed: fewer would be noise, or one thing taken for the whole
 
 
 def motion_fidelity(generated: Motion, reference: Motion) -> tuple[float | None, list[Reading]]:
@@ -26,17 +24,41 @@ def motion_fidelity(generated: Motion, reference: Motion) -> tuple[float | None,
     return windowed_fidelity([(generated, reference)])
 
 
+def clip_fidelity(windows: Windows, whole: tuple[Motion, Motion]) -> tuple[float | None, list[Reading], list[Part]]:
+    """Likeness in [-1, 1] of clips that are followed afresh in windows, and from their first frame on as a whole.
+
+    That of the windows, or that of the parts of the whole clips, whichever is stronger; None: a still reference.
+    Windows keep what enters late and what is lost soon; the whole tells what takes longer, as limbs do. Also the
+    windows' readings and the whole clips' parts, the latter empty where the windows are stronger.
+    """
+    value, readings = windowed_fidelity(windows)
+    by_parts, parts = compare_parts(*whole)
+    if value is None or abs(by_parts) <= abs(value):
+        return value, readings, []
+    return by_parts, readings, parts
+
+
 def windowed_fidelity(windows: Windows) -> tuple[float | None, list[Reading]]:
     """Mean likeness of the windows' motions, (generated, reference) each, in [-1, 1]; None: a still reference.
 
     Windows weigh by how much moves in them, on either side: one whose reference stands still is no likeness (0) as far
-    as the generated clip moves.
+    as the generated clip moves. One in which tracks of either clip are lacking tells nothing.
     """
-    readings = [compare_motions(generated, reference) for generated, reference in windows]
+    readings = [compare_motions(*window) for window in windows if not _lacking(window)]
     total = sum(reading.weight for reading in readings)
-    if total == 0 or all(reading.value is None for reading in readings):
+    still = sum(reading.reach for reading in readings) <= MOVING_RANGE and not any(r.moves for r in readings)
+    if total == 0 or still:
         return None, readings
-    return sum(reading.weight * (reading.value or 0.0) for reading in readings) / total, readings
+    return sum(reading.weight * reading.value for reading in readings) / total, readings
+
+
+def _lacking(window: tuple[Motion, Motion]) -> str:
+    """Of which clip too few points are followed even for a step, and how many; empty: of neither."""
+    for name, motion in zip(("generated clip", "reference"), window, strict=True):
+        tracks = len(motion.steps_seen.points)
+        if tracks == 0 or tracks < LEAST_TRACKS * motion.asked:
+            return f"{name} survive to tell: {tracks} of {motion.asked}"
+    return ""
 
 
 class MotionFidelity:
@@ -44,7 +66,7 @@ class MotionFidelity:
 
     info: ClassVar[MetricInfo] = MetricInfo(
         name="motion_fidelity",
-        version=7,
+        version=8,
         unit="",
         range=(-1.0, 1.0),
         better="higher",
@@ -60,14 +82,15 @@ class MotionFidelity:
     def measure(self, sample: Sample) -> Measurement:
         windows = sample_windows(sample)
         support = windows_support(windows)
-        lacking = lacking_support(support)
+        lacking = lacking_support(windows)
         if lacking:
             return Measurement(None, lacking, support)
-        value, readings = windowed_fidelity(windows)
+        value, readings, parts = clip_fidelity(windows, sample_motions(sample))
         details = {
             **support,
             **windows_details(windows),
             "windows": [_reading_to_json(reading) for reading in readings],
+            "whole": [_part_to_json(part) for part in parts],
         }
         return Measurement(value, "static reference" if value is None else "", details)
 
@@ -88,13 +111,13 @@ def windows_support(windows: Windows) -> dict[str, Any]:
     }
 
 
-def lacking_support(support: dict[str, Any]) -> str:
-    """Why nothing can be said of a pair of clips; empty where something can."""
-    sides = zip(("generated clip", "reference"), support["tracks"], support["points"], strict=True)
-    for name, tracks, asked in sides:
-        if tracks == 0 or tracks < LEAST_TRACKS * asked:
-            return f"too few tracks of the {name} survive to tell: {tracks} of {asked}, {LEAST_TRACKS:.0%} needed"
-    return ""
+def lacking_support(windows: Windows) -> str:
+    """Why nothing can be said of a pair of clips: too few tracks in more than half of the windows; empty where
+    something can."""
+    lacking = [reason for window in windows if (reason := _lacking(window))]
+    if 2 * len(lacking) <= len(windows):
+        return ""
+    return f"too few tracks of the {lacking[0]}, {LEAST_TRACKS:.0%} needed"
 
 
 def windows_details(windows: Windows) -> dict[str, Any]:
@@ -121,7 +144,7 @@ def _track_details(generated: Motion, reference: Motion) -> dict[str, float | No
 
 def _reading_to_json(reading: Reading) -> dict[str, Any]:
     return {
-        "value": None if reading.value is None else round(reading.value, 4),
+        "value": round(reading.value, 4),
         "weight": round(reading.weight, 5),
         "parts": [_part_to_json(part) for part in reading.parts],
     }

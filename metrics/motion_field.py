@@ -11,7 +11,7 @@ from .motion_signals import amplitude, likeness
 from .track_matching import KEPT, Array, Motion
 
 _PER_SIDE = 8  # places at which the field is read
-_BLUR = 0.08  # diagonals: tracks nearer than this speak for a place, and their noise averages out
+_BLUR = 0.12  # diagonals: tracks nearer than this speak for a place, and their noise averages out
 _LEAST_MASS = 0.1  # of what an even grid of all points would have around a place: less is no evidence
 
 

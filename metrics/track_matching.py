@@ -53,7 +53,9 @@ class Motion:
         """All tracks, brief ones too."""
         if self.brief is None or not len(self.brief.points):
             return self
-        joined = (np.concatenate(sides) for sides in ((self.points, self.brief.points), (self.weights, self.brief.weights)))
+        joined = (
+            np.concatenate(sides) for sides in ((self.points, self.brief.points), (self.weights, self.brief.weights))
+        )
         return Motion(*joined, self.size, self.asked)
 
 

@@ -41,6 +41,12 @@ def sample_windows(sample: Sample) -> list[tuple[Motion, Motion]]:
     ]
 
 
+def sample_motions(sample: Sample) -> tuple[Motion, Motion]:
+    """(generated, reference) motion of the whole clips."""
+    generated, reference = (tracks_to_motion(sample.tracks(clip)) for clip in (sample.generated, sample.reference))
+    return generated, reference
+
+
 def cut_tracks(tracks: Tracks, n: int) -> list[Tracks]:
     """The tracks in each of n windows: those of the clip's first frame wherever they are, not a fresh grid."""
     return [

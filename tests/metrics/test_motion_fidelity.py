@@ -14,7 +14,13 @@ from motionbench.metrics import motion_parts
 from motionbench.metrics import track_matching as tm
 from motionbench.metrics.camera_motion import FRAME_RADIUS, CameraPath, fit_camera
 from motionbench.metrics.group_comparison import compare_groups
-from motionbench.metrics.motion_fidelity import MotionFidelity, motion_fidelity, windowed_fidelity
+from motionbench.metrics.motion_fidelity import (
+    MotionFidelity,
+    clip_fidelity,
+    lacking_support,
+    motion_fidelity,
+    windowed_fidelity,
+)
 from motionbench.metrics.motion_parts import Group, motion_to_parts
 from motionbench.metrics.motion_signals import likeness
 from plain_motion import make_sample, make_tracks, straight, wandering
@@ -247,11 +253,11 @@ def test_too_few_tracks_on_either_side_are_a_null_with_the_reason(kept: int) -> 
 def test_support_says_what_a_value_rests_on() -> None:
     grid = grid_queries(SIDE, SIDE, 20)[:, None] + np.stack([4 * T, 0 * T], axis=-1)
     seen = np.ones((400, FRAMES), bool)
-    seen[:100, 10:] = False  # the upper quarter is lost in the second window
+    seen[:200, 10:] = False  # the upper half is lost in the second window
     sides = make_tracks(grid, seen, SIDE, SIDE), make_tracks(grid, None, SIDE, SIDE)
     details = MotionFidelity.create(MetricRuntime()).measure(make_sample(*sides)).details
     assert details["points"] == [400, 400]
-    assert details["tracks"] == [300, 400]
+    assert details["tracks"] == [200, 400]
     assert details["covered"][0] < 0.95 <= details["covered"][1]
     assert details["camera"] == [1, 1]
     assert len(details["windows"]) == 2
@@ -292,3 +298,30 @@ def test_a_window_weighs_as_much_as_moves_in_it() -> None:
     moves_alone = scene_tracks(slow), scene_tracks()  # where the reference stands still
     assert windowed_fidelity([fast_right, moves_alone])[0] == pytest.approx(20 / 25, abs=0.01)
     assert windowed_fidelity([still, moves_alone])[0] is None
+
+
+def test_a_window_without_tracks_tells_nothing_and_most_of_them_are_a_null() -> None:
+    right = scene_tracks(np.stack([20 * T, 0 * T, 0 * T], axis=-1))
+    gone = right.keep(np.zeros(len(right.points), bool))
+    assert windowed_fidelity([(right, right), (gone, right)])[0] == pytest.approx(1)
+    assert lacking_support([(right, right), (gone, right)]) == ""
+    assert lacking_support([(right, right), (right, gone), (right, gone)]).startswith("too few tracks of the reference")
+
+
+def test_what_is_slow_in_every_window_still_moves() -> None:
+    points = grid_queries(SIDE, SIDE, 20)[:, None] + np.arange(25)[:, None] * [0.15, 0.0]  # 0.0017 diagonals a step
+    slow = make_tracks(points, None, SIDE, SIDE)
+    still = make_tracks(np.repeat(points[:, :1], 25, axis=1), None, SIDE, SIDE)
+    metric = MotionFidelity.create(MetricRuntime())
+    assert metric.measure(make_sample(slow, slow)).value == pytest.approx(1)
+    assert metric.measure(make_sample(slow, still)).note == "static reference"
+
+
+def test_the_whole_clips_parts_count_where_they_tell_more_than_the_windows() -> None:
+    move = np.stack([20 * T, 0 * T, 0 * T], axis=-1)
+    right, wrong = scene_tracks(move), scene_tracks(np.stack([0 * T, 20 * T, 0 * T], axis=-1))
+    value, _, parts = clip_fidelity([(wrong, right)], (right, right))
+    assert value == pytest.approx(1)
+    assert parts[0].kind == "camera"
+    assert clip_fidelity([(right, right)], (wrong, right))[::2] == (pytest.approx(1), [])
+    assert clip_fidelity([(right, scene_tracks())], (right, right))[0] is None
