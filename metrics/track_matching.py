@@ -53,10 +53,8 @@ class Motion:
         """All tracks, brief ones too."""
         if self.brief is None or not len(self.brief.points):
             return self
-        joined = (
-            np.concatenate(sides) for sides in ((self.points, self.brief.points), (self.weights, self.brief.weights))
-        )
-        return Motion(*joined, self.size, self.asked)
+        points = np.concatenate([self.points, self.brief.points])
+        return Motion(points, np.concatenate([self.weights, self.brief.weights]), self.size, self.asked)
 
 
 @lru_cache(maxsize=KEPT)
