@@ -32,6 +32,7 @@ SMALL = {
     "temporal_steps": 4,
     "spatial_batch": 2,
     "sparse_frames": 5,
+    "frame_choice": "uniform",
     "head_times": (0.5,),
     "head_alpha": 0.8,  # parts the heads of the random stand-in for every seed: ratios near 1 and 0.06 to 0.66
     "warmup_steps": 1,
