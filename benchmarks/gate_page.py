@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from motionbench.gate import NOT_GATED, read_gates
+from motionbench.gate import gate_of, read_gate_file
 from motionbench.marked_page import put_between, table
 
 VERDICT = Mapping[str, Any]
@@ -22,17 +22,21 @@ def number(value: float | None, sign: str = "+") -> str:
     return "–" if value is None else f"{value:{sign}.2f}"
 
 
+def _is_control(name: str) -> bool:
+    return gate_of(name).state == "exempt"
+
+
 def verdicts(gates: Mapping[str, VERDICT]) -> str:
     """Who passes: best first, controls below."""
     head = ["method", "own", "other direction", "difference [95% interval]", "references", "failed clips", "gate"]
-    order = sorted(gates, key=lambda name: (name in NOT_GATED, -(gates[name]["difference"] or -9), name))
+    order = sorted(gates, key=lambda name: (_is_control(name), -(gates[name]["difference"] or -9), name))
     return table(head, [_verdict(name, gates[name]) for name in order])
 
 
 def _verdict(name: str, held: VERDICT) -> list[str]:
     outcome = "passed" if held["passed"] else "**not passed**"
     return [
-        f"`{name}`" + (" (control)" if name in NOT_GATED else ""),
+        f"`{name}`" + (" (control)" if _is_control(name) else ""),
         number(held["own"]),
         number(held["other"]),
         f"{number(held['difference'])} [{number(held['low'])}, {number(held['high'])}]",
@@ -101,7 +105,7 @@ def main() -> None:
     parser.add_argument("gate", type=Path)
     parser.add_argument("--page", type=Path, help="the file whose tables are replaced; else they are printed")
     args = parser.parse_args()
-    text = page(read_gates(args.gate))
+    text = page(read_gate_file(args.gate).methods)
     if args.page is None:
         print(text)
         return

@@ -15,7 +15,7 @@ from motionbench.files import hash_json
 from motionbench.metric import MetricInfo
 from motionbench.summary import ALL, Attempts, category_of, latest_scores, those_to_zero
 
-from .merging import HEADLINE, Entry
+from .merging import Entry
 
 
 class Key(NamedTuple):
@@ -153,7 +153,7 @@ def _infos(entries: Sequence[Entry]) -> tuple[dict[str, MetricInfo], list[str]]:
             versions[score.metric][score.metric_version].add(entry.method)
     infos: dict[str, MetricInfo] = {}
     notes: list[str] = []
-    for metric in sorted(versions, key=lambda name: (name != HEADLINE, name)):
+    for metric in sorted(versions):
         newest = max(versions[metric])
         info = _info(metric, newest, entries)
         if info is None:
@@ -169,7 +169,7 @@ def _infos(entries: Sequence[Entry]) -> tuple[dict[str, MetricInfo], list[str]]:
                 f"{metric} is shown at version {newest}; {', '.join(late)} were scored with an older one, which is "
                 "another number and is left out: run `motionbench score` on them."
             )
-    return infos, notes
+    return dict(sorted(infos.items(), key=lambda item: (not item[1].headline, item[0]))), notes
 
 
 def _basis(entries: Sequence[Entry], info: MetricInfo, notes: list[str]) -> Basis:

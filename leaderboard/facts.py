@@ -16,9 +16,6 @@ from motionbench.typed_json import to_object
 
 logger = logging.getLogger(__name__)
 
-# Yardsticks by name, for results of a machine where they are not installed: they must never be ranked as methods.
-CONTROLS = ("backbone", "copy", "frozen", "oracle", "reversed")
-
 
 @dataclass(frozen=True)
 class MethodFacts:
@@ -41,21 +38,26 @@ class MethodFacts:
         return self.contract is None or self.contract.uses_backbone
 
 
-def method_facts(method: str, manifests: Iterable[Mapping[str, Any]]) -> MethodFacts:
-    """The facts about a method, as the first run.json that states them, else as its plugin."""
+def method_facts(
+    method: str, manifests: Iterable[Mapping[str, Any]], gates: Iterable[Mapping[str, Any]] = ()
+) -> MethodFacts:
+    """The facts about a method, as the first run.json that states them, else as its plugin.
+
+    gates: as the runs' summaries state them, for a method that is not installed here.
+    """
     stated = [block for manifest in manifests for block in (manifest, manifest.get("environment") or {})]
     contract = _first(stated, "contract")
     license = _first(stated, "license")
     summary = _first(stated, "summary")
     held = to_contract(contract) if isinstance(contract, dict) else installed_contract(method)
-    gate, note = method_gate(method, _first(stated, "gate"))
+    gate, note = method_gate(method, _first(stated, "gate"), gates)
     return MethodFacts(
         contract=held,
         license=license if isinstance(license, str) else registry.license_of("methods", method),
         gate=gate,
         gate_note=note,
         summary=summary if isinstance(summary, str) else installed_summary(method),
-        is_control=held.is_control if held is not None else method in CONTROLS,
+        is_control=held is not None and held.is_control,
     )
 
 
@@ -63,14 +65,20 @@ def _first(blocks: Iterable[Mapping[str, Any]], key: str) -> Any:
     return next((block[key] for block in blocks if block.get(key) is not None), None)
 
 
-def method_gate(method: str, stated: Any) -> tuple[str | None, str]:
-    """The state and the note of the gate: as run.json states them, else as the package of the installed method does."""
+def method_gate(method: str, stated: Any, gates: Iterable[Mapping[str, Any]] = ()) -> tuple[str | None, str]:
+    """The state and the note of the gate: as run.json states them, else as the package of the installed method does.
+
+    gates: what summaries state, for a method that is not installed.
+    """
     if isinstance(stated, dict) and isinstance(stated.get("passed"), bool):
         return "passed" if stated["passed"] else "unvalidated", str(stated.get("note", ""))
-    if method not in registry.names("methods"):
-        return None, ""
-    gate = gate_of(method)
-    return (None, "") if gate.state == "exempt" else (gate.state, gate.note)
+    if method in registry.names("methods"):
+        gate = gate_of(method)
+        state, note = str(gate.state), gate.note
+    else:
+        shown = next((gate for gate in gates if gate.get("state")), {})
+        state, note = str(shown.get("state", "exempt")), str(shown.get("note", ""))
+    return (None, "") if state == "exempt" else (state, note)
 
 
 def to_contract(value: Mapping[str, Any]) -> InputContract | None:

@@ -10,6 +10,7 @@ from typing import Any
 from motionbench.case import Category
 from motionbench.errors import StoreError
 from motionbench.files import hash_json
+from motionbench.metric import headline_of
 from motionbench.record import Record, Score
 from motionbench.split import Split
 from motionbench.store import ResultStore, comparable
@@ -17,7 +18,6 @@ from motionbench.store import ResultStore, comparable
 from .facts import MethodFacts, method_facts
 from .reading import Run
 
-HEADLINE = "motion_fidelity"
 SAME = 1e-6  # two scores of one video by one version of a metric on one machine agree far better than that
 
 ScoreKey = tuple[str, str, int]
@@ -59,7 +59,10 @@ def merge(runs: Sequence[Run]) -> list[Entry]:
     groups: dict[tuple[str, ...], list[Run]] = defaultdict(list)
     facts: dict[str, MethodFacts] = {}
     for method in dict.fromkeys(run.configuration["method"] for run in runs):
-        facts[method] = method_facts(method, [r.manifest for r in runs if r.configuration["method"] == method])
+        own = [run for run in runs if run.configuration["method"] == method]
+        summaries = (run.store.read_summary() for run in own)
+        gates = [summary.gate for summary in summaries if summary is not None]
+        facts[method] = method_facts(method, [run.manifest for run in own], gates)
     for run in runs:
         groups[_identity(run, facts[run.configuration["method"]])].append(run)
     return [
@@ -82,11 +85,10 @@ def _by_tracker(runs: list[Run]) -> dict[str | None, list[Run]]:
 
 def run_tracker(run: Run) -> str | None:
     """The tracker that a run's headline scores rest on, `name vVERSION`. Raises StoreError if there are two."""
-    for metrics in ({HEADLINE}, {score.metric for score in run.scores} - {HEADLINE}):
-        newest = max((s.metric_version for s in run.scores if s.metric in metrics), default=0)
-        held = [
-            s for s in run.scores if s.metric in metrics and (HEADLINE not in metrics or s.metric_version == newest)
-        ]
+    headline = headline_of(run.infos)
+    newest = max((s.metric_version for s in run.scores if s.metric == headline), default=0)
+    first = [s for s in run.scores if s.metric == headline and s.metric_version == newest]
+    for held in (first, [s for s in run.scores if s.metric != headline]):
         trackers = sorted({str(s.details["tracker"]) for s in held if "tracker" in s.details})
         if len(trackers) > 1:
             raise StoreError(

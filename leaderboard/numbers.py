@@ -9,12 +9,12 @@ from dataclasses import asdict
 from typing import Any
 
 from motionbench.comparison import compare
-from motionbench.metric import MetricInfo
+from motionbench.metric import MetricInfo, headline_of
 from motionbench.record import Row
 from motionbench.summary import ALL, Attempts, category_of, cost, normalize, summarize
 
 from .boards import Board
-from .merging import HEADLINE, Entry
+from .merging import Entry
 from .ranks import rank_methods
 
 BACKBONE = "backbone"  # the control that everything is shown relative to
@@ -98,8 +98,8 @@ def _add_differences(views: dict[str, View], board: Board, attempts: dict[str, A
 
 def _add_ranks(views: dict[str, View], board: Board, attempts: dict[str, Attempts], level: str) -> None:
     """Ranks of the methods by their mean in the headline metric. Who is unfinished has none, and pushes nobody down."""
-    info = board.infos.get(HEADLINE)
-    if info is None:
+    headline = headline_of(board.infos)
+    if headline is None:
         return
     methods = [entry.id for entry in board.entries if not entry.facts.is_control]
     for category in board.categories:
@@ -109,11 +109,11 @@ def _add_ranks(views: dict[str, View], board: Board, attempts: dict[str, Attempt
         ranked = {
             name: {
                 case: value
-                for case, value in attempts[name].case_values(HEADLINE).items()
+                for case, value in attempts[name].case_values(headline).items()
                 if category in (ALL, category_of(case))
             }
             for name in methods
-            if view[name]["attempts"]["complete"] and view[name]["metrics"].get(HEADLINE, {}).get("mean") is not None
+            if view[name]["attempts"]["complete"] and view[name]["metrics"].get(headline, {}).get("mean") is not None
         }
-        for name, rank in rank_methods(ranked, info).items() if ranked else ():
+        for name, rank in rank_methods(ranked, board.infos[headline]).items() if ranked else ():
             view[name].update(rank=rank.place, rank_low=rank.low, rank_high=rank.high)

@@ -11,11 +11,12 @@ from dataclasses import asdict
 from typing import Any
 
 import motionbench
+from motionbench.metric import headline_of
 from motionbench.summary import ALL
 
 from .boards import Board
 from .media import Media, generated_video, reference_video
-from .merging import HEADLINE, Entry
+from .merging import Entry
 from .numbers import board_views
 from .privacy import without_paths
 from .reading import Run
@@ -32,7 +33,7 @@ def page_data(boards: Sequence[Board], runs: Sequence[Run], media: Media, title:
         "title": title,
         "software": f"MotionBench {motionbench.__version__}",
         "newest": newest,
-        "headline": HEADLINE,
+        "headline": next((name for board in boards if (name := headline_of(board.infos))), None),
         "all": ALL,
         "notes": without_paths([*dict.fromkeys(notes), *media.notes]),
         "boards": [board_to_json(board) for board in boards],
@@ -96,7 +97,7 @@ def role(board: Board, entry: Entry) -> str:
     """`method`, or for controls `ceiling`, `floor` or `control`, by the headline metric's own words."""
     if not entry.facts.is_control:
         return "method"
-    info = board.infos.get(HEADLINE)
+    info = board.infos.get(headline_of(board.infos) or "")
     if info is not None and entry.method == info.floor:
         return "floor"
     return "ceiling" if info is not None and entry.method in info.ceiling else "control"

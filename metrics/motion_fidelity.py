@@ -73,6 +73,7 @@ class MotionFidelity:
         source="this project; starts from Yatim et al., arXiv:2311.17009, Section 5.1",
         summary="likeness of motion, part by part or as one field, by windows: 1 same, 0 still, -1 opposite",
         measures="motion",
+        headline=True,
     )
 
     @classmethod

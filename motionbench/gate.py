@@ -18,8 +18,6 @@ from motionbench.errors import StoreError
 from motionbench.schema import to_current
 
 GATE_FILE = "gate.json"
-# Yardsticks, and clips made elsewhere: nothing that could be put to the gate on its own.
-NOT_GATED = ("backbone", "copy", "folder", "frozen", "oracle", "reversed")
 SHOWN = (
     "difference", "low", "high", "n_references", "n_failed", "metric", "metric_version", "tracker",
     "backbone", "preset", "config_hash", "date",
@@ -50,15 +48,24 @@ class Gate:
         return {"state": self.state, "note": self.note, **shown}
 
 
+@dataclass(frozen=True)
+class GateFile:
+    """What a package says of its methods: verdicts by name, and those that are nothing to put to the gate."""
+
+    methods: Mapping[str, Mapping[str, Any]]
+    exempt: tuple[str, ...] = ()  # yardsticks, and clips made elsewhere
+
+
 def gate_of(method: str, configuration: Mapping[str, Any] | None = None) -> Gate:
     """The verdict on a method; unvalidated where no file has one, or where the file is malformed.
 
     configuration: that of a run; the note then says if the verdict is on other settings or another backbone.
     """
-    if method in NOT_GATED:
-        return Gate("exempt", "", {})
     try:
-        found = [held[method] for path in _files(method) if method in (held := read_gates(path))]
+        files = [read_gate_file(path) for path in _files(method)]
+        if any(method in file.exempt for file in files):
+            return Gate("exempt", "", {})
+        found = [file.methods[method] for file in files if method in file.methods]
     except StoreError as error:  # a plugin's broken file costs its method the mark, not everybody the list
         return Gate("unvalidated", str(error), {})
     return verdict_to_gate(found[0], configuration) if found else Gate("unvalidated", NOT_RUN, {})
@@ -87,16 +94,17 @@ def _files(method: str) -> list[Path]:
     return [place for place in places if place.is_file()]
 
 
-def read_gates(path: Path) -> dict[str, dict[str, Any]]:
-    """Method -> verdict, from a gate file. Raises StoreError if it is not one."""
+def read_gate_file(path: Path) -> GateFile:
+    """A package's gate file. Raises StoreError if it is not one."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-        methods = value["methods"]
-        for name, verdict in methods.items():
+        file = GateFile(dict(value["methods"]), tuple(map(str, value.get("exempt", ()))))
+        for name, verdict in file.methods.items():
             if not isinstance(verdict["passed"], bool):
                 raise ValueError(f"`passed` of {name} is {verdict['passed']!r}, not true or false")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(
             f"{path}: expected the file that `motionbench gate score --write` makes ({error!r})"
         ) from error
-    return dict(to_current("gate", value, path)["methods"])
+    to_current("gate", value, path)
+    return file

@@ -20,7 +20,7 @@ from motionbench.clip import Clip
 from motionbench.config import build_config, preset_name
 from motionbench.files import write_json
 from motionbench.footage import AUTO, tracker_for
-from motionbench.gate import read_gates
+from motionbench.gate import GateFile, read_gate_file
 from motionbench.gate_verdict import DIRECTIONS, Judged, verdict
 from motionbench.metric import MetricRuntime
 from motionbench.pair import SHAPE, to_sample
@@ -64,8 +64,9 @@ def score_gate(results: Path, *, tracker: str = AUTO, write: Path | None = None)
         for folder in sorted(path.parent.parent for path in results.glob(f"*/{DIRECTIONS[1]}/run.json"))
     }
     if write is not None:
-        held = read_gates(write) if write.exists() else {}
-        write_json(write, {"schema": SCHEMA, "methods": dict(sorted({**held, **found}.items()))})
+        file = read_gate_file(write) if write.exists() else GateFile({})
+        methods = dict(sorted({**file.methods, **found}.items()))
+        write_json(write, {"schema": SCHEMA, "exempt": list(file.exempt), "methods": methods})
     return found
 
 

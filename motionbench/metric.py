@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
@@ -19,6 +19,7 @@ class MetricInfo:
     floor, ceiling: the control methods that mark both ends. measures: what it judges, `other` if none of these. faults:
     the corruptions, or kinds of them, that its exam holds it to; none: all of motion and camera for a metric of motion,
     nothing for others. title: what a column of a page is called; none: the name in words.
+    headline: methods are ranked by it, and it stands first.
     """
 
     name: str
@@ -33,11 +34,17 @@ class MetricInfo:
     measures: Literal["motion", "appearance", "time", "text", "other"] = "other"
     faults: tuple[str, ...] = ()
     title: str = ""
+    headline: bool = False
 
     @property
     def heading(self) -> str:
         """The title, or the name in words."""
         return self.title or self.name.replace("_", " ").capitalize()
+
+
+def headline_of(infos: Mapping[str, MetricInfo]) -> str | None:
+    """The name of the metric that says to be the headline; None if none of these does."""
+    return next((name for name, info in infos.items() if info.headline), None)
 
 
 @dataclass(frozen=True)

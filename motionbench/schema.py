@@ -13,6 +13,7 @@ from motionbench.errors import StoreError
 
 SCHEMA = 2
 Kind = Literal["run", "record", "score", "summary", "gate", "catalog"]
+FORMER_HEADLINE = "motion_fidelity"  # by its name, before a metric's facts said so
 FORMER_LICENSE, FORMER_LICENSES, FORMER_NORMALIZED = "licence", "licences", "normalised"  # the keys of schema 1
 
 
@@ -47,9 +48,12 @@ def _renamed(value: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, An
 def _summary_from_1(value: dict[str, Any]) -> dict[str, Any]:
     names = {FORMER_NORMALIZED: "normalized"}
     held = {key: value[key] for key in ("rows", "control_rows") if isinstance(value.get(key), list)}
-    tables = {
+    tables: dict[str, Any] = {
         key: [_renamed(row, names) if isinstance(row, dict) else row for row in rows] for key, rows in held.items()
     }
+    facts = value.get("metrics")
+    if isinstance(facts, dict) and isinstance(facts.get(FORMER_HEADLINE), dict):
+        tables["metrics"] = {**facts, FORMER_HEADLINE: {**facts[FORMER_HEADLINE], "headline": True}}
     return {**value, **tables}
 
 

@@ -18,7 +18,6 @@ from .looks import CORRUPTIONS, LOOKS
 from .plan import Answer
 from .rank_agreement import to_agreements
 from .report import Estimate
-from .requirements import HEADLINE
 from .tables import to_cell, to_number, to_table
 
 LEAST_LOOK = 0.80  # of the ceiling: below this a perfect transfer would be taken for a faulty one
@@ -101,7 +100,7 @@ def to_footage_reports(answers: Sequence[Answer], infos: Mapping[str, MetricInfo
     """One report per metric and tracker that answered, the headline first."""
     reports = []
     for tracker in sorted({a.tracker for a in answers}):
-        for name in sorted(infos, key=lambda name: (name != HEADLINE, name)):
+        for name in sorted(infos, key=lambda name: (not infos[name].headline, name)):
             info = infos[name]
             own = [a for a in answers if (a.metric, a.version, a.tracker) == (name, info.version, tracker)]
             clips = sorted({a.reference for a in own})
@@ -151,9 +150,9 @@ def footage_to_markdown(reports: Sequence[FootageReport], left_out: Sequence[str
         own = [r for r in reports if r.tracker == tracker]
         parts += [f"## Tracks: {tracker}", _grade_table(own), "### Mean and worst by look", _look_table(own)]
         parts += ["### Mean by fault, from none to full", _fault_table(own)]
-        head = next((r for r in own if r.info.name == HEADLINE), None)
+        head = next((r for r in own if r.info.headline), None)
         if head is not None:
-            parts += [f"### `{HEADLINE}` clip by clip, and where not to trust it", _clip_table(head)]
+            parts += [f"### `{head.info.name}` clip by clip, and where not to trust it", _clip_table(head)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -13,7 +13,6 @@ from .pair_list import Survey
 from .plan import Answer
 from .recognition import MEASURES, Outcome, Recognition, differences, recognize, to_outcomes
 from .report import Estimate
-from .requirements import HEADLINE
 from .tables import to_cell, to_number, to_table
 
 _SUPPORT = (0, 40, 100, 200)  # where bands of tracks that survive, in the clip that has fewer, begin
@@ -57,7 +56,7 @@ def to_pair_reports(answers: Sequence[Answer], survey: Survey, infos: Mapping[st
     """One report per metric and tracker that answered, the headline first."""
     reports = []
     for tracker in sorted({a.tracker for a in answers}):
-        for name in sorted(infos, key=lambda name: (name != HEADLINE, name)):
+        for name in sorted(infos, key=lambda name: (not infos[name].headline, name)):
             outcomes = to_outcomes(answers, survey.pairs, infos[name], tracker)
             if outcomes:
                 reports.append(PairReport(infos[name], tracker, outcomes))
@@ -111,12 +110,12 @@ def _kind_tables(reports: Sequence[PairReport]) -> list[str]:
 
 def _headline_tables(reports: Sequence[PairReport]) -> list[str]:
     """What the headline's kinds, categories, projects and support say, against whom it wins, and where it loses."""
-    head = next((r for r in reports if r.info.name == HEADLINE), None)
+    head = next((r for r in reports if r.info.headline), None)
     if head is None:
         return []
     kind = head.kinds[0]
     own = head.of_kind(kind)
-    parts = [f"### `{HEADLINE}` minus each other metric, same pairs ({kind})"]
+    parts = [f"### `{head.info.name}` minus each other metric, same pairs ({kind})"]
     rows = [_difference_row(head, other, kind) for other in reports if other is not head]
     parts.append(to_table(("minus", *_TITLES.values()), rows))
     titles = {"category": "category", "project": "project", "tracks of 400 kept": "tracks that survive"}
@@ -125,7 +124,7 @@ def _headline_tables(reports: Sequence[PairReport]) -> list[str]:
         for outcome in own:
             split[key(outcome)].append(outcome)
         rows = [_row(name, head.recognition(split[name])) for name in sorted(split)]
-        parts += [f"### `{HEADLINE}` by {title} ({kind})", _recognition_table(column, rows)]
+        parts += [f"### `{head.info.name}` by {title} ({kind})", _recognition_table(column, rows)]
     return [*parts, "### Where it does not know its own reference", _LOST, _lost_table(head)]
 
 

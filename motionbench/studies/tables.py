@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from motionbench.marked_page import table as markdown_table
+from motionbench.metric import headline_of
 from motionbench.summary import ALL
 from motionbench.table import ABSENT, Table, interval, metric_title, number
 
 from .declaration import SECONDS, Sweep
 from .report import ContrastResult, StudyReport, VariantResult, published_metrics
-
-HEADLINE = "motion_fidelity"
 
 
 @dataclass(frozen=True)
@@ -39,8 +38,8 @@ def report_tables(report: StudyReport) -> list[ReportTable]:
 
 
 def headline(report: StudyReport) -> str:
-    """The metric that is told by category: motion fidelity if it was measured, else the first."""
-    return HEADLINE if HEADLINE in report.infos else next(iter(report.infos))
+    """The metric that is shown by category: the headline if it was measured, else the first."""
+    return headline_of(report.infos) or next(iter(report.infos))
 
 
 def mean(result: VariantResult, metric: str, category: str = ALL) -> str:

@@ -13,7 +13,8 @@ from motionbench.data_cards.hub.catalog import bytes_to_catalog
 from motionbench.data_cards.hub.errors import HubError
 
 from motionbench.errors import ManifestError, StoreError
-from motionbench.gate import read_gates
+from motionbench.gate import read_gate_file
+from motionbench.metric import headline_of
 from motionbench.schema import SCHEMA, to_current
 from motionbench.split import read_split, write_manifest
 from motionbench.store import ResultStore
@@ -54,6 +55,7 @@ def test_records_scores_and_rows_of_older_folders_are_read(folder: Path) -> None
         rows = getattr(summary, table)
         stated = [row.get("normalized", row.get("normalised")) for row in written[table]]
         assert [row.normalized for row in rows] == stated
+    assert headline_of(summary.metrics) == "motion_fidelity"
     assert any(row.normalized is not None for row in summary.rows)
 
 
@@ -90,7 +92,7 @@ def test_a_line_with_both_spellings_is_refused(tmp_path: Path) -> None:
 
 def test_gates_and_catalogs_of_schema_1_are_read(tmp_path: Path) -> None:
     (tmp_path / "gate.json").write_text(json.dumps({"schema": 1, "methods": {"swing": {"passed": True}}}))
-    assert read_gates(tmp_path / "gate.json") == {"swing": {"passed": True}}
+    assert read_gate_file(tmp_path / "gate.json").methods == {"swing": {"passed": True}}
     entry = {"revision": "r", "categories": {}, "files": [], "licences": {"CC0-1.0": 3}}
     catalog = {"schema": 1, "splits": {"mini": entry}}
     assert bytes_to_catalog(json.dumps(catalog).encode(), "owner/name")["mini"].licenses == {"CC0-1.0": 3}
