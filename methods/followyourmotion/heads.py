@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -123,11 +124,17 @@ def _large_sums(query: Tensor, key: Tensor, grid: TokenGrid, chunk: int) -> Tens
 
 def _whole_sums(query: Tensor, key: Tensor, grid: TokenGrid) -> Tensor:
     """What `stream_sums` gives, from the whole maps: one product with all four masks, for small clips."""
-    rows = torch.arange(grid.tokens, device=query.device)
     keys = key.float().transpose(1, 2) / query.shape[2] ** 0.5
     attention = (query.float() @ keys).softmax(-1).flatten(1)  # (K, S * S)
-    maps = torch.stack(pseudo_maps(rows, grid.frames, grid.cells)).flatten(1).to(attention)  # (4, S * S)
+    maps = _all_maps(grid.frames, grid.cells, query.device)
     return torch.cat([(maps @ attention.T).double(), attention.square().sum(1).double()[None]])
+
+
+@lru_cache(maxsize=1)  # the same for all layers and times; at most 4 * ELEMENTS numbers
+def _all_maps(frames: int, cells: int, device: torch.device) -> Tensor:
+    """All rows of the four `pseudo_maps`, float32 (4, S * S)."""
+    rows = torch.arange(frames * cells, device=device)
+    return torch.stack(pseudo_maps(rows, frames, cells)).flatten(1).float()
 
 
 class _Probe:
