@@ -23,7 +23,7 @@ import typer
 from motionbench.methods.backbones.flow import euler, gaussian, noised, sampling_times
 from torch import Tensor
 
-from motionbench import registry
+from motionbench.backbone import make_backbone
 from motionbench.files import append_line, canonical_json
 from motionbench.method import Runtime
 from motionbench.split import read_split
@@ -113,7 +113,7 @@ def main(
 ) -> None:
     """Invert and sample back, untuned model."""
     held = read_split(str(split))
-    backbone = registry.load("backbones", backbone_name)(Runtime(backbone_name))
+    backbone = make_backbone(Runtime(backbone_name))
     for case in held.cases:
         if case.reference_id not in cases:
             continue

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from motionbench import registry
+from motionbench.backbone import make_backbone
 from motionbench.case import Case
 from motionbench.clip import Clip
 from motionbench.config import setting, suited_config
@@ -74,7 +74,7 @@ class Oracle:
 
     def __init__(self, config: OracleConfig, runtime: Runtime) -> None:
         self.config = config
-        self.backbone = registry.load("backbones", runtime.backbone)(runtime) if config.decoded else None
+        self.backbone = make_backbone(runtime) if config.decoded else None
 
     @classmethod
     def create(cls, config: OracleConfig | None, runtime: Runtime) -> Self:

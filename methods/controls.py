@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from motionbench import registry
+from motionbench.backbone import make_backbone
 from motionbench.clip import Clip
 from motionbench.config import setting, suited_config
 from motionbench.errors import StoreError
@@ -43,7 +43,7 @@ class BackboneOnly:
     def __init__(self, config: SampleConfig, runtime: Runtime) -> None:
         self.config = config
         self.runtime = runtime
-        self.backbone = registry.load("backbones", runtime.backbone)(runtime)
+        self.backbone = make_backbone(runtime)
 
     @classmethod
     def create(cls, config: SampleConfig | None, runtime: Runtime) -> Self:

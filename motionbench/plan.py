@@ -260,7 +260,7 @@ def resolve(plan: RunPlan) -> Job:
         "config": config_to_json(config),
         "config_hash": plan.config_hash,
         "backbone": plan.backbone if uses_backbone else NO_BACKBONE,
-        "backbone_revision": backbone_revision(plan.backbone) if uses_backbone else None,
+        "backbone_revision": registry.load("backbones", plan.backbone).revision() if uses_backbone else None,
         "split": split.name,
         "split_revision": split.revision,
         "device_type": device.partition(":")[0],
@@ -293,17 +293,10 @@ def sources_of(method_class: Any, config: Any, split: Split, cases: Sequence[Cas
 
 
 def resolve_dtype(name: str, backbone: str | None) -> str:
-    """The number type that `auto` means: what a backbone's factory says of its weights, else float32.
+    """The number type that `auto` means: what a backbone's weights are made for; float32 without one.
 
     Raises ConfigError if the name is none of the types.
     """
     if name == "auto":
-        factory = None if backbone is None else registry.load("backbones", backbone)
-        return str(getattr(factory, "dtype", "float32"))
+        return "float32" if backbone is None else registry.load("backbones", backbone).dtype
     return check_dtype(name)
-
-
-def backbone_revision(name: str) -> str | None:
-    """What a backbone's factory says of its weights by `revision()`, if it can: other weights, other results."""
-    revision: Callable[[], str] | None = getattr(registry.load("backbones", name), "revision", None)
-    return None if revision is None else str(revision())

@@ -108,7 +108,7 @@ class Share:
         """For a job: its threads on a CPU; on a GPU what the backbone says that it needs of one, or how many."""
         if job.device == "cpu":
             return cls(job.threads or 1)
-        return cls(1, float(getattr(registry.load("backbones", job.plan.backbone), "gpus", 1.0)))
+        return cls(1, registry.load("backbones", job.plan.backbone).gpus)
 
     def fits(self, resources: Mapping[str, float]) -> int:
         """How many workers a node with these resources has room for."""

@@ -26,7 +26,7 @@ from motionbench.errors import MotionBenchError
 from motionbench.files import scratch_folder
 from motionbench.inputs import Inputs
 from motionbench.outcome import Order, Outcome
-from motionbench.plan import NO_BACKBONE, Job, RunPlan, backbone_revision
+from motionbench.plan import NO_BACKBONE, Job, RunPlan
 from motionbench.split import Split, read_split, split_names
 from motionbench.store import ResultStore
 from motionbench.worker import MethodCache, Worker
@@ -64,10 +64,10 @@ def account(questions: Questions) -> dict[str, Any]:
     try:
         registry.load("methods", questions.method)
         if questions.backbone != NO_BACKBONE:
-            check = getattr(registry.load("backbones", questions.backbone), "check", None)
-            if check is not None:
-                check()
-            said["weights"] = backbone_revision(questions.backbone)
+            entry = registry.load("backbones", questions.backbone)
+            if entry.check is not None:
+                entry.check()
+            said["weights"] = entry.revision()
         if questions.shared is not None or questions.split in split_names():
             said["split"] = read_split(questions.split).revision
         if questions.device == "cpu":

@@ -10,11 +10,15 @@ from functools import cache
 from importlib.machinery import ModuleSpec
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from motionbench.errors import PluginError, UnknownNameError
 
+if TYPE_CHECKING:
+    from motionbench.backbone import BackboneEntry
+
 Group = Literal["methods", "metrics", "backbones", "trackers", "commands", "worlds", "pages"]
+CHECKED = ("methods", "metrics", "trackers", "backbones")  # by `plugin_check`, when they are loaded
 
 
 def canonical(name: str) -> str:
@@ -57,17 +61,32 @@ def resolve(group: Group, name: str) -> str:
     return wanted
 
 
-def load(group: Group, name: str) -> Any:
-    """The object behind a plugin's entry point.
+@overload
+def load(group: Literal["backbones"], name: str) -> BackboneEntry: ...
 
-    Raises UnknownNameError with suggestions, or PluginError naming package and cause if importing it fails.
+
+@overload
+def load(group: Group, name: str) -> Any: ...
+
+
+def load(group: Group, name: str) -> Any:
+    """The object behind a plugin's entry point: a class of `Method`, `Metric` or `Tracker`, a `BackboneEntry`, or what
+    else its group asks for.
+
+    Raises UnknownNameError with suggestions, or PluginError if importing it fails, or if it lacks what its group asks
+    for: what was expected, what came, and how to mend it.
     """
     wanted = resolve(group, name)
     point = _points(group)[wanted]
     try:
-        return point.load()
+        plugin = point.load()
     except (ImportError, AttributeError) as error:
         raise PluginError(f"{group[:-1]} {wanted!r} ({point.value}) cannot be loaded: {error}") from error
+    if group in CHECKED:
+        from motionbench.plugin_check import check_plugin
+
+        check_plugin(group, wanted, point.value, plugin)
+    return plugin
 
 
 def summary(group: Group, name: str) -> str:

@@ -46,7 +46,7 @@ def worker_count(job: Job, units: int) -> int:
         import torch
 
         return max(1, min(torch.cuda.device_count(), units))
-    if job.threads is None or not getattr(registry.load("backbones", job.plan.backbone), "small", False):
+    if job.threads is None or not registry.load("backbones", job.plan.backbone).small:
         return 1
     return max(1, min(core_count() // job.threads, units))
 

@@ -23,6 +23,7 @@ from motionbench.methods.guidance.sampling import Step
 from torch import Tensor
 
 from motionbench import registry
+from motionbench.backbone import make_backbone
 from motionbench.clip import Clip
 from motionbench.config import build_config
 from motionbench.device import resolve_device
@@ -89,7 +90,7 @@ def run(
     held, columns = read_split(split), [float(t) for t in times.split(",")]
     cases = list({case.reference_id: case for case in held.cases}.values())[:limit]
     clips = [held.read_reference(case) for case in cases]
-    made = registry.load("backbones", backbone)(runtime)
+    made = make_backbone(runtime)
     for block, row in enumerate(probe(cls, build_config(cls, backbone=backbone), runtime, made, clips, columns)):
         typer.echo(f"{block:3d} " + " ".join(f"{ratio:6.3f}" for ratio in row))
 

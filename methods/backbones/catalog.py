@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
+from motionbench.backbone import BackboneEntry
 from motionbench.method import Runtime
 
 from .backbone import Backbone, BackboneSpec
@@ -16,21 +16,6 @@ from .wan_weights import expected_revision, fetch_weights, find_weights
 
 WEIGHTS = Path(__file__).parent / "weights"
 _REPORTS = ("training.json", "exam.json")  # say something of the weights; change no result
-
-
-def tiny(runtime: Runtime) -> Backbone:
-    """Embedded Wan-type model of 4.5M parameters, trained on the procedural world; runs on two CPU cores."""
-    return from_folder("tiny", WEIGHTS / "tiny", runtime)
-
-
-def wan_1_3b(runtime: Runtime) -> Backbone:
-    """Wan2.1 T2V 1.3B, 81 frames 480x832: 29 GB of weights from the Hub or a local folder, one GPU."""
-    return WanBackbone.create(WAN_1_3B, runtime)
-
-
-def wan_14b(runtime: Runtime) -> Backbone:
-    """Wan2.1 T2V 14B, 81 frames 480x832: 80 GB of weights from the Hub or a local folder, one GPU of 80 GB."""
-    return WanBackbone.create(WAN_14B, runtime)
 
 
 def from_folder(name: str, folder: Path, runtime: Runtime) -> Backbone:
@@ -49,17 +34,33 @@ def folder_revision(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _describe(factory: Any, model: WanModel) -> None:
-    """What can be asked of a Wan backbone before it is made, and without a download."""
-    factory.revision = lambda: expected_revision(model)
-    factory.check = lambda: find_weights(model)
-    factory.prefetch = lambda: str(fetch_weights(model).folder)
-    factory.make_random = lambda folder, **options: save_random_wan(folder, model, **options)
-    factory.dtype = "bfloat16"
+def _tiny(runtime: Runtime) -> Backbone:
+    return from_folder("tiny", WEIGHTS / "tiny", runtime)
 
 
-tiny.small = True  # type: ignore[attr-defined]  # several fit in memory side by side
-tiny.gpus = 0.125  # type: ignore[attr-defined]  # of one: eight feed a large card
-tiny.revision = lambda: folder_revision(WEIGHTS / "tiny")  # type: ignore[attr-defined]
-_describe(wan_1_3b, WAN_1_3B)
-_describe(wan_14b, WAN_14B)
+def _wan(model: WanModel, help: str) -> BackboneEntry:
+    return BackboneEntry(
+        help=help,
+        create=lambda runtime: WanBackbone.create(model, runtime),
+        revision=lambda: expected_revision(model),
+        check=lambda: find_weights(model),
+        prefetch=lambda: str(fetch_weights(model).folder),
+        make_random=lambda folder, **options: save_random_wan(folder, model, **options),
+        dtype="bfloat16",
+    )
+
+
+tiny = BackboneEntry(
+    help="Embedded Wan-type model of 4.5M parameters, trained on the procedural world; runs on two CPU cores.",
+    create=_tiny,
+    revision=lambda: folder_revision(WEIGHTS / "tiny"),
+    small=True,
+    gpus=0.125,  # eight feed a large card
+)
+wan_1_3b = _wan(
+    WAN_1_3B, help="Wan2.1 T2V 1.3B, 81 frames 480x832: 29 GB of weights from the Hub or a local folder, one GPU."
+)
+wan_14b = _wan(
+    WAN_14B,
+    help="Wan2.1 T2V 14B, 81 frames 480x832: 80 GB of weights from the Hub or a local folder, one GPU of 80 GB.",
+)

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from motionbench import registry
+from motionbench.backbone import make_backbone
 from motionbench.clip import Clip
 from motionbench.config import suited_config
 from motionbench.errors import ConfigError
@@ -56,7 +56,7 @@ class FollowYourMotion:
     @classmethod
     def create(cls, config: FymConfig | None, runtime: Runtime) -> Self:
         """The method on the runtime's backbone; config None takes the preset that suits the backbone."""
-        backbone = registry.load("backbones", runtime.backbone)(runtime)
+        backbone = make_backbone(runtime)
         return cls(suited_config(cls, runtime.backbone, config), runtime, backbone)
 
     def fit(self, reference: Clip, caption: str, *, seed: int) -> MotionAdapter:

@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Self
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from motionbench import registry
 from motionbench.adapter_folder import new_adapter_folder, read_facts, reading_adapter, write_facts
+from motionbench.backbone import make_backbone
 from motionbench.clip import Clip
 from motionbench.config import require, setting, suited_config
 from motionbench.errors import ConfigError, StoreError
@@ -101,7 +101,7 @@ class GuidanceMethod:
     def create(cls, config: Any, runtime: Runtime) -> Self:
         """The method on the runtime's backbone; config None takes the preset that suits the backbone."""
         config = suited_config(cls, runtime.backbone, config)
-        return cls(config, runtime, registry.load("backbones", runtime.backbone)(runtime))
+        return cls(config, runtime, make_backbone(runtime))
 
     @property
     def opened_blocks(self) -> tuple[int, ...]:

@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from motionbench import registry
 from motionbench.adapter_folder import new_adapter_folder, read_facts, reading_adapter, write_facts
+from motionbench.backbone import make_backbone
 from motionbench.clip import Clip
 from motionbench.config import suited_config
 from motionbench.errors import ConfigError, MissingInputError
@@ -81,7 +81,7 @@ class TunedMethod:
     def create(cls, config: Any, runtime: Runtime) -> Self:
         """The method on the runtime's backbone; None takes its preset. Raises ConfigError if it cannot run."""
         config = suited_config(cls, runtime.backbone, config)
-        return cls(config, runtime, registry.load("backbones", runtime.backbone)(runtime))
+        return cls(config, runtime, make_backbone(runtime))
 
     def host(self, settings: dict[str, Any]) -> AbstractContextManager[nn.ModuleList]:
         """The backbone with fresh modules to tune, of the shape that a configuration says; untouched on leaving."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from motionbench import registry
+from motionbench.backbone import make_backbone
 from motionbench.case import Case
 from motionbench.clip import Clip, nearest_indices
 from motionbench.method import Runtime
@@ -66,7 +66,7 @@ class Stimuli:
         self.plan, self.split, self.world = plan, split, world
         self.backbone: Any = None
         if plan.decoded:
-            self.backbone = registry.load("backbones", "tiny")(Runtime(device=plan.device))
+            self.backbone = make_backbone(Runtime(device=plan.device))
         self._corruptions = {corruption.name for corruption in world.corruptions()}
         self._made: dict[tuple[str, int], Stimulus] = {}
 

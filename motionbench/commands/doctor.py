@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from motionbench import registry
+from motionbench.backbone import BackboneEntry, make_backbone
 from motionbench.commands import options
 from motionbench.commands.options import to_choice
 from motionbench.commands.output import print_json, print_pairs
@@ -102,7 +103,7 @@ def doctor(
 def make_random(name: str, root: Path, *, scale: str, seed: int) -> None:
     """Writes a backbone's random weights to root/NAME and says how a run finds them. Raises MotionBenchError."""
     name = registry.resolve("backbones", name)
-    write: Callable[..., Path] | None = getattr(registry.load("backbones", name), "make_random", None)
+    write = registry.load("backbones", name).make_random
     if write is None:
         raise ConfigError(f"backbone {name} has no random weights to make: its own come with the package")
     to_choice("--scale", scale, ("full", "timing", "small"))
@@ -198,9 +199,8 @@ def metrics() -> dict[str, str]:
 def backbones() -> dict[str, str]:
     """Whether each backbone's weights are there; the error says how to get them."""
 
-    def look(name: str, plugin: Any) -> object:
-        check = getattr(plugin, "check", None)  # of large models: whether they are there, without loading them
-        return plugin(Runtime(backbone=name)) if check is None else check()
+    def look(name: str, entry: BackboneEntry) -> object:
+        return make_backbone(Runtime(backbone=name)) if entry.check is None else entry.check()
 
     return _try_each("backbones", look)
 

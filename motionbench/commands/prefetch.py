@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Annotated, cast
+from typing import Annotated, Protocol, runtime_checkable
 
 import typer
 
 from motionbench import registry
+from motionbench.backbone import BackboneEntry
 from motionbench.commands import options
 from motionbench.commands.output import print_json, print_pairs
 from motionbench.errors import MotionBenchError, UnknownNameError
@@ -17,6 +18,14 @@ GROUPS: tuple[registry.Group, ...] = ("trackers", "metrics", "backbones")
 UNASKED: tuple[registry.Group, ...] = ("trackers", "metrics")  # a backbone's gigabytes are fetched by name only
 
 Fetch = Callable[[], str]
+
+
+@runtime_checkable
+class Fetched(Protocol):
+    """A tracker or metric whose weights are not shipped: it says how they are fetched, once, and where they lie."""
+
+    @staticmethod
+    def prefetch() -> str: ...
 
 
 def prefetch(
@@ -73,12 +82,16 @@ def _all() -> Iterator[tuple[str, Fetch]]:
 
 def fetcher(group: registry.Group, name: str) -> Fetch | None:
     """A plugin's own `prefetch`, which fetches its weights once and says where they lie; None if it has none."""
-    return cast(Fetch | None, getattr(registry.load(group, name), "prefetch", None))
+    plugin = registry.load(group, name)
+    if isinstance(plugin, BackboneEntry):
+        return plugin.prefetch
+    return plugin.prefetch if isinstance(plugin, Fetched) else None
 
 
 def _looker(group: registry.Group, name: str) -> Fetch:
     """For what has no fetcher: whether its weights are here. Its own error names another way to get them."""
-    check = getattr(registry.load(group, name), "check", None)
+    plugin = registry.load(group, name)
+    check = plugin.check if isinstance(plugin, BackboneEntry) else None
     if check is None:
         return lambda: "nothing to fetch: it comes with the package"
 

@@ -11,7 +11,6 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -20,6 +19,7 @@ from footage import moving_frames
 
 from motionbench import plan as plan_module
 from motionbench import registry
+from motionbench.backbone import BackboneEntry
 from motionbench.case import Case, Category, Level
 from motionbench.clip import Clip
 from motionbench.errors import MissingWeightsError, NotFiniteError, VideoError
@@ -134,7 +134,7 @@ class Drift:
 def install(patch: pytest.MonkeyPatch, seconds: float = 0.0) -> type[Drift]:
     """Makes the registry know `drift` and a backbone `tiny` without weights; forgets earlier calls."""
     load = registry.load
-    fakes = {("methods", "drift"): Drift, ("backbones", "tiny"): SimpleNamespace(revision=lambda: "w1")}
+    fakes = {("methods", "drift"): Drift, ("backbones", "tiny"): BackboneEntry("", None, lambda: "w1")}
     patch.setattr(plan_module.registry, "load", lambda group, name: fakes.get((group, name)) or load(group, name))
     patch.setattr(Drift, "fits", [])
     patch.setattr(Drift, "generated", [])

@@ -11,6 +11,7 @@ from moving_texture import moving_texture
 from small_world import make_clip, make_metric
 
 from motionbench import registry
+from motionbench.backbone import make_backbone
 from motionbench.clip import Clip
 from motionbench.errors import ShapeError
 from motionbench.method import Runtime
@@ -84,7 +85,7 @@ def test_reference_alone_gives_the_scale() -> None:
 @pytest.mark.parametrize("motion", ["roll", "pan"])
 def test_transfer_of_a_wide_clip_by_a_square_backbone_scores_like_the_copy(motion: str, tracks: TrackCache) -> None:
     # 0.77 and 0.90 when the backbone stretched and the scorer cropped.
-    backbone = registry.load("backbones", "tiny")(Runtime())
+    backbone = make_backbone(Runtime())
     reference = moving_texture(motion, 108, 192, frames=24)
     copied = fidelity(reference, reference, tracks)
     assert fidelity(backbone.prepare(reference), reference, tracks) == pytest.approx(copied, abs=0.02)

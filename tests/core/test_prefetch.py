@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from motionbench import cli, registry
+from motionbench.backbone import BackboneEntry
 from motionbench.errors import MissingWeightsError
 
 fetched: list[str] = []
@@ -31,16 +32,17 @@ class Shipped:
     pass
 
 
-class Checked:
-    @staticmethod
-    def check() -> None:
-        raise MissingWeightsError("get it by 'hf download big'")
+def check() -> None:
+    raise MissingWeightsError("get it by 'hf download big'")
+
+
+BIG = BackboneEntry("A large one.", create=lambda runtime: None, revision=lambda: "1", check=check)
 
 
 PLUGINS: dict[str, dict[str, Any]] = {
     "trackers": {"heavy": Heavy, "shipped": Shipped},
     "metrics": {"far_away": Far},
-    "backbones": {"big": Checked},
+    "backbones": {"big": BIG},
 }
 
 

@@ -14,6 +14,7 @@ from motionbench.methods.backbones.backbone import Backbone, BackboneSpec
 from motionbench.methods.backbones.flow import euler, gaussian, sampling_times
 from torch import Tensor
 
+from motionbench.backbone import BackboneEntry
 from motionbench.clip import Clip
 
 
@@ -102,3 +103,6 @@ def moving_square(frames: int = 9, size: int = 8) -> Clip:
         x = min(i * size // frames, size - 2)
         pixels[i, 2:5, x : x + 2] = (250, 200, 40)
     return Clip(pixels, 8.0)
+
+
+ENTRY = BackboneEntry("A stand-in.", create=lambda runtime: StandIn(), revision=lambda: "1")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from motionbench.methods.controls import BackboneOnly, Copy, Frozen, NoConfig, Reversed, SampleConfig
-from stand_in import StandIn, moving_square
+from stand_in import ENTRY, moving_square
 
 from motionbench import registry
 from motionbench.config import build_config
@@ -35,7 +35,7 @@ def test_pixel_controls_do_what_their_name_says(control, tmp_path):
 
 
 def test_the_backbone_alone_follows_prompt_and_seed(monkeypatch, tmp_path):
-    monkeypatch.setattr(registry, "load", lambda group, name: lambda runtime: StandIn())
+    monkeypatch.setattr(registry, "load", lambda group, name: ENTRY)
     made = BackboneOnly.create(SampleConfig(sample_steps=2), Runtime(backbone="stand_in"))
     made.fit(CLIP, "a ball", seed=0).save(tmp_path / "a")
     adapter = made.load_adapter(tmp_path / "a")
@@ -68,6 +68,6 @@ def test_every_method_is_made_without_a_configuration_by_the_preset_that_suits_t
     made = {}
     method = registry.load("methods", name)
     monkeypatch.setattr(method, "__init__", lambda self, config, *rest: made.update(config=config))
-    monkeypatch.setattr(registry, "load", lambda group, _: lambda runtime: None)
+    monkeypatch.setattr(registry, "load", lambda group, _: ENTRY)
     method.create(None, Runtime(backbone="tiny"))
     assert made["config"] == build_config(method, backbone="tiny")

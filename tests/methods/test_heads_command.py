@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from motionbench.methods.followyourmotion.heads import HeadScores
 from motionbench.methods.followyourmotion.picture import CELL, MARGIN, TEMPORAL, draw_heads, head_ratio, write_heads
-from stand_in import StandIn, moving_square
+from stand_in import ENTRY, moving_square
 from typer.testing import CliRunner
 
 from motionbench import registry
@@ -22,7 +22,7 @@ from motionbench.errors import ConfigError, StoreError
 @pytest.fixture
 def reference(tmp_path, monkeypatch):
     own = registry.load
-    monkeypatch.setattr(registry, "load", lambda g, n: (lambda s: StandIn()) if g == "backbones" else own(g, n))
+    monkeypatch.setattr(registry, "load", lambda g, n: ENTRY if g == "backbones" else own(g, n))
     moving_square(9, 16).write(tmp_path / "square.mp4")
     return str(tmp_path / "square.mp4")
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from motionbench.methods import preset_search
 from motionbench.methods.followyourmotion.method import FollowYourMotion
-from stand_in import StandIn, moving_square
+from stand_in import ENTRY, moving_square
 from typer.testing import CliRunner
 
 from motionbench import registry
@@ -58,7 +58,7 @@ class Brightness:
 @pytest.fixture
 def call(tmp_path, monkeypatch):
     plugins = {
-        "backbones": lambda s: StandIn(), "trackers": Still, "metrics": Brightness, "methods": FollowYourMotion,
+        "backbones": ENTRY, "trackers": Still, "metrics": Brightness, "methods": FollowYourMotion,
         "worlds": object,
     }  # fmt: skip
     monkeypatch.setattr(registry, "load", lambda group, name: plugins[group])

@@ -195,6 +195,6 @@ def test_the_preset_reaches_the_backbone(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(
         "motionbench.methods.backbones.wan_backbone.execution_for", lambda name, _: seen.append(name) or FAST
     )
-    wan_1_3b(Runtime(WAN_1_3B.name, gpu_memory="24"))
+    wan_1_3b.create(Runtime(WAN_1_3B.name, gpu_memory="24"))
     assert seen == ["24"]
     assert moving_clip().frames.shape == (17, 64, 64, 3)

@@ -39,7 +39,7 @@ def test_transformers_of_the_pinned_shapes_have_the_published_number_of_paramete
 
 @pytest.mark.parametrize(("factory", "model"), [(wan_1_3b, WAN_1_3B), (wan_14b, WAN_14B)])
 def test_without_weights_and_network_the_error_is_the_command(factory, model) -> None:
-    for ask in (factory.check, factory.revision, factory.prefetch, lambda: factory(Runtime(model.name))):
+    for ask in (factory.check, factory.revision, factory.prefetch, lambda: factory.create(Runtime(model.name))):
         with pytest.raises(MissingWeightsError, match=f"hf download {model.repository} --revision {model.revision}"):
             ask()
 

@@ -22,6 +22,7 @@ from motionbench.metrics.tiny_clip.content import ContentWords
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
+from motionbench.backbone import make_backbone
 from motionbench.clip import Clip, nearest_indices
 from motionbench.method import Runtime
 from motionbench.registry import load
@@ -223,7 +224,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO)
     args.out.mkdir(parents=True, exist_ok=True)
     world = load("worlds", "procedural")()
-    backbone = load("backbones", args.backbone)(Runtime(backbone=args.backbone, device=args.device))
+    backbone = make_backbone(Runtime(backbone=args.backbone, device=args.device))
     prompts = held_out(world, args.count)
     probe = get_probe(args, world, backbone)
     made = read_strips(args.clips, backbone, args.count) if args.clips else generate(backbone, prompts.captions)

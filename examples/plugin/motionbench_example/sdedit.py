@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from motionbench import registry
+from motionbench.backbone import make_backbone
 from motionbench.clip import Clip
 from motionbench.config import setting, suited_config
 from motionbench.errors import ConfigError
@@ -67,7 +67,7 @@ class SdEdit:
     def __init__(self, config: Config, runtime: Runtime) -> None:
         self.config = config
         self.runtime = runtime
-        self.backbone = registry.load("backbones", runtime.backbone)(runtime)
+        self.backbone = make_backbone(runtime)
 
     @classmethod
     def create(cls, config: Config | None, runtime: Runtime) -> Self:
