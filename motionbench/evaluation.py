@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from motionbench.device import resolve_device
 from motionbench.files import hash_json
 from motionbench.footage import AUTO, footage_to_text, tracker_for
 from motionbench.metric import MetricInfo
-from motionbench.plan import Job, RunPlan, resolve
+from motionbench.plan import Job, RunPlan, check_engine, resolve
 from motionbench.progress import Bars
+from motionbench.ray_cluster import connected
+from motionbench.ray_scoring import score_with_ray
 from motionbench.results import Results, open_results
 from motionbench.runner import run
 from motionbench.scorer import DEFAULT_METRICS, ScorePlan, ScoreResult, metric_infos
@@ -56,25 +59,36 @@ def evaluate(
         >>> float(rows.loc[("motion_fidelity", "all"), "mean"])
         0.0
     """
-    job = resolve(to_plan(method, options))
+    plan = to_plan(method, options)
+    with connected(plan.engine, plan.address) as ray:
+        return _evaluate(plan, metrics, tracker, controls, out, ray)
+
+
+def _evaluate(
+    plan: RunPlan, metrics: Names, tracker: str, controls: Names, out: str | Path | None, ray: Any
+) -> Results:
+    job = resolve(plan)
     # Metrics and tracker are looked up first: a misspelled name must not cost the minutes of a run.
-    scoring = to_score_plan(job.split, metrics, tracker, job.plan.device, job.plan.shard)
+    device = job.plan.device if ray is None else "cpu"  # on a cluster, beside the GPUs
+    scoring = to_score_plan(job.split, metrics, tracker, device, job.plan.shard)
     store = ResultStore(out or default_folder(job))
     chosen = to_controls(controls)
     with Bars(job.plan.method) as bars:
         records = run(job.plan, store, observer=bars).records
     with Bars("controls") as bars:
         marks = run_controls(job.plan, store, metric_infos(scoring.metrics).values(), bars, chosen=chosen)
-    scored = score_all(store, job.split, scoring, {record.key for record in (*records, *marks)})
+    scored = score_all(store, job.split, scoring, {record.key for record in (*records, *marks)}, ray)
     return replace(summarize(store, scoring, scored), asked=len({record.case_id for record in records}))
 
 
 def generate(method: str | RunPlan = "followyourmotion", *, out: str | Path | None = None, **options: Any) -> Results:
     """Generates only; `score` scores the results. Arguments as for `evaluate`."""
-    job = resolve(to_plan(method, options))
-    store = ResultStore(out or default_folder(job))
-    with Bars(job.plan.method) as bars:
-        run(job.plan, store, observer=bars)
+    plan = to_plan(method, options)
+    with connected(plan.engine, plan.address):
+        job = resolve(plan)
+        store = ResultStore(out or default_folder(job))
+        with Bars(job.plan.method) as bars:
+            run(job.plan, store, observer=bars)
     return Results(store.folder)
 
 
@@ -85,16 +99,20 @@ def score(
     tracker: str = AUTO,
     device: str = "auto",
     split: str | Path | None = None,
+    engine: str = "local",
+    address: str | None = None,
 ) -> Results:
     """Scores (again) what is there, controls included, and summarizes it; never generates.
 
     Only what is missing is computed: new metrics, new versions of a metric, another tracker or model. split: where the
-    results' split lies, if it was moved without them. Raises StoreError, UnknownNameError, ManifestError.
+    results' split lies, if it was moved without them. engine, address: as of `RunPlan`; nodes of a cluster score on CPUs.
+    Raises StoreError, UnknownNameError, ManifestError.
     """
     store = (results if isinstance(results, Results) else open_results(results)).store
     held = find_split(store, split)
-    plan = to_score_plan(held, metrics, tracker, device)
-    return summarize(store, plan, score_all(store, held, plan))
+    with connected(check_engine(engine), address) as ray:
+        plan = to_score_plan(held, metrics, tracker, device if ray is None else "cpu")
+        return summarize(store, plan, score_all(store, held, plan, ray=ray))
 
 
 def to_plan(method: str | RunPlan, options: dict[str, Any]) -> RunPlan:
@@ -127,16 +145,19 @@ def default_folder(job: Job) -> Path:
     return Path("results") / f"{job.plan.method}-{job.split.name}-{hash_json(job.configuration)[:8]}"
 
 
-def score_all(store: ResultStore, split: Split, plan: ScorePlan, keys: Collection[str] | None = None) -> ScoreResult:
+def score_all(
+    store: ResultStore, split: Split, plan: ScorePlan, keys: Collection[str] | None = None, ray: Any = None
+) -> ScoreResult:
     """Scores a run and the controls beside it, or only the records of these keys. The result is the run's own.
 
     What a control lacks shows as a missing floor or ceiling.
     """
     stores = {"scoring": store, **{f"scoring {name}": control for name, control in control_stores(store).items()}}
+    engine = None if ray is None else partial(score_with_ray, ray)
     results = []
     for title, member in stores.items():
         with Bars(title) as bars:
-            results.append(score_records(member, split, plan, keys=keys, report=bars.counted))
+            results.append(score_records(member, split, plan, keys=keys, report=bars.counted, engine=engine))
     return results[0]
 
 

@@ -96,6 +96,7 @@ class RunPlan:
         return hash_json(config_to_json(self.config))
 
 
+check_engine = choice("engine", ("local", "ray"))
 # What RunPlan's fields take besides their own types, so that Python and the command line can say it in words.
 _CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "split": str,
@@ -104,7 +105,7 @@ _CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "levels": partial(to_names, Level),
     "seeds": to_seeds,
     "shard": parse_shard,
-    "engine": choice("engine", ("local", "ray")),
+    "engine": check_engine,
     "storage": choice("storage", ("sent", "shared")),
     "gpu_memory": choice("gpu_memory", CHOICES),
     "workers": to_workers,

@@ -16,7 +16,7 @@ import motionbench
 from motionbench import registry
 from motionbench.errors import ConfigError, MissingExtra, MotionBenchError
 from motionbench.files import make_folder, write_atomically
-from motionbench.plan import NO_BACKBONE, SHARED, Job, RunPlan
+from motionbench.plan import NO_BACKBONE, SHARED, Job
 from motionbench.ray_node import Questions, account
 from motionbench.store import ResultStore
 
@@ -38,20 +38,20 @@ def require_ray() -> Any:
 
 
 @contextmanager
-def connected(plan: RunPlan) -> Iterator[Any]:
-    """Ray, connected to the plan's cluster until the block ends; None for other engines. Blocks may be nested.
+def connected(engine: str, address: str | None) -> Iterator[Any]:
+    """Ray, connected to a cluster until the block ends; None for other engines. Blocks may be nested.
 
     Without an address (nor $RAY_ADDRESS) a cluster of this machine is started, and ends with the block.
     Raises MissingExtra, MotionBenchError if the cluster cannot be reached or has another version of Ray.
     """
-    if plan.engine != "ray":
+    if engine != "ray":
         yield None
         return
     ray = require_ray()
     if ray.is_initialized():
         yield ray
         return
-    connect(ray, plan.address or os.environ.get("RAY_ADDRESS") or LOCAL)
+    connect(ray, address or os.environ.get("RAY_ADDRESS") or LOCAL)
     try:
         yield ray
     finally:

@@ -47,7 +47,7 @@ def run(plan: RunPlan, store: ResultStore, *, observer: Observer | None = None) 
     any attempt; StoreError if the folder cannot be written. Whatever else goes wrong in an attempt is a failed record.
     """
     observer = observer or SilentObserver()
-    with connected(plan) as ray:
+    with connected(plan.engine, plan.address) as ray:
         return _run(plan, store, observer, ray)
 
 

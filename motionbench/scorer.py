@@ -57,6 +57,23 @@ class ScoreResult:
     unavailable: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class ScoreJob:
+    """What there is to score: records with their cases and the metrics that each lacks, all of which are ready here."""
+
+    store: ResultStore
+    split: Split
+    plan: ScorePlan
+    world: str | None
+    metrics: Mapping[str, Metric]
+    tracks: TrackCache
+    todo: tuple[tuple[Record, Case, tuple[str, ...]], ...]
+
+
+Take = Callable[[Record, Iterable[Score]], None]  # puts the scores of a record on disk
+ScoreEngine = Callable[[ScoreJob, Take], None]
+
+
 def metric_infos(names: Sequence[str]) -> dict[str, MetricInfo]:
     """Facts about the named metrics, in the order given. Raises UnknownNameError or PluginError."""
     return {info.name: info for info in (registry.load("metrics", name).info for name in names)}
@@ -69,12 +86,13 @@ def score(
     *,
     keys: Collection[str] | None = None,
     report: Callable[[int, int], None] = lambda done, total: None,
+    engine: ScoreEngine | None = None,
 ) -> ScoreResult:
     """Appends the scores that are missing in a results folder, for the records of these keys (default: all).
 
     A score is there if record, metric, its version and the geometry (`motionbench.pair`) agree, and tracker and model
     too where the metric used one; one that an error prevented is tried again. Where the right model cannot be had, a
-    value by another becomes a null. report(done, total) counts records.
+    value by another becomes a null. report(done, total) counts records. engine: who computes; default: this process.
     Raises StoreError, UnknownNameError, PluginError, ManifestError.
     """
     infos = metric_infos(plan.metrics)
@@ -86,22 +104,35 @@ def score(
         models = {name: model_name(registry.load("metrics", name), runtime) for name in infos}
         held = {(s.record_key, s.metric, s.metric_version): s for s in store.scores()}
         todo = _missing(records, held, infos, partial(_stands, store, tracks.label, models), result)
-        metrics = _ready(sorted({name for _, names in todo for name in names}), runtime, result)
+        metrics = ready_metrics(sorted({name for _, names in todo for name in names}), runtime, result)
         cases = split.by_id()
-        clips = _Clips(store, split)
-        for done, (record, names) in enumerate(todo):
-            report(done, len(todo))
+        for record, names in todo:
             for gone in _withdrawn(record, [infos[n] for n in names if n not in metrics], held, models, result):
                 store.append_score(gone)
-            wanted = [metrics[name] for name in names if name in metrics]
-            case = _case(cases, record, split)
-            for made in _score_record(record, case, wanted, clips, tracks):
+        work = [(r, _case(cases, r, split), tuple(n for n in names if n in metrics)) for r, names in todo]
+        job = ScoreJob(store, split, plan, runtime.world, metrics, tracks, tuple(item for item in work if item[2]))
+        done = 0
+
+        def take(record: Record, scores: Iterable[Score]) -> None:
+            nonlocal done
+            report(done, len(job.todo))
+            for made in scores:
                 store.append_score(made)
                 result.new += 1
                 if "error" in made.details:
                     result.errors.append((record.case_id, made.metric, made.note))
-        report(len(todo), len(todo))
+            done += 1
+
+        (engine or score_here)(job, take)
+        report(len(job.todo), len(job.todo))
     return result
+
+
+def score_here(job: ScoreJob, take: Take) -> None:
+    """Scores all records of a job in this process."""
+    clips = Clips(job.store, job.split)
+    for record, case, names in job.todo:
+        take(record, score_record(record, case, [job.metrics[name] for name in names], clips, job.tracks))
 
 
 def _missing(
@@ -165,7 +196,8 @@ def _withdrawn(
             yield _to_score(record, info, why, 0.0, {})
 
 
-def _ready(names: Sequence[str], runtime: MetricRuntime, result: ScoreResult) -> dict[str, Metric]:
+def ready_metrics(names: Sequence[str], runtime: MetricRuntime, result: ScoreResult) -> dict[str, Metric]:
+    """The metrics that can be had here, ready to measure; why others cannot goes into the result."""
     metrics: dict[str, Metric] = {}
     for name in names:
         try:
@@ -188,7 +220,7 @@ def _case(cases: Mapping[str, Case], record: Record, split: Split) -> Case:
         raise ManifestError(f"split {split.name} has no case {record.case_id}, which the results hold") from None
 
 
-class _Clips:
+class Clips:
     """The clips of a record, one pair in memory, the reference kept from case to case."""
 
     def __init__(self, store: ResultStore, split: Split) -> None:
@@ -207,8 +239,8 @@ class _Clips:
         return view.generated(made), reference
 
 
-def _score_record(
-    record: Record, case: Case, metrics: Sequence[Metric], clips: _Clips, tracks: TrackCache
+def score_record(
+    record: Record, case: Case, metrics: Sequence[Metric], clips: Clips, tracks: TrackCache
 ) -> Iterator[Score]:
     """One score for each metric; an error that is ours becomes a null with a note."""
     try:

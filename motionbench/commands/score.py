@@ -18,6 +18,8 @@ def score(
     metrics: options.Metrics = None,
     tracker: options.Tracker = "auto",
     device: options.Device = "auto",
+    engine: options.Engine = "local",
+    address: options.Address = None,
     as_json: options.Json = False,
 ) -> None:
     """Score (again) what is there, and summarize it; never generates.
@@ -29,5 +31,7 @@ def score(
     motionbench score results/a --metrics motion_fidelity,text_alignment --tracker lk
     motionbench score moved/results --split moved/split
     """
-    scored = evaluation.score(results, metrics=metrics, tracker=tracker, device=device, split=split)
+    scored = evaluation.score(
+        results, metrics=metrics, tracker=tracker, device=device, split=split, engine=engine, address=address
+    )
     raise typer.Exit(publish(scored, as_json=as_json))
