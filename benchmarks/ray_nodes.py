@@ -68,6 +68,11 @@ class Node:
         words = [*words, "--disable-usage-stats"]
         subprocess.Popen(self.inside(*words), env=self.environment, start_new_session=True, **QUIET)
 
+    def fetch(self, folder: Path, to: Path) -> None:
+        """Copies a folder of this node to where all can see it."""
+        shutil.rmtree(to, ignore_errors=True)
+        shutil.copytree(Path(f"/proc/{self.pid}/root") / str(folder).lstrip("/"), to)
+
     def kill(self) -> None:
         """All processes of the node at once, and its files, as when a machine is lost."""
         self._keeper.kill()
@@ -116,30 +121,36 @@ class Nodes:
     def __init__(self, count: int, *, cpus: int = 1) -> None:
         key = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}  # nobody else on this machine joins
         self.environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", **key}
-        network = NETWORK.format(cluster=os.getpid() % 200 + 20, node="{node}")
+        self._network = NETWORK.format(cluster=os.getpid() % 200 + 20, node="{node}")
+        self._cpus = cpus
         self._bridge = keep_namespaces("-n")
-        self.nodes = [Node(network, index, cpus, self.environment) for index in range(count)]
+        self.nodes = [Node(self._network, index, cpus, self.environment) for index in range(count)]
 
     def __enter__(self) -> Self:
         time.sleep(0.2)
         switch = ["nsenter", "-t", str(self._bridge.pid), "-n"]
         for words in ("link add br0 type bridge", "link set br0 up"):
             subprocess.run([*switch, "ip", *words.split()], check=True)
-        for index, node in enumerate(self.nodes):
-            self._plug(switch, index, node)
-            node.call("mount", "-t", "tmpfs", "-o", "size=2g", "none", "/tmp")
-            node.call("mount", "-t", "tmpfs", "-o", "size=1g", "none", "/dev/shm")
-            node.start(None if index == 0 else self.address)
+        for index in range(len(self.nodes)):
+            self._set_up(index)
             if index == 0:
                 wait_for(lambda: self.up() >= 1)
         wait_for(lambda: self.up() >= len(self.nodes))
         return self
 
+    def _set_up(self, index: int) -> None:
+        node = self.nodes[index]
+        self._plug(["nsenter", "-t", str(self._bridge.pid), "-n"], index, node)
+        for place in ("/tmp", "/dev/shm"):  # of its own: nothing below is seen by another node
+            node.call("mount", "-t", "tmpfs", "-o", "size=1g", "none", place)
+        node.start(None if index == 0 else self.address)
+
     def _plug(self, switch: list[str], index: int, node: Node) -> None:
         there = ["nsenter", "-t", str(node.pid), "-n", "ip"]
+        port = f"p{index}x{node.pid}"[:15]
         lines = [
-            [*switch, "ip", "link", "add", f"p{index}", "type", "veth", "peer", "name", "eth0", "netns", str(node.pid)],
-            [*switch, "ip", "link", "set", f"p{index}", "master", "br0", "up"],
+            [*switch, "ip", "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", str(node.pid)],
+            [*switch, "ip", "link", "set", port, "master", "br0", "up"],
             [*there, "addr", "add", f"{node.address}/24", "dev", "eth0"],
             [*there, "link", "set", "eth0", "up"],
             [*there, "link", "set", "lo", "up"],
@@ -154,6 +165,13 @@ class Nodes:
             node.kill()
         self._bridge.kill()
         self._bridge.wait()
+
+    def replace_last(self) -> None:
+        """A fresh node in place of the last one, which may be lost."""
+        index = len(self.nodes) - 1
+        self.nodes[index].kill()
+        self.nodes[index] = Node(self._network, index, self._cpus, self.environment)
+        self._set_up(index)
 
     @property
     def address(self) -> str:

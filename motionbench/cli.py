@@ -22,6 +22,7 @@ from motionbench.schema import FORMER_LICENSE
 ORDER = (
     "eval",
     "run",
+    "plan",
     "score",
     "transfer",
     "compare",

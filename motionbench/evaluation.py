@@ -105,7 +105,7 @@ def score(
     """Scores (again) what is there, controls included, and summarizes it; never generates.
 
     Only what is missing is computed: new metrics, new versions of a metric, another tracker or model. split: where the
-    results' split lies, if it was moved without them. engine, address: as of `RunPlan`; nodes of a cluster score on CPUs.
+    results' split lies, if it was moved without them. engine, address: as of `RunPlan`; a cluster scores on CPUs.
     Raises StoreError, UnknownNameError, ManifestError.
     """
     store = (results if isinstance(results, Results) else open_results(results)).store

@@ -112,6 +112,11 @@ class ResultStore:
             if merged != known:
                 write_json(self._run, {**run, "execution": merged})
 
+    def refuse_other(self, configuration: dict[str, Any]) -> None:
+        """Raises StoreError naming each key in which the folder's configuration differs from this one."""
+        asked = json.loads(canonical_json(configuration))  # tuples become lists
+        self._refuse_other(self.read_run()["configuration"], asked)
+
     def _refuse_other(self, held: dict[str, Any], asked: dict[str, Any]) -> None:
         if hash_json(held) == hash_json(asked):
             return
