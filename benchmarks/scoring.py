@@ -27,6 +27,7 @@ from torchmetrics.multimodal import CLIPScore
 
 from motionbench.case import Level
 from motionbench.clip import Clip
+from motionbench.decoder import DECODER
 from motionbench.pair import SHAPE
 from motionbench.plan import RunPlan
 from motionbench.runner import run
@@ -34,7 +35,6 @@ from motionbench.scorer import ScorePlan, score
 from motionbench.split import Split, read_split
 from motionbench.store import ResultStore
 from motionbench.track_cache import TrackCache
-from motionbench.video import DECODER
 
 METRICS = (
     "motion_fidelity", "motion_fidelity_smm", "motion_fidelity_released", "motion_fidelity_det", "camera_agreement",

@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from motionbench.errors import MissingExtra, MissingWeightsError
 from motionbench.files import file_sha256
 
-from .embed import EFFICIENTNET as NAME
-
+NAME = "efficientnet-lite0"
 SIDE = 224
 MEAN, STD = (127 / 255,) * 3, (128 / 255,) * 3  # of the pixels that the weights were learned with
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"

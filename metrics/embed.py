@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import io
 import logging
 import os
@@ -19,12 +18,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from motionbench.clip import Clip
-from motionbench.errors import MissingWeightsError, StoreError, UnknownNameError
-from motionbench.files import file_sha256, write_atomically
+from motionbench.disk_cache import DiskCache
+from motionbench.errors import MissingWeightsError, UnknownNameError
+from motionbench.files import file_sha256
 from motionbench.footage import judged_world
 from motionbench.metric import MetricRuntime
-from motionbench.track_cache import cache_folder
 
+from .efficientnet import NAME as EFFICIENTNET
 from .threads import one_thread
 from .tiny_clip.tokenizer import WordTokenizer
 
@@ -33,7 +33,6 @@ logger = logging.getLogger(__name__)
 Array = NDArray[np.float32]
 TINY = "tiny-clip"
 REAL = "ViT-B-32:openai"  # for footage of no installed world
-EFFICIENTNET = "efficientnet-lite0"
 # Commits of the Hub repositories that named weights are taken from; OpenAI's own files are named by their hash instead.
 REVISIONS = {("ViT-B-32", "laion2b_s34b_b79k"): "1a25a446712ba5ee05982a381eed697ef9b435cf"}
 # Named weights that a metric of ours uses: how a user fetches them once.
@@ -190,10 +189,7 @@ class ClipEmbedder:
 
     def __init__(self, model: ClipModel, folder: Path | None = None) -> None:
         self.clip = model
-        safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in model.name)
-        self.folder = (
-            (cache_folder() if folder is None else folder) / "embeddings" / f"{safe}-{model.weights}-letterbox1"
-        )
+        self._disk = DiskCache("embeddings", None if folder is None else folder / "embeddings")
         self._memory: OrderedDict[str, Array] = OrderedDict()
         self._texts: dict[str, Array] = {}
 
@@ -268,32 +264,18 @@ class ClipEmbedder:
                 rows.append(F.normalize(self.clip.model.encode_image(pixels).float(), dim=-1).cpu().numpy())
         return np.concatenate(rows)
 
-    def _path(self, key: str) -> Path:
-        return self.folder / key[:2] / f"{key}.npy"
-
     def _from_disk(self, key: str, frames: int) -> Array | None:
-        path = self._path(key)
-        try:
-            data = path.read_bytes()
-            if hashlib.sha256(data[32:]).digest() != data[:32]:
-                raise ValueError("checksum")
-            found: Array = np.load(io.BytesIO(data[32:]), allow_pickle=False)
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, EOFError) as error:
-            logger.warning("cached embeddings %s are damaged and will be computed again: %s", path, error)
-            return None
-        return found if found.ndim == 2 and len(found) == frames else None
+        def decode(data: bytes) -> Array:
+            loaded: Array = np.load(io.BytesIO(data), allow_pickle=False)
+            return loaded
+
+        found = self._disk.get(f"{self.label} letterbox1 {key}", decode)
+        return found if found is not None and found.ndim == 2 and len(found) == frames else None
 
     def _to_disk(self, key: str, embeddings: Array) -> None:
         data = io.BytesIO()
         np.save(data, embeddings)
-        path = self._path(key)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, hashlib.sha256(data.getvalue()).digest() + data.getvalue())
-        except (OSError, StoreError) as error:
-            logger.warning("embeddings are not cached: %s", error)
+        self._disk.put(f"{self.label} letterbox1 {key}", data.getvalue())
 
 
 @functools.cache

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from motionbench.metric import Measurement, MetricInfo, Sample
 
-from .embed import EFFICIENTNET, SeenByModel, load_clip
+from .efficientnet import NAME as EFFICIENTNET
+from .embed import SeenByModel, load_clip
 
 Array = NDArray[np.float32]
 

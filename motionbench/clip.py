@@ -71,16 +71,24 @@ class Clip:
 
     @classmethod
     def read(cls, path: str | Path, *, expected_frames: int | None = None, least_frames: int = 1) -> Clip:
-        """The clip in a video file, as `video.read_clip`. Raises VideoError."""
-        from motionbench.video import read_clip
+        """The clip in a video file, as `video_file.read_frames`. Raises VideoError."""
+        from motionbench.video_file import read_frames
 
-        return read_clip(path, expected_frames=expected_frames, least_frames=least_frames)
+        found = read_frames(Path(path), expected_frames=expected_frames, least_frames=least_frames)
+        return cls(found.frames, found.fps, Path(path), found.times)
 
     def write(self, path: str | Path, *, crf: int | None = None) -> str:
-        """Writes an H.264 MP4, as `video.write_clip`; returns the file's SHA-256. Raises VideoError, StoreError."""
-        from motionbench.video import CRF, write_clip
+        """Writes an H.264 MP4 at a constant rate, whole or not at all; returns the file's SHA-256.
 
-        return write_clip(self, path, crf=CRF if crf is None else crf)
+        crf: x264's, from 0 (best) to 51; nearly lossless by default. Raises VideoError, StoreError.
+        """
+        from motionbench.files import write_atomically
+        from motionbench.video_file import CRF, encode_frames
+
+        steady = self.steady()
+        data = encode_frames(steady.frames, steady.fps, crf=CRF if crf is None else crf)
+        write_atomically(Path(path), data)
+        return hashlib.sha256(data).hexdigest()
 
     def resize(self, height: int, width: int) -> Clip:
         """The clip stretched to height x width pixels: mean over pixel areas when it shrinks, bicubic when it grows."""

@@ -18,7 +18,8 @@ from motionbench.method import Runtime
 from motionbench.pair import to_shape
 from motionbench.plan import RunPlan, resolve_dtype
 from motionbench.progress import Bars
-from motionbench.video import Sampled, check_file, read_clip, sample_file, write_clip
+from motionbench.video import Sampled, read_clip, sample_file, write_clip
+from motionbench.video_file import check_file
 
 logger = logging.getLogger(__name__)
 

@@ -79,7 +79,8 @@ class Split:
 
         Raises VideoError.
         """
-        from motionbench.video import check_file, read_clip
+        from motionbench.clip import Clip
+        from motionbench.video_file import check_file
 
         path = self.reference_path(case)
         check_file(path)
@@ -88,7 +89,7 @@ class Split:
             raise VideoError(
                 f"{path}: expected sha256 {case.sha256}, got {actual}; fetch it again, or mend the sum in {MANIFEST}"
             )
-        return read_clip(path, least_frames=2).steady()
+        return Clip.read(path, least_frames=2).steady()
 
 
 def read_split(name_or_path: str | Path) -> Split:

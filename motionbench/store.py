@@ -36,7 +36,7 @@ from motionbench.record import Record, Score
 from motionbench.schema import SCHEMA, Kind, to_current
 from motionbench.summary_file import Summary
 from motionbench.typed_json import to_object
-from motionbench.video import header_shape
+from motionbench.video_file import header_shape
 
 logger = logging.getLogger(__name__)
 

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
-import os
-import zipfile
-import zlib
 from collections import OrderedDict
 from pathlib import Path
 
@@ -14,26 +10,10 @@ import numpy as np
 
 from motionbench import registry
 from motionbench.clip import Clip
-from motionbench.errors import ShapeError, StoreError
-from motionbench.files import write_atomically
-from motionbench.home import home
+from motionbench.disk_cache import DiskCache
 from motionbench.tracks import Tracker, Tracks, grid_queries
 
-logger = logging.getLogger(__name__)
-
 IN_MEMORY = 64  # clips whose tracks stay in memory: a few MB, enough for the prompts and seeds of a reference
-
-
-def cache_folder() -> Path:
-    """Where derived data is kept, to be deleted at will: $MOTIONBENCH_CACHE, else `motionbench` in the user's cache.
-
-    That of a user without a home ends with the process.
-    """
-    own = os.environ.get("MOTIONBENCH_CACHE")
-    if own:
-        return Path(os.path.expanduser(own))  # unlike Path.expanduser it does not raise where there is no home
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(os.path.expanduser(base)) if base else home() / ".cache") / "motionbench"
 
 
 class TrackCache:
@@ -47,8 +27,8 @@ class TrackCache:
         self.tracker_class: type[Tracker] = registry.load("trackers", tracker)
         self.device, self.grid = device, grid
         self.label = f"{self.tracker_class.name} v{self.tracker_class.version}"
-        name = f"{self.tracker_class.name}-v{self.tracker_class.version}-grid{grid}"
-        self.folder = (cache_folder() if folder is None else folder) / "tracks" / name
+        self.name = f"{self.label} grid {grid}"
+        self._disk = DiskCache("tracks", None if folder is None else folder / "tracks")
         self.used = False
         self._tracker: Tracker | None = None
         self._memory: OrderedDict[str, Tracks] = OrderedDict()
@@ -79,27 +59,15 @@ class TrackCache:
             self._tracker = self.tracker_class.create(self.device)
         return self._tracker.track(clip, grid_queries(clip.height, clip.width, self.grid))
 
-    def _path(self, key: str) -> Path:
-        return self.folder / key[:2] / f"{key}.npz"
-
     def _from_disk(self, key: str, clip: Clip) -> Tracks | None:
-        path = self._path(key)
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                tracks = Tracks(file["points"], file["visible"], clip.height, clip.width)
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, ShapeError) as error:
-            logger.warning("cached tracks %s are damaged and will be computed again: %s", path, error)
-            return None
-        return tracks if tracks.points.shape[1] == len(clip) else None
+        def decode(data: bytes) -> Tracks:
+            with np.load(io.BytesIO(data), allow_pickle=False) as file:
+                return Tracks(file["points"], file["visible"], clip.height, clip.width)
+
+        tracks = self._disk.get(f"{self.name} {key}", decode)
+        return tracks if tracks is not None and tracks.points.shape[1] == len(clip) else None
 
     def _to_disk(self, key: str, tracks: Tracks) -> None:
         data = io.BytesIO()
-        np.savez(data, points=tracks.points, visible=tracks.visible)  # zip entries carry a checksum
-        path = self._path(key)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, data.getvalue())
-        except (OSError, StoreError) as error:
-            logger.warning("tracks are not cached: %s", error)
+        np.savez(data, points=tracks.points, visible=tracks.visible)
+        self._disk.put(f"{self.name} {key}", data.getvalue())

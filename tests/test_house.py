@@ -49,13 +49,17 @@ def python_files() -> dict[str, Path]:
 MODULES = python_files()
 
 
-def imports_of(module: str, *, at_import_only: bool) -> set[str]:
-    """Modules of the project that a module imports, relative ones resolved; or only those run when it is imported."""
+def imports_of(module: str, *, at_import_only: bool, for_types: bool = True) -> set[str]:
+    """Modules of the project that a module imports, relative ones resolved; or only those run when it is imported.
+
+    for_types: count what stands under `if TYPE_CHECKING` too, where all are wanted.
+    """
     path = MODULES[module]
     tree = ast.parse(path.read_text(encoding="utf-8"))
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     found: set[str] = set()
-    for node in statements(tree) if at_import_only else ast.walk(tree):
+    hidden = set() if for_types else {id(part) for node in ast.walk(tree) if is_typing(node) for part in ast.walk(node)}
+    for node in statements(tree) if at_import_only else (n for n in ast.walk(tree) if id(n) not in hidden):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -64,6 +68,11 @@ def imports_of(module: str, *, at_import_only: bool) -> set[str]:
             found.add(source)
             found.update(f"{source}.{alias.name}" for alias in node.names)
     return {name for name in found if name in MODULES and name != module}
+
+
+def is_typing(node: ast.AST) -> bool:
+    """Whether a node is `if TYPE_CHECKING`."""
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
 def statements(tree: ast.AST) -> Iterator[ast.AST]:
@@ -183,6 +192,12 @@ def test_no_import_circle() -> None:
 
     for module in sorted(graph):
         visit(module, ())
+
+
+def test_no_two_modules_import_each_other_not_even_within_functions() -> None:
+    modules = [module for module in MODULES if "." in module]
+    graph = {module: imports_of(module, at_import_only=False, for_types=False) for module in modules}
+    assert {(a, b) for a, others in graph.items() for b in others if a in graph.get(b, ())} == set()
 
 
 @pytest.mark.parametrize(("group", "point"), POINTS, ids=[f"{group}-{point.name}" for group, point in POINTS])

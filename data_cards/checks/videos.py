@@ -14,7 +14,8 @@ from motionbench.case import Case
 from motionbench.clip import Clip
 from motionbench.errors import VideoError
 from motionbench.files import file_sha256
-from motionbench.video import check_file, read_clip
+from motionbench.video import read_clip
+from motionbench.video_file import check_file
 
 from .finding import Finding, Severity
 

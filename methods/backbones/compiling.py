@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
+from motionbench.disk_cache import cache_folder
 from motionbench.fallbacks import fall_back
-from motionbench.track_cache import cache_folder
 
 VARIANTS = 64  # of a block: each of sizes, training or not, with which LoRAs, streamed or not, is one of its own
 

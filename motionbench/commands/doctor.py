@@ -18,12 +18,12 @@ from motionbench.backbone import BackboneEntry, make_backbone
 from motionbench.commands import options
 from motionbench.commands.options import to_choice
 from motionbench.commands.output import print_json, print_pairs
+from motionbench.disk_cache import cache_folder
 from motionbench.errors import ConfigError, MotionBenchError
 from motionbench.files import store_error
 from motionbench.method import Runtime
 from motionbench.metric import MetricRuntime
 from motionbench.progress import Bars
-from motionbench.track_cache import cache_folder
 
 PACKAGES = (
     "motionbench-transfer",

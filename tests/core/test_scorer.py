@@ -13,6 +13,7 @@ from small_world import METRICS, SIDE, Still, install, make_clip, make_metric, m
 
 from motionbench.case import Case
 from motionbench.clip import Clip
+from motionbench.disk_cache import cache_folder
 from motionbench.errors import MissingWeightsError, StoreError, UnknownNameError
 from motionbench.footage import world_of
 from motionbench.metric import Measurement, MetricRuntime, Sample
@@ -23,7 +24,7 @@ from motionbench.runner import run
 from motionbench.scorer import ScorePlan, ScoreResult, score
 from motionbench.split import Split, read_split
 from motionbench.store import ResultStore, video_path
-from motionbench.track_cache import TrackCache, cache_folder
+from motionbench.track_cache import TrackCache
 
 CASES = 8  # 2 categories x 2 references x 2 prompts
 
@@ -284,7 +285,7 @@ def test_cached_tracks_survive_the_process_and_damage(tmp_path: Path, monkeypatc
     again = cached()(clip)
     assert Still.calls == 1
     np.testing.assert_array_equal(first.points, again.points)
-    (path,) = tmp_path.rglob("*.npz")
+    (path,) = tmp_path.glob("tracks/*/*")
     whole = path.read_bytes()
     flipped = bytearray(whole)
     flipped[len(whole) // 2] ^= 0xFF
@@ -303,7 +304,7 @@ def test_tracks_of_other_clips_grids_and_versions_are_kept_apart(
         TrackCache("still", device="cpu", grid=grid, folder=tmp_path)(make_clip(seed))
     monkeypatch.setattr(Still, "version", 2)
     TrackCache("still", device="cpu", grid=4, folder=tmp_path)(make_clip(1))
-    assert len(list(tmp_path.rglob("*.npz"))) == 4
+    assert len(list(tmp_path.glob("tracks/*/*"))) == 4
 
 
 def test_cache_that_cannot_be_written_costs_speed_only(

@@ -13,9 +13,9 @@ import typer
 
 from motionbench import cli, home, registry, terminal
 from motionbench.commands.output import print_json, print_pairs
+from motionbench.disk_cache import cache_folder
 from motionbench.home import ensure_home
 from motionbench.terminal import fill, fill_record, open_streams
-from motionbench.track_cache import cache_folder
 
 # As on a machine where the user's number has no line in passwd.
 WITHOUT_PASSWD = """

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from footage import cut_without_encoding, encode, moving_frames, reference_frames, rotate, silence
 
-from motionbench import video, video_worker
+from motionbench import video_file, video_worker
 from motionbench.clip import Clip
 from motionbench.decoder import Decoder
 from motionbench.errors import VideoError
@@ -223,9 +223,9 @@ def test_killed_worker_is_started_again(plain: Path) -> None:
 
 def test_worker_is_kept_between_files(plain: Path) -> None:
     read_clip(plain)
-    process = video.DECODER._process
+    process = video_file.DECODER._process
     read_clip(plain)
-    assert video.DECODER._process is process
+    assert video_file.DECODER._process is process
 
 
 def test_forked_child_does_not_use_its_parents_worker(plain: Path) -> None:
@@ -236,7 +236,7 @@ def test_forked_child_does_not_use_its_parents_worker(plain: Path) -> None:
         try:
             code = 0 if len(read_clip(plain)) == 24 else 1
         finally:
-            video.DECODER.stop()
+            video_file.DECODER.stop()
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert len(read_clip(plain)) == 24

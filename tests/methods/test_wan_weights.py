@@ -155,20 +155,10 @@ def test_the_fingerprint_changes_with_a_weight_and_not_with_the_place(tmp_path: 
     assert fingerprint(one) != fingerprint(two)
 
 
-def test_the_cache_gives_back_what_was_put_and_drops_the_least_recently_used(tmp_path: Path) -> None:
-    held = TensorCache(tmp_path, limit_bytes=3 * 4200)
-    tensors = [torch.full((1000,), float(i)) for i in range(4)]
-    for i in range(3):
-        held.put(tensors[i], "k", str(i))
-        __import__("os").utime(held._path(("k", str(i))), (i, i))
-    assert torch.equal(held.get("k", "0"), tensors[0])  # used just now, so 1 is the oldest
-    held.put(tensors[3], "k", "3")
-    assert [held.get("k", str(i)) is not None for i in range(4)] == [True, False, True, True]
-
-
-def test_a_damaged_entry_counts_as_absent(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_tensors_are_kept_under_what_they_were_computed_from(tmp_path: Path) -> None:
     held = TensorCache(tmp_path)
-    held.put(torch.ones(3), "k")
-    held._path(("k",)).write_bytes(b"not safetensors")
-    assert held.get("k") is None
-    assert "computed again" in caplog.text
+    tensors = [torch.full((10,), float(i)) for i in range(2)]
+    for i in range(2):
+        held.put(tensors[i], "k", str(i))
+    assert all(torch.equal(TensorCache(tmp_path).get("k", str(i)), tensors[i]) for i in range(2))
+    assert held.get("k0") is None
