@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from motionbench.commands import options
 from motionbench.commands.output import print_json
+from motionbench.files import write_atomically
 
 DEFAULT = "page"
 
@@ -66,6 +67,9 @@ def page(
     ] = "cached",
     split: Manifests = None,
     device: options.Device = "cpu",
+    table: Annotated[
+        Path | None, typer.Option("--csv", help="Write the numbers of all tables as a CSV file, too.")
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Make one self-contained page of any number of results folders (the default).
@@ -90,6 +94,10 @@ def page(
         result = make_page(results, plan, splits=split or (), report=bars.counted)
     for note in result.notes:
         typer.echo(f"note: {note}", err=True)
+    if table is not None:
+        from .frame import boards_to_frame
+
+        write_atomically(table, boards_to_frame(result.boards).to_csv(index=False).encode())
     if as_json:
         entries = sum(len(board.entries) for board in result.boards)
         counts = {"boards": len(result.boards), "entries": entries, "notes": list(result.notes)}

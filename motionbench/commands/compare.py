@@ -11,6 +11,7 @@ import typer
 from motionbench import run_comparison
 from motionbench.commands import options
 from motionbench.commands.output import print_json
+from motionbench.files import write_atomically
 from motionbench.table import print_differences
 
 
@@ -18,6 +19,7 @@ def compare(
     results_a: Annotated[Path, typer.Argument(help="Results folder A.")],
     results_b: Annotated[Path, typer.Argument(help="Results folder B, or a control within one.")],
     metrics: options.Metrics = None,
+    table: Annotated[Path | None, typer.Option("--csv", help="Write the differences as a CSV file, too.")] = None,
     as_json: options.Json = False,
 ) -> None:
     """Print the paired difference A - B per metric and category, with its 95% bootstrap interval over references.
@@ -31,6 +33,8 @@ def compare(
     found = run_comparison.compare(results_a, results_b, metrics=metrics)
     for note in found.notes:
         typer.echo(note, err=True)
+    if table is not None:
+        write_atomically(table, found.frame().to_csv(index=False).encode())
     if as_json:
         print_json([asdict(difference) for difference in found.differences])
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from motionbench.leaderboard import frame
 from motionbench.leaderboard.boards import Board, make_boards
 from motionbench.leaderboard.merging import Entry, merge
 from motionbench.leaderboard.numbers import board_views
@@ -55,6 +56,22 @@ def test_differences_are_paired_with_the_backbone(board: Board, views: dict, gal
     (expected,) = [gap for gap in compare(a, b, ["motion_fidelity"]) if gap.category == "all"]
     cell = views["all|all"][entry_id(board, "smm")]["relative"]["motion_fidelity"]
     assert (cell["difference"], cell["low"], cell["high"]) == (expected.difference, expected.low, expected.high)
+
+
+def test_the_frame_holds_each_number_of_the_page_once(
+    board: Board, views: dict, gallery: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frame, "board_views", lambda board: views)  # which took a bootstrap for each cell
+    table = frame.boards_to_frame([board])
+    assert len(table) == sum(len(cells["metrics"]) for view in views.values() for cells in view.values())
+    where = (table.method == "smm") & (table.level == "subject") & (table.category == "camera")
+    (line,) = table[where & (table.metric == "motion_fidelity")].to_dict("records")
+    cells = views["subject|camera"][entry_id(board, "smm")]
+    number, gap = cells["metrics"]["motion_fidelity"], cells["relative"]["motion_fidelity"]
+    assert (line["mean"], line["low"], line["n"]) == (number["mean"], number["low"], number["n"])
+    assert (line["difference"], line["rank"]) == (gap["difference"], cells["rank"])
+    assert (line["backbone"], line["role"], line["tracker"]) == ("tiny", "method", "lk v1")
+    assert frame.boards_to_frame([]).empty
 
 
 def test_ranks_follow_the_means_and_hold_their_range(board: Board, views: dict) -> None:
