@@ -151,7 +151,8 @@ class Task:
                 lines = [facts_of(trial, case, self.seed) | {"scores": {}, "notes": notes}]
             for line in lines:
                 append_line(self.out, canonical_json(line))
-                typer.echo(f"{line['trial']}/{line['sample']} {line['case']} {line['scores']} {line['notes']}")
+                said = canonical_json({"scores": line["scores"], "notes": line["notes"]})
+                typer.echo(f"{line['trial']}/{line['sample']} {line['case']} {said}")
 
 
 @app.command()

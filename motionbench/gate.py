@@ -85,7 +85,8 @@ def _note(verdict: Mapping[str, Any]) -> str:
     around = "" if low is None or high is None else f" [{low:+.2f}, {high:+.2f}]"
     value = "could not be measured" if difference is None else f"follows the direction by {difference:+.2f}{around}"
     failed = f", {verdict['n_failed']} clips failed" if verdict.get("n_failed") else ""
-    return f"{value}{failed} on {verdict.get('backbone', '?')}"
+    few = " from one reference, and an interval takes two" if verdict.get("n_references") == 1 else ""
+    return f"{value}{few}{failed} on {verdict.get('backbone', '?')}"
 
 
 def _files(method: str) -> list[Path]:

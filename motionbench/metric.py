@@ -14,7 +14,8 @@ from motionbench.tracks import Tracks
 class MetricInfo:
     """What a table or a plot must know of a metric.
 
-    version rises whenever a value could change; range is (worst or lowest, best or highest possible), None = unbounded.
+    source: paper, section, code. summary: what it measures, in a line. version rises whenever a value could change;
+    range is (worst or lowest, best or highest possible), None = unbounded.
     better: `higher`, `lower`, `zero` (closest to zero), or `none` (it describes: neither end is better).
     floor, ceiling: the control methods that mark both ends. measures: what it judges, `other` if none of these. faults:
     the corruptions, or kinds of them, that its exam holds it to; none: all of motion and camera for a metric of motion,

@@ -80,8 +80,9 @@ def load(group: Group, name: str) -> Any:
     point = _points(group)[wanted]
     try:
         plugin = point.load()
-    except (ImportError, AttributeError) as error:
-        raise PluginError(f"{group[:-1]} {wanted!r} ({point.value}) cannot be loaded: {error}") from error
+    except Exception as error:  # what another package does when it is imported may fail in any way
+        cause = f"{type(error).__name__}: {error}"
+        raise PluginError(f"{group[:-1]} {wanted!r} ({point.value}) cannot be loaded: {cause}") from error
     if group in CHECKED:
         from motionbench.plugin_check import check_plugin
 

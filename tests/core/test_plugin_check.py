@@ -12,6 +12,7 @@ from motionbench import registry
 from motionbench.backbone import BackboneEntry, make_backbone
 from motionbench.errors import PluginError
 from motionbench.method import InputContract, Runtime
+from motionbench.metric import MetricInfo
 from motionbench.plugin_check import MEMBERS, check_plugin
 
 
@@ -95,3 +96,10 @@ def test_our_entries_say_what_can_be_asked_before_they_are_made() -> None:
     assert (wan.dtype, wan.small) == ("bfloat16", False)
     assert all(callable(verb) for verb in (wan.check, wan.prefetch, wan.make_random, wan.revision))
     assert len(tiny.revision()) == 16
+
+
+def test_whatever_importing_a_plugin_raises_names_the_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = SimpleNamespace(name="mine", value="pkg:mine", load=lambda: MetricInfo(name="mine"))  # type: ignore[call-arg]
+    monkeypatch.setattr(registry, "_points", lambda group: {"mine": point})
+    with pytest.raises(PluginError, match=r"metric 'mine' \(pkg:mine\) cannot be loaded: TypeError: .*missing"):
+        registry.load("metrics", "mine")
