@@ -146,15 +146,15 @@ def rebuild_differences(name: str, folder: Path) -> list[str]:
 
     Compared are the manifest without its checksums, every decoded frame, and every array of ground truth.
     """
-    found = []
+    differences = []
     with TemporaryDirectory() as scratch:
         fresh = build_split(name, Path(scratch))
-        held = parse_manifest(folder / MANIFEST)
-        if [strip(case) for case in held] != [strip(case) for case in fresh]:
-            found.append(f"{folder / MANIFEST}: cases differ from the recipe's")
+        committed = parse_manifest(folder / MANIFEST)
+        if [strip(case) for case in committed] != [strip(case) for case in fresh]:
+            differences.append(f"{folder / MANIFEST}: cases differ from the recipe's")
         for reference in sorted({case.reference for case in fresh}):
-            found += _reference_differences(folder / reference, Path(scratch) / reference)
-    return found
+            differences += _reference_differences(folder / reference, Path(scratch) / reference)
+    return differences
 
 
 def strip(case: Case) -> Case:
@@ -162,19 +162,19 @@ def strip(case: Case) -> Case:
     return replace(case, sha256="")
 
 
-def _reference_differences(held: Path, fresh: Path) -> list[str]:
-    found = []
+def _reference_differences(committed: Path, fresh: Path) -> list[str]:
+    differences = []
     try:
-        if not np.array_equal(read_clip(held, expected_frames=FRAMES).frames, read_clip(fresh).frames):
-            found.append(f"{held}: frames differ from the recipe's")
+        if not np.array_equal(read_clip(committed, expected_frames=FRAMES).frames, read_clip(fresh).frames):
+            differences.append(f"{committed}: frames differ from the recipe's")
     except VideoError as error:
-        found.append(str(error))
-    own, new = truth_path(held), truth_path(fresh)
-    read_truth(own)
-    with np.load(own, allow_pickle=False) as a, np.load(new, allow_pickle=False) as b:
+        differences.append(str(error))
+    committed_truth, fresh_truth = truth_path(committed), truth_path(fresh)
+    read_truth(committed_truth)
+    with np.load(committed_truth, allow_pickle=False) as a, np.load(fresh_truth, allow_pickle=False) as b:
         if a.files != b.files or not all(_alike(a[key], b[key]) for key in a.files):
-            found.append(f"{own}: ground truth differs from the recipe's")
-    return found
+            differences.append(f"{committed_truth}: ground truth differs from the recipe's")
+    return differences
 
 
 def _alike(a: NDArray[np.generic], b: NDArray[np.generic]) -> bool:

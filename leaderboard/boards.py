@@ -61,14 +61,14 @@ class Board:
     @property
     def categories(self) -> list[str]:
         """Categories with a record, sorted, and `all` first."""
-        found = {category_of(record.case_id) for entry in self.entries for record in entry.records}
-        return [ALL, *sorted(found)]
+        present = {category_of(record.case_id) for entry in self.entries for record in entry.records}
+        return [ALL, *sorted(present)]
 
     @property
     def levels(self) -> list[str]:
         """Prompt levels with a record, `all` first; only `all` where the cases are not known or share one level."""
-        found = {self.cases[r.case_id].level for e in self.entries for r in e.records if r.case_id in self.cases}
-        return [ALL, *[level.value for level in Level if level in found]] if len(found) > 1 else [ALL]
+        present = {self.cases[r.case_id].level for e in self.entries for r in e.records if r.case_id in self.cases}
+        return [ALL, *[level.value for level in Level if level in present]] if len(present) > 1 else [ALL]
 
     def attempts(self, entry: Entry, level: str = ALL) -> Attempts:
         """What an entry attempted at a prompt level, with the scores of the versions and bases that are shown here."""
@@ -110,9 +110,15 @@ def make_boards(entries: Sequence[Entry]) -> list[Board]:
 
 
 def _key(entry: Entry) -> Key:
-    held = entry.configuration
-    weights, version = held.get("backbone_revision"), held.get("motionbench_version")
-    return Key(held["backbone"], str(weights or ""), held["split"], held["split_revision"], str(version or "unknown"))
+    configuration = entry.configuration
+    weights, version = configuration.get("backbone_revision"), configuration.get("motionbench_version")
+    return Key(
+        configuration["backbone"],
+        str(weights or ""),
+        configuration["split"],
+        configuration["split_revision"],
+        str(version or "unknown"),
+    )
 
 
 def _adopt_unscored(keyed: dict[tuple[Key, str | None], list[Entry]]) -> None:
@@ -174,24 +180,24 @@ def _infos(entries: Sequence[Entry]) -> tuple[dict[str, MetricInfo], list[str]]:
 
 def _basis(entries: Sequence[Entry], info: MetricInfo, notes: list[str]) -> Basis:
     """What most entries' values of a metric rest on (of equals the first by name), with a note on the other entries."""
-    found: dict[Basis, set[str]] = defaultdict(set)
+    methods: dict[Basis, set[str]] = defaultdict(set)
     for entry in entries:
         for basis in {Basis.of([s]) for s in entry.scores if (s.metric, s.metric_version) == (info.name, info.version)}:
-            found[basis].add(entry.method)
-    chosen = min(found, key=lambda basis: (basis == Basis(), -len(found[basis]), str(basis)), default=Basis())
+            methods[basis].add(entry.method)
+    chosen = min(methods, key=lambda basis: (basis == Basis(), -len(methods[basis]), str(basis)), default=Basis())
     notes += [
-        f"{info.name} is shown by {chosen}; the scores of {', '.join(sorted(found[other]))} by {other} are other "
+        f"{info.name} is shown by {chosen}; the scores of {', '.join(sorted(methods[other]))} by {other} are other "
         "numbers and are left out: run `motionbench score` on them."
-        for other in sorted((basis for basis in found if basis.differs(chosen)), key=str)
+        for other in sorted((basis for basis in methods if basis.differs(chosen)), key=str)
     ]
     return chosen
 
 
 def _info(metric: str, version: int, entries: Iterable[Entry]) -> MetricInfo | None:
     for run in (run for entry in entries for run in entry.runs):
-        held = run.infos.get(metric)
-        if held is not None and held.version == version:
-            return held
+        info = run.infos.get(metric)
+        if info is not None and info.version == version:
+            return info
     try:
         installed: MetricInfo = registry.load("metrics", metric).info
     except MotionBenchError:

@@ -49,15 +49,15 @@ def method_facts(
     contract = _first(stated, "contract")
     license = _first(stated, "license")
     summary = _first(stated, "summary")
-    held = to_contract(contract) if isinstance(contract, dict) else installed_contract(method)
+    known = to_contract(contract) if isinstance(contract, dict) else installed_contract(method)
     gate, note = method_gate(method, _first(stated, "gate"), gates)
     return MethodFacts(
-        contract=held,
+        contract=known,
         license=license if isinstance(license, str) else registry.license_of("methods", method),
         gate=gate,
         gate_note=note,
         summary=summary if isinstance(summary, str) else installed_summary(method),
-        is_control=held is not None and held.is_control,
+        is_control=known is not None and known.is_control,
     )
 
 

@@ -59,10 +59,10 @@ def merge(runs: Sequence[Run]) -> list[Entry]:
     groups: dict[tuple[str, ...], list[Run]] = defaultdict(list)
     facts: dict[str, MethodFacts] = {}
     for method in dict.fromkeys(run.configuration["method"] for run in runs):
-        own = [run for run in runs if run.configuration["method"] == method]
-        summaries = (run.store.read_summary() for run in own)
+        runs_of_method = [run for run in runs if run.configuration["method"] == method]
+        summaries = (run.store.read_summary() for run in runs_of_method)
         gates = [summary.gate for summary in summaries if summary is not None]
-        facts[method] = method_facts(method, [run.manifest for run in own], gates)
+        facts[method] = method_facts(method, [run.manifest for run in runs_of_method], gates)
     for run in runs:
         groups[_identity(run, facts[run.configuration["method"]])].append(run)
     return [
@@ -74,11 +74,11 @@ def merge(runs: Sequence[Run]) -> list[Entry]:
 
 def _by_tracker(runs: list[Run]) -> dict[str | None, list[Run]]:
     """Scores by two trackers are two numbers, never merged; a run without any goes with the others, if they agree."""
-    found = {run: run_tracker(run) for run in runs}
-    known = sorted({tracker for tracker in found.values() if tracker is not None})
+    trackers = {run: run_tracker(run) for run in runs}
+    known = sorted({tracker for tracker in trackers.values() if tracker is not None})
     alone = known[0] if len(known) == 1 else None
     groups: dict[str | None, list[Run]] = defaultdict(list)
-    for run, tracker in found.items():
+    for run, tracker in trackers.items():
         groups[tracker or alone].append(run)
     return dict(groups)
 
@@ -88,8 +88,8 @@ def run_tracker(run: Run) -> str | None:
     headline = headline_of(run.infos)
     newest = max((s.metric_version for s in run.scores if s.metric == headline), default=0)
     first = [s for s in run.scores if s.metric == headline and s.metric_version == newest]
-    for held in (first, [s for s in run.scores if s.metric != headline]):
-        trackers = sorted({str(s.details["tracker"]) for s in held if "tracker" in s.details})
+    for scores in (first, [s for s in run.scores if s.metric != headline]):
+        trackers = sorted({str(s.details["tracker"]) for s in scores if "tracker" in s.details})
         if len(trackers) > 1:
             raise StoreError(
                 f"{run.store.folder}: scores rest on several trackers ({', '.join(trackers)}); "
@@ -134,10 +134,10 @@ def _one_per_case(runs: list[Run]) -> tuple[dict[str, Record], dict[str, ResultS
     """A control is run beside every method; its clips owe nothing to device or seed, so the fullest run is shown."""
     taken: dict[str, Record] = {}
     stores: dict[str, ResultStore] = {}
-    held: set[str] = set()
+    cases: set[str] = set()
     for run in sorted(runs, key=lambda run: -sum(record.status == "ok" for record in run.records)):
-        fresh = [record for record in run.records if record.case_id not in held]
-        held.update(record.case_id for record in fresh)
+        fresh = [record for record in run.records if record.case_id not in cases]
+        cases.update(record.case_id for record in fresh)
         taken.update({record.key: record for record in fresh})
         stores.update({record.key: run.store for record in fresh})
     return taken, stores
@@ -148,18 +148,18 @@ def _merge_records(runs: list[Run], notes: list[str]) -> tuple[dict[str, Record]
     same = retried = 0
     for run in runs:
         for record in run.records:
-            held, store = taken.get((record.case_id, record.seed), (None, run.store))
-            if held is not None and _same_outcome(held, record):
+            earlier, store = taken.get((record.case_id, record.seed), (None, run.store))
+            if earlier is not None and _same_outcome(earlier, record):
                 same += 1
                 continue
-            if held is not None and held.status == record.status == "ok":
+            if earlier is not None and earlier.status == record.status == "ok":
                 raise StoreError(
                     f"{store.folder} and {run.store.folder} hold different videos for "
                     f"{record.method} {record.case_id} seed {record.seed} in one configuration; give only one of them"
                 )
-            if held is not None:
+            if earlier is not None:
                 retried += 1
-            if held is None or held.status == "failed":
+            if earlier is None or earlier.status == "failed":
                 taken[record.case_id, record.seed] = record, run.store
     label = f"{runs[0].configuration['method']} ({', '.join(run.name for run in runs)})"
     if same:
@@ -184,13 +184,13 @@ def _merge_scores(runs: Iterable[Run], records: dict[str, Record]) -> tuple[Scor
             key = (score.record_key, score.metric, score.metric_version)
             if score.record_key not in records:
                 continue
-            held = taken.get(key)
-            if held is None or (held[0].value is None and score.value is not None):
+            earlier = taken.get(key)
+            if earlier is None or (earlier[0].value is None and score.value is not None):
                 taken[key] = (score, run)
-            elif score.value is not None and not _agree(held[0], score):
+            elif score.value is not None and not _agree(earlier[0], score):
                 raise StoreError(
-                    f"{held[1].store.folder} and {run.store.folder} give {score.metric} v{score.metric_version} of "
-                    f"{records[score.record_key].case_id} as {_score_to_text(held[0])} and {_score_to_text(score)}; "
+                    f"{earlier[1].store.folder} and {run.store.folder} give {score.metric} v{score.metric_version} of "
+                    f"{records[score.record_key].case_id} as {_score_to_text(earlier[0])} and {_score_to_text(score)}; "
                     "score both with one tracker (`motionbench score`), or give only one of them"
                 )
     return tuple(taken[key][0] for key in sorted(taken))

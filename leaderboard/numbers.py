@@ -38,12 +38,12 @@ def board_views(board: Board) -> dict[str, View]:
 def _add_rows(views: dict[str, View], board: Board, attempts: dict[str, Attempts], level: str) -> None:
     controls = {e.method: attempts[e.id] for e in reversed(board.entries) if e.facts.is_control}
     for entry in board.entries:
-        held = attempts[entry.id]
-        for row in summarize(held, controls, board.infos):
+        own_attempts = attempts[entry.id]
+        for row in summarize(own_attempts, controls, board.infos):
             view = views[f"{level}|{row.category}"][entry.id]
             view["metrics"][row.metric] = row_to_json(row, board.infos[row.metric])
         for category in board.categories:
-            records = [r for r in held.records if category in (ALL, r.category)]
+            records = [r for r in own_attempts.records if category in (ALL, r.category)]
             views[f"{level}|{category}"][entry.id]["cost"] = asdict(cost(records))
             views[f"{level}|{category}"][entry.id]["attempts"] = _counts(entry, board, level, category)
 

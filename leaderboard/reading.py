@@ -130,9 +130,9 @@ def _repeats(store: ResultStore) -> Iterable[str]:
     lines: dict[str, list[Record]] = {}
     for record in store.all_records():
         lines.setdefault(record.key, []).append(record)
-    repeated = [held for held in lines.values() if len(held) > 1]
+    repeated = [attempts for attempts in lines.values() if len(attempts) > 1]
     if repeated:
-        other = sum(any(comparable(record) != comparable(held[-1]) for record in held) for held in repeated)
+        other = sum(any(comparable(record) != comparable(attempts[-1]) for record in attempts) for attempts in repeated)
         yield f"{len(repeated)} attempts were made more than once, {other} with another outcome; the last one counts."
 
 

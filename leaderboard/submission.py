@@ -89,9 +89,11 @@ def _members(run: Run) -> list[tuple[Run, str]]:
     members = [(run, "")]
     for name, store in control_stores(run.store).items():
         control = read_run(store)
-        found = check_videos(control)
-        if found:
-            raise StoreError(f"{store.folder}: {found[0].where}: {found[0].problem}; run `motionbench eval` again")
+        findings = check_videos(control)
+        if findings:
+            raise StoreError(
+                f"{store.folder}: {findings[0].where}: {findings[0].problem}; run `motionbench eval` again"
+            )
         members.append((control, f"{FOLDER}/{name}/"))
     return members
 

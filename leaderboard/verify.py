@@ -108,16 +108,16 @@ def _where(record: Record) -> str:
 
 def check_videos(run: Run) -> list[Finding]:
     """What is wrong with the videos of a run: gone, or not the bytes that were recorded."""
-    found = []
+    findings = []
     for record in run.records:
         if record.video is None:
             continue
         path = run.store.inside(record.video)
         if not path.is_file():
-            found.append(Finding("video", _where(record), f"{record.video} is gone"))
+            findings.append(Finding("video", _where(record), f"{record.video} is gone"))
         elif file_sha256(path) != record.video_sha256:
-            found.append(Finding("video", _where(record), f"{record.video} is not the file that was recorded"))
-    return found
+            findings.append(Finding("video", _where(record), f"{record.video} is not the file that was recorded"))
+    return findings
 
 
 def _check_summary(run: Run) -> tuple[int, list[Finding], list[str]]:
@@ -128,19 +128,19 @@ def _check_summary(run: Run) -> tuple[int, list[Finding], list[str]]:
     attempts = Attempts.read(run.store, run.infos)
     fresh = {(row.metric, row.category): row for row in summarize(attempts, {}, run.infos)}
     stated = {(row.metric, row.category): row for row in summary.rows}
-    found = []
+    findings = []
     for key in sorted(fresh.keys() | stated.keys()):
         if key not in stated or key not in fresh:
-            found.append(
+            findings.append(
                 Finding("summary", " ".join(key), "the row is in summary.json or in the scores, but not in both")
             )
             continue
         for name in PUBLISHED:
             here, there = (getattr(table[key], name) for table in (stated, fresh))
             if not _close(there, here, 1e-9):
-                told = f"{name} is stated as {here}, and the scores give {there}"
-                found.append(Finding("summary", " ".join(key), told))
-    return len(stated), found, []
+                problem = f"{name} is stated as {here}, and the scores give {there}"
+                findings.append(Finding("summary", " ".join(key), problem))
+    return len(stated), findings, []
 
 
 def _close(a: float | None, b: float | None, tolerance: float) -> bool:
@@ -193,19 +193,19 @@ def _compare(
 ) -> tuple[int, float, list[Finding]]:
     stated = {(s.record_key, s.metric, s.metric_version): s for s in run.scores}
     by_key = {record.key: record for record in records}
-    found: list[Finding] = []
+    findings: list[Finding] = []
     largest = 0.0
     for new in fresh:
         where = f"{_where(by_key[new.record_key])} {new.metric}"
         old = stated.get((new.record_key, new.metric, new.metric_version))
         if old is None:
-            found.append(Finding("missing score", where, "the folder holds no such score"))
+            findings.append(Finding("missing score", where, "the folder holds no such score"))
             continue
         if old.value is not None and new.value is not None:
             largest = max(largest, abs(old.value - new.value))
         if not _close(old.value, new.value, tolerance):
-            found.append(Finding("score", where, f"stated {old.value}, computed again {new.value}"))
-    return len(fresh), largest, found
+            findings.append(Finding("score", where, f"stated {old.value}, computed again {new.value}"))
+    return len(fresh), largest, findings
 
 
 def verification_to_json(made: Verification) -> dict[str, Any]:
@@ -217,12 +217,12 @@ def require_intact(folder: Path) -> Run:
     """The run in a folder, if its videos and summary hold. Raises StoreError listing what does not."""
     run = read_run(ResultStore(folder))
     rows, summary, skipped = _check_summary(run)
-    found = [*check_videos(run), *summary]
+    findings = [*check_videos(run), *summary]
     if skipped:
         raise StoreError(f"{folder}: {skipped[0]}")
-    if found:
-        lines = "\n".join(f"  {one.check}: {one.where}: {one.problem}" for one in found[:20])
+    if findings:
+        lines = "\n".join(f"  {one.check}: {one.where}: {one.problem}" for one in findings[:20])
         raise StoreError(
-            f"{folder}: {len(found)} things do not hold (of {rows} rows and {len(run.records)} videos):\n{lines}"
+            f"{folder}: {len(findings)} things do not hold (of {rows} rows and {len(run.records)} videos):\n{lines}"
         )
     return run

@@ -24,9 +24,9 @@ class Basis:
     @classmethod
     def of(cls, scores: Iterable[Score]) -> Self:
         """Of scores of one metric; nulls rest on nothing."""
-        held = [score.details for score in scores if score.value is not None]
-        found = (frozenset(str(details[kind]) for details in held if kind in details) for kind in KINDS)
-        return cls(*found)
+        details_of_values = [score.details for score in scores if score.value is not None]
+        names = (frozenset(str(details[kind]) for details in details_of_values if kind in details) for kind in KINDS)
+        return cls(*names)
 
     @property
     def mixed(self) -> bool:

@@ -112,8 +112,8 @@ def costs_of(job: Job, measured: Iterable[Path]) -> Costs:
         for score in store.scores():
             by_record[score.record_key] = by_record.get(score.record_key, 0.0) + score.seconds
         scores += by_record.values()
-    middle = [median(values) if values else None for values in (fits, clips, scores)]
-    return Costs(*middle, measured=len(clips))
+    fit, clip, score_ = (median(values) if values else None for values in (fits, clips, scores))
+    return Costs(fit, clip, score_, measured=len(clips))
 
 
 def makespan(seconds: Sequence[float], workers: int, start_seconds: float = 0.0) -> float:

@@ -65,10 +65,10 @@ def gate_of(method: str, configuration: Mapping[str, Any] | None = None) -> Gate
         files = [read_gate_file(path) for path in _files(method)]
         if any(method in file.exempt for file in files):
             return Gate("exempt", "", {})
-        found = [file.methods[method] for file in files if method in file.methods]
+        verdicts = [file.methods[method] for file in files if method in file.methods]
     except StoreError as error:  # a plugin's broken file costs its method the mark, not everybody the list
         return Gate("unvalidated", str(error), {})
-    return verdict_to_gate(found[0], configuration) if found else Gate("unvalidated", NOT_RUN, {})
+    return verdict_to_gate(verdicts[0], configuration) if verdicts else Gate("unvalidated", NOT_RUN, {})
 
 
 def verdict_to_gate(verdict: Mapping[str, Any], configuration: Mapping[str, Any] | None = None) -> Gate:

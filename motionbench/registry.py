@@ -28,15 +28,15 @@ def canonical(name: str) -> str:
 
 @cache
 def _points(group: Group) -> dict[str, EntryPoint]:
-    found: dict[str, EntryPoint] = {}
+    points: dict[str, EntryPoint] = {}
     for point in entry_points(group=f"motionbench.{group}"):
-        held = found.get(point.name)
-        if held is not None and held.value != point.value:
+        earlier = points.get(point.name)
+        if earlier is not None and earlier.value != point.value:
             raise PluginError(
-                f"two packages offer {group[:-1]} {point.name!r}: {held.value} and {point.value}; uninstall one"
+                f"two packages offer {group[:-1]} {point.name!r}: {earlier.value} and {point.value}; uninstall one"
             )
-        found[point.name] = point
-    return found
+        points[point.name] = point
+    return points
 
 
 def names(group: Group) -> list[str]:

@@ -40,12 +40,12 @@ class Results:
     @property
     def summary(self) -> Summary:
         """The content of `summary.json`. Raises StoreError if nothing was scored yet."""
-        found = self.store.read_summary()
-        if found is None:
+        summary = self.store.read_summary()
+        if summary is None:
             raise StoreError(
                 f"{self.folder} holds no summary.json: nothing is scored yet; mb.score({str(self.folder)!r})"
             )
-        return found
+        return summary
 
     @property
     def failures(self) -> list[Record]:

@@ -49,14 +49,14 @@ class Split:
 
         Raises ManifestError if a category has no case here: a table with a silent gap would mislead.
         """
-        held = {case.category for case in self.cases}
+        present = {case.category for case in self.cases}
         for category in categories:
-            if category not in held:
+            if category not in present:
                 raise ManifestError(
-                    f"split {self.name!r} has no {category} case; it has {', '.join(sorted(held)) or 'none'}"
+                    f"split {self.name!r} has no {category} case; it has {', '.join(sorted(present)) or 'none'}"
                 )
         kept: set[str] = set()
-        for category in held & set(categories or held):
+        for category in present & set(categories or present):
             kept.update(sorted({c.reference_id for c in self.cases if c.category == category})[:limit])
         return tuple(case for case in self.cases if case.reference_id in kept)
 
@@ -229,11 +229,11 @@ def parse_object(line: str) -> dict[str, Any]:
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    held = dict(pairs)
-    if len(held) < len(pairs):
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
         keys = [key for key, _ in pairs]
         raise ValueError(f"key {shown(next(key for key in keys if keys.count(key) > 1))} stands twice")
-    return held
+    return entries
 
 
 def shown(value: Any) -> str:

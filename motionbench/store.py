@@ -82,11 +82,11 @@ class ResultStore:
         make_folder(self.folder)
         configuration, selection = json.loads(canonical_json([configuration, selection]))  # tuples become lists
         with file_lock(self.folder / ".run.lock", wait=True):  # two shards may begin at once
-            held = self.read_run() if self._run.exists() else None
-            if held is None:
+            run = self.read_run() if self._run.exists() else None
+            if run is None:
                 if self._records.exists():
                     raise StoreError(f"{self.folder} holds records but no run.json; restore it or choose another --out")
-                held = {
+                run = {
                     "schema": SCHEMA,
                     "run_id": hash_json(configuration)[:12],
                     "configuration": configuration,
@@ -94,12 +94,12 @@ class ResultStore:
                     "environment": environment,
                     "created": now(),
                 }
-            self._refuse_other(held["configuration"], configuration)
-            if held["environment"].get("git") != environment.get("git"):
+            self._refuse_other(run["configuration"], configuration)
+            if run["environment"].get("git") != environment.get("git"):
                 logger.warning("%s was begun at another state of the code; see git in its run.json", self.folder)
-            if held.get("selection") != selection:
-                write_json(self._run, {**held, "selection": selection})
-        return str(held["run_id"])
+            if run.get("selection") != selection:
+                write_json(self._run, {**run, "selection": selection})
+        return str(run["run_id"])
 
     def note_execution(self, facts: dict[str, dict[str, str]]) -> None:
         """Adds to run.json by which paths workers computed (see `fallbacks.execution`); {} leaves it as it is."""
@@ -117,10 +117,10 @@ class ResultStore:
         asked = json.loads(canonical_json(configuration))  # tuples become lists
         self._refuse_other(self.read_run()["configuration"], asked)
 
-    def _refuse_other(self, held: dict[str, Any], asked: dict[str, Any]) -> None:
-        if hash_json(held) == hash_json(asked):
+    def _refuse_other(self, there: dict[str, Any], asked: dict[str, Any]) -> None:
+        if hash_json(there) == hash_json(asked):
             return
-        changes = "; ".join(differences(held, asked))
+        changes = "; ".join(differences(there, asked))
         raise StoreError(f"{self.folder} belongs to another configuration ({changes}); choose another --out")
 
     def read_run(self) -> dict[str, Any]:
@@ -135,8 +135,8 @@ class ResultStore:
 
         The folder has one configuration, so an earlier one is a former attempt, or rests on files that were replaced.
         """
-        found = {(record.case_id, record.seed): record for record in self.all_records()}
-        return [found[key] for key in sorted(found)]
+        latest = {(record.case_id, record.seed): record for record in self.all_records()}
+        return [latest[key] for key in sorted(latest)]
 
     def all_records(self) -> list[Record]:
         """The record of every line, former attempts included, in the order of the file. Raises StoreError."""
@@ -145,8 +145,8 @@ class ResultStore:
     def scores(self) -> list[Score]:
         """All scores by record and metric; of several for one record, metric and version, the last."""
         lines = self._read(self._scores, "score", Score)
-        found = {(score.record_key, score.metric, score.metric_version): score for score in lines}
-        return [found[key] for key in sorted(found)]
+        latest = {(score.record_key, score.metric, score.metric_version): score for score in lines}
+        return [latest[key] for key in sorted(latest)]
 
     def append_record(self, record: Record) -> None:
         """Adds a record, on disk when this returns. Raises StoreError; then nothing of it was written."""
@@ -269,11 +269,11 @@ class ResultStore:
             raise StoreError(f"{where}: malformed line ({error}); remove it, then repeat the command") from error
 
 
-def differences(held: Any, asked: Any, path: str = "") -> list[str]:
+def differences(there: Any, asked: Any, path: str = "") -> list[str]:
     """One phrase for each key in which two JSON values differ."""
-    if isinstance(held, dict) and isinstance(asked, dict):
-        keys = sorted(set(held) | set(asked))
+    if isinstance(there, dict) and isinstance(asked, dict):
+        keys = sorted(set(there) | set(asked))
         return [
-            text for key in keys for text in differences(held.get(key), asked.get(key), f"{path}.{key}".lstrip("."))
+            text for key in keys for text in differences(there.get(key), asked.get(key), f"{path}.{key}".lstrip("."))
         ]
-    return [] if held == asked else [f"{path}: {held!r} there, {asked!r} asked"]
+    return [] if there == asked else [f"{path}: {there!r} there, {asked!r} asked"]

@@ -53,10 +53,10 @@ class Attempts:
 
     @cached_property
     def _bases(self) -> dict[str, Basis]:
-        held: dict[str, list[Score]] = defaultdict(list)
+        by_metric: dict[str, list[Score]] = defaultdict(list)
         for (_, metric), score in self.scores.items():
-            held[metric].append(score)
-        return {metric: Basis.of(scores) for metric, scores in held.items()}
+            by_metric[metric].append(score)
+        return {metric: Basis.of(scores) for metric, scores in by_metric.items()}
 
     @classmethod
     def read(cls, store: ResultStore, infos: Mapping[str, MetricInfo]) -> Self:
@@ -114,8 +114,8 @@ def latest_scores(scores: Iterable[Score], infos: Mapping[str, MetricInfo]) -> d
         info = infos.get(score.metric)
         if info is not None and score.metric_version != info.version:
             continue
-        held = chosen.get((score.record_key, score.metric))
-        if held is None or score.metric_version >= held.metric_version:
+        earlier = chosen.get((score.record_key, score.metric))
+        if earlier is None or score.metric_version >= earlier.metric_version:
             chosen[score.record_key, score.metric] = score
     return chosen
 
@@ -159,8 +159,8 @@ def make_summary(
 
 def bases(everyone: Iterable[Attempts], metric: str) -> Basis:
     """What a metric's values rest on in all of these."""
-    held = [attempts.basis(metric) for attempts in everyone]
-    return Basis(*(frozenset[str]().union(*sets) for sets in zip(*((b.trackers, b.models) for b in held), strict=True)))
+    each = [attempts.basis(metric) for attempts in everyone]
+    return Basis(*(frozenset[str]().union(*sets) for sets in zip(*((b.trackers, b.models) for b in each), strict=True)))
 
 
 def counts(records: Iterable[Record]) -> Counts:
@@ -213,8 +213,8 @@ def _row(attempts: Attempts, everyone: Mapping[str, Attempts], info: MetricInfo,
 
 def _support(attempts: Attempts, records: Iterable[Record], metric: str) -> float | None:
     """Mean over all scores that say how many of their points were kept, those without a value included."""
-    held = (attempts.scores.get((record.key, metric)) for record in records)
-    shares = [share for score in held if score is not None and (share := score_support(score)) is not None]
+    scores = (attempts.scores.get((record.key, metric)) for record in records)
+    shares = [share for score in scores if score is not None and (share := score_support(score)) is not None]
     return float(np.mean(shares)) if shares else None
 
 

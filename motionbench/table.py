@@ -110,8 +110,8 @@ def summary_table(summary: Summary) -> Table:
 
 def _with_sign(rows: Sequence[Row]) -> str:
     """The signed means of a metric of which closest to zero is best, whose rows are of distances; else nothing."""
-    told = [f"{row.category} {number(row.signed, sign=True)}" for row in rows if row.signed is not None]
-    return f"; with sign: {', '.join(told)}" if told else ""
+    means = [f"{row.category} {number(row.signed, sign=True)}" for row in rows if row.signed is not None]
+    return f"; with sign: {', '.join(means)}" if means else ""
 
 
 def differences_table(differences: Iterable[Difference]) -> Table:
@@ -127,11 +127,11 @@ def differences_table(differences: Iterable[Difference]) -> Table:
 
 def scope(summary: Summary, asked: int | None) -> list[str]:
     """Of which cases the table speaks: all on record, which may be more than were asked for this time."""
-    held = summary.on_record
-    if held is None:  # a summary of an earlier version
+    counts = summary.on_record
+    if counts is None:  # a summary of an earlier version
         return []
-    line = f"Of all {held.cases} cases of {held.references} references on record in this folder"
-    return [f"{line}; this command asked for {asked} of them." if asked not in (None, held.cases) else f"{line}."]
+    line = f"Of all {counts.cases} cases of {counts.references} references on record in this folder"
+    return [f"{line}; this command asked for {asked} of them." if asked not in (None, counts.cases) else f"{line}."]
 
 
 def notes(summary: Summary) -> list[str]:

@@ -88,9 +88,9 @@ def front_matter(catalog: Catalog) -> dict[str, Any]:
 
 def to_config(category: Category, catalog: Catalog) -> dict[str, Any]:
     """A category as a configuration: per split the parquet files that hold it."""
-    held = [(name, sorted(entry.categories[category].tables)) for name, entry in sorted(catalog.items())
+    tables = [(name, sorted(entry.categories[category].tables)) for name, entry in sorted(catalog.items())
             if category in entry.categories]  # fmt: skip
-    return {"config_name": str(category), "data_files": [{"split": name, "path": paths} for name, paths in held]}
+    return {"config_name": str(category), "data_files": [{"split": name, "path": paths} for name, paths in tables]}
 
 
 def composition(catalog: Catalog) -> str:

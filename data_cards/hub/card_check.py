@@ -93,10 +93,10 @@ def check_file(config: str, file: Any) -> list[str]:
 
 def check_sections(body: str) -> list[str]:
     """Whether every section is there and says something."""
-    found = {title.strip().lower(): text for title, text in re.findall(r"^##+ (.+)\n((?:(?!##).*\n?)*)", body, re.M)}
+    sections = {title.strip().lower(): text for title, text in re.findall(r"^##+ (.+)\n((?:(?!##).*\n?)*)", body, re.M)}
     problems = []
     for section in SECTIONS:
-        text = next((text for title, text in found.items() if title.startswith(section)), None)
+        text = next((text for title, text in sections.items() if title.startswith(section)), None)
         if text is None:
             problems.append(f"section {section!r} is missing")
         elif len(text.split()) < LEAST_WORDS:

@@ -108,10 +108,10 @@ class HubClient:
     def download(self, address: Address, sha: str, patterns: list[str]) -> Path:
         """The files of a commit that match, in the Hub's local cache: what arrived in an earlier try is kept."""
         with hub_errors("pull", address.repo):
-            found = self.api.snapshot_download(
+            folder = self.api.snapshot_download(
                 address.repo, repo_type="dataset", revision=sha, allow_patterns=patterns, max_workers=4
             )
-        return Path(found)
+        return Path(folder)
 
     def prepare(self, address: Address, private: bool) -> None:
         """Makes the repository and the branch where they are absent. Raises HubError."""

@@ -100,9 +100,9 @@ def is_network(error: BaseException) -> bool:
 
 def without_token(text: str) -> str:
     """The text with every access token blotted out, whatever put it there."""
-    held = os.environ.get("HF_TOKEN", "").strip()
-    if len(held) > 5:
-        text = text.replace(held, "hf_***")
+    token = os.environ.get("HF_TOKEN", "").strip()
+    if len(token) > 5:
+        text = text.replace(token, "hf_***")
     return TOKEN.sub("hf_***", text)
 
 

@@ -60,11 +60,11 @@ def push_splits(
         files: dict[str, Content] = {}
         old: set[str] = set()
         for split in splits:
-            held = catalog.get(split.name)
-            entry, made = prepare(split, held, remote, Path(folder))
+            published = catalog.get(split.name)
+            entry, made = prepare(split, published, remote, Path(folder))
             catalog[split.name] = entry
             files |= made
-            old |= ({*held.tables, *held.files} - {*entry.tables, *entry.files}) if held else set()
+            old |= ({*published.tables, *published.files} - {*entry.tables, *entry.files}) if published else set()
         card = render_card(address.repo, catalog)
         if problems := check_card(card):
             raise HubError(f"the card of {address.repo} would be wrong: {'; '.join(problems)}")
@@ -118,14 +118,14 @@ def read_catalog(client: HubClient, address: Address, remote: RemoteState | None
 
 
 def prepare(
-    split: Split, held: SplitEntry | None, remote: RemoteState | None, folder: Path
+    split: Split, published: SplitEntry | None, remote: RemoteState | None, folder: Path
 ) -> tuple[SplitEntry, dict[str, Content]]:
     """The split's entry in the catalog, and the files that the branch must hold: tables only where they changed."""
     files: dict[str, Content] = plain_files(split)
     categories: dict[str, CategoryEntry] = {}
     for category in (c for c in Category if any(case.category == c for case in split.cases)):
         references = references_of(split, category)
-        known = held.categories.get(category) if held else None
+        known = published.categories.get(category) if published else None
         entry = describe(split, references)
         if known and known.fingerprint == entry.fingerprint and has_tables(remote, known):
             categories[category] = known

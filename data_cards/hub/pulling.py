@@ -71,12 +71,12 @@ def pull_split(client: HubClient, address: Address, commit: str, name: str, entr
 def check_existing(folder: Path, name: str, entry: SplitEntry) -> None:
     """Raises StoreError unless the folder holds this very split already: nobody's files are overwritten."""
     try:
-        held = read_split(folder).revision
+        revision = read_split(folder).revision
     except MotionBenchError:
-        held = "something else"
-    if held != entry.revision:
+        revision = "something else"
+    if revision != entry.revision:
         raise StoreError(
-            f"{folder} holds {held}, not revision {entry.revision} of {name!r}; choose another --out or move it away"
+            f"{folder} holds {revision}, not revision {entry.revision} of {name!r}; choose another --out, or move it"
         )
 
 

@@ -60,14 +60,14 @@ def describe_run(folder: Path) -> dict[str, Any]:
 
 def run_files(folder: Path, adapters: bool) -> dict[str, Content]:
     """The files of a run and of the controls in it by their path below the folder, without the home folder's name."""
-    found: dict[str, Content] = {}
+    files: dict[str, Content] = {}
     for root in [folder, *sorted(path.parent for path in folder.glob("controls/*/run.json"))]:
         kept = [root / name for name in LINES] + sorted((root / "videos").rglob("*.mp4"))
         kept += sorted(p for p in (root / "adapters").rglob("*") if p.suffix in (".safetensors", ".json")) * adapters
         for path in kept:
             if path.is_file() and not path.name.startswith("."):
-                found[path.relative_to(folder).as_posix()] = published(path)
-    return found
+                files[path.relative_to(folder).as_posix()] = published(path)
+    return files
 
 
 def published(path: Path) -> Content:

@@ -67,7 +67,11 @@ def krippendorff_alpha(units: Iterable[Sequence[str]]) -> float | None:
 
 def consistency(votes: Sequence[Vote]) -> Consistency:
     """Agreement of the raters with each other on the questions that two or more answered."""
-    units = [tuple(vote.choice for vote in held) for held in by_question(votes).values() if len(held) > 1]
+    units = [
+        tuple(vote.choice for vote in votes_on_one)
+        for votes_on_one in by_question(votes).values()
+        if len(votes_on_one) > 1
+    ]
     pairs = sum(len(unit) * (len(unit) - 1) for unit in units)
     same = sum(c * (c - 1) for unit in units for c in Counter(unit).values())
     return Consistency(krippendorff_alpha(units), same / pairs if pairs else None, len(units), sum(map(len, units)))
@@ -75,10 +79,10 @@ def consistency(votes: Sequence[Vote]) -> Consistency:
 
 def by_question(votes: Iterable[Vote]) -> dict[str, list[Vote]]:
     """Votes by question, both sorted."""
-    found: dict[str, list[Vote]] = defaultdict(list)
+    by_name: dict[str, list[Vote]] = defaultdict(list)
     for vote in sorted(votes, key=lambda vote: (vote.question, vote.rater)):
-        found[vote.question].append(vote)
-    return dict(found)
+        by_name[vote.question].append(vote)
+    return dict(by_name)
 
 
 def majority(votes: Iterable[Vote]) -> str | None:

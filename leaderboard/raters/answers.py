@@ -113,10 +113,10 @@ def collect(files: Iterable[Path], key: Mapping[str, Any]) -> Collection:
         except (OSError, ValueError, RecursionError) as error:
             faults[str(file)] = str(error)
             continue
-        held = sheets.get(sheet.rater)
-        if held is not None:
-            repeated.append(f"{file} and {held.source} are of one rater; the one with more answers counts")
-        if held is None or len(sheet.choices) > len(held.choices):
+        earlier = sheets.get(sheet.rater)
+        if earlier is not None:
+            repeated.append(f"{file} and {earlier.source} are of one rater; the one with more answers counts")
+        if earlier is None or len(sheet.choices) > len(earlier.choices):
             sheets[sheet.rater] = sheet
     catches = sum("catch" in one for one in key["questions"].values())
     share = float(key["plan"]["pass_share"])

@@ -26,13 +26,13 @@ def strength_lines(strengths: Sequence[Strength]) -> list[str]:
     return lines
 
 
-def consistency_lines(found: Consistency) -> list[str]:
+def consistency_lines(consistency: Consistency) -> list[str]:
     """Two lines on the raters among themselves."""
-    alpha = ABSENT if found.alpha is None else f"{found.alpha:.2f}"
-    same = ABSENT if found.same_answer is None else f"{found.same_answer:.0%}"
+    alpha = ABSENT if consistency.alpha is None else f"{consistency.alpha:.2f}"
+    same = ABSENT if consistency.same_answer is None else f"{consistency.same_answer:.0%}"
     return [
         f"raters among themselves: Krippendorff's alpha {alpha}, same answer {same}",
-        f"({found.questions} questions with two answers or more, {found.answers} answers)",
+        f"({consistency.questions} questions with two answers or more, {consistency.answers} answers)",
     ]
 
 
@@ -53,8 +53,8 @@ def board_of(boards: Sequence[Board], records: Mapping[str, Mapping[str, str]]) 
     """The board that holds every record the raters saw. Raises StoreError if there is none."""
     wanted = {key for sides in records.values() for key in sides.values()}
     for board in boards:
-        held = {record.key for entry in board.entries for record in entry.records}
-        if wanted <= held:
+        keys = {record.key for entry in board.entries for record in entry.records}
+        if wanted <= keys:
             return board
     raise StoreError("these results do not hold the clips that the raters saw; give the folders the kit was made of")
 

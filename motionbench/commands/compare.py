@@ -30,13 +30,13 @@ def compare(
     motionbench compare results/followyourmotion results/backbone
     motionbench compare results/a results/a/controls/oracle
     """
-    found = run_comparison.compare(results_a, results_b, metrics=metrics)
-    for note in found.notes:
+    comparison = run_comparison.compare(results_a, results_b, metrics=metrics)
+    for note in comparison.notes:
         typer.echo(note, err=True)
     if table is not None:
-        write_atomically(table, found.frame().to_csv(index=False).encode())
+        write_atomically(table, comparison.frame().to_csv(index=False).encode())
     if as_json:
-        print_json([asdict(difference) for difference in found.differences])
+        print_json([asdict(difference) for difference in comparison.differences])
     else:
-        print_differences(found.differences, found.a, found.b)
-    raise typer.Exit(0 if found.differences else 2)
+        print_differences(comparison.differences, comparison.a, comparison.b)
+    raise typer.Exit(0 if comparison.differences else 2)

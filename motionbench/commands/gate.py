@@ -68,12 +68,12 @@ def score(
     from motionbench.gate import verdict_to_gate
     from motionbench.gate_run import score_gate
 
-    found = score_gate(results, tracker=tracker, write=write)
-    if not found:
+    verdicts = score_gate(results, tracker=tracker, write=write)
+    if not verdicts:
         raise StoreError(f"{results} holds no clips of the gate; `motionbench gate run --method NAME --out {results}`")
     if as_json:
-        print_json(found)
+        print_json(verdicts)
         return
-    for method, verdict in found.items():
+    for method, verdict in verdicts.items():
         gate = verdict_to_gate(verdict)
         typer.echo(f"{method}: {'passed' if gate.state == 'passed' else 'failed'}: {gate.note}")
