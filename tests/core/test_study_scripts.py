@@ -1,0 +1,88 @@
+"""Scripts around studies: records packed small, a search's contrasts, and curves that run where they are said to."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from motionbench.split import read_split
+from motionbench.video import read_clip
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module
+
+
+def test_packed_records_keep_what_scores_rest_on_and_are_the_same_bytes_again(tmp_path: Path, script: Any) -> None:
+    records = script("study_records")
+    folder = tmp_path / "results" / "full"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text("{}")
+    (folder / "records.jsonl").write_text('{"key": "a"}\n')
+    (folder / "scores.jsonl").write_text('{"details": {"tracker": "tiny v3", "parts": [1]}, "value": 0.5}\n')
+    (folder / "video.mp4").write_bytes(b"no")
+    assert records.pack(tmp_path / "results", tmp_path / "a.tar.xz") == 1
+    records.pack(tmp_path / "results", tmp_path / "b.tar.xz")
+    assert (tmp_path / "a.tar.xz").read_bytes() == (tmp_path / "b.tar.xz").read_bytes()
+    with tarfile.open(tmp_path / "a.tar.xz") as tar:
+        assert tar.getnames() == ["full/run.json", "full/records.jsonl", "full/scores.jsonl"]
+        member = tar.extractfile("full/scores.jsonl")
+        assert member is not None
+        assert json.loads(member.read()) == {"details": {"tracker": "tiny v3"}, "value": 0.5}
+
+
+def test_a_search_is_contrasted_over_the_references_that_both_trials_have(tmp_path: Path, script: Any) -> None:
+    page = script("search_page")
+    values = {
+        "a": {"camera/9001/2": 0.9, "camera/9002/2": 0.5, "single_object/8001/2": 0.4, "single_object/9001/2": 1.0},
+        "b": {"camera/9001/2": 0.7, "single_object/8001/2": 0.9, "single_object/9001/2": 0.9},
+    }
+    lines = [
+        {"trial": trial, "sample": "base", "case": case, "scores": {"motion_fidelity": value, "text_alignment": 0.8}}
+        for trial, held in values.items()
+        for case, value in held.items()
+    ]
+    found = tmp_path / "found.jsonl"
+    found.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    page.main([str(found), "--contrast", "a", "b", "which", "--page", str(tmp_path / "page.md")])
+    text = (tmp_path / "page.md").read_text()
+    assert "| which | `a` − `b` | +0.000, n 3 | −0.500, n 1 |" in text  # (0.2 + (0.1 − 0.5) / 2) / 2
+    assert "| `a` | 0.90 | 1.00 | 0.950 | 0.400 | 0.800 |" in text  # without the camera that b lacks
+
+
+def test_curves_run_where_they_are_said_to_and_are_of_no_world(tmp_path: Path, script: Any) -> None:
+    curves = script("curves")
+    path = curves.placed(curves.CURVES["choosing"]["spiral"](), np.random.default_rng(1))
+    assert np.ptp(path, axis=0).max() == pytest.approx(1.2, abs=0.11)
+    assert np.abs(path).max() < 0.8
+    clip = curves.draw(path, (1.0, 0.0, 0.0), np.random.default_rng(2))
+    red = clip.frames[..., 0].astype(float) - clip.frames[..., 1:].mean(-1)
+    weight = np.clip(red - 90, 0, None)
+    assert (weight.sum((1, 2)) > 0).all()
+    axis = (np.arange(64) + 0.5) / 32 - 1
+    seen = np.stack([(weight * axis).sum((1, 2)), (weight * axis[:, None]).sum((1, 2))], -1)
+    assert np.abs(seen / weight.sum((1, 2))[:, None] - path).max() < 0.12
+    assert not set(curves.CURVES["choosing"]) & set(curves.CURVES["reporting"])
+
+
+def test_a_split_of_curves_is_a_split(tmp_path: Path, script: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    curves = script("curves")
+    one = {"vee": curves.CURVES["choosing"]["vee"]}
+    monkeypatch.setitem(curves.CURVES, "choosing", one)
+    curves.main(["choosing", "--out", str(tmp_path / "a")])
+    curves.main(["choosing", "--out", str(tmp_path / "b")])
+    (case,) = read_split(tmp_path / "a").cases
+    assert case.id == "single_object/8001/2"
+    assert case.caption != case.prompt
+    a, b = (read_clip(tmp_path / name / "references" / "vee.mp4").frames for name in ("a", "b"))
+    assert np.array_equal(a, b)
