@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,6 +30,9 @@ import ray_nodes
 from motionbench.store import ResultStore, comparable, comparable_score
 
 CHEAP = ("run", "--method", "reversed", "--split", "lite", "--device", "cpu")
+# Cheap ones: of the embedded backbone one step of sampling.
+EVALUATED = {"frozen": ("--method", "frozen"), "backbone": ("--method", "backbone", "--set", "sample_steps=1")}
+SCORED = ("--metrics", "motion_fidelity,temporal_consistency", "--tracker", "lk", "--controls", "copy,reversed")
 LIMIT_SECONDS = 600.0  # for one command
 MOST_TRIES = 6  # of the same command, undisturbed, until it ends well
 SLOW_DISK = "import os, time; sync = os.fsync; os.fsync = lambda handle: (time.sleep(0.05), sync(handle))[1]"
@@ -172,6 +175,8 @@ def kill_local(out: Path, kills: int, dice: random.Random, report: Report, words
         "shard 1 of 2, then 2": (("--shard", "1/2"), lambda pid: [pid]),
     }
     each = -(-kills // len(kinds))
+    if not each:
+        return expected
     for name, (more, victims) in kinds.items():
         command = Command((*words, *more), out / name.replace(" ", "-").replace(",", ""))
         hits = 0
@@ -213,8 +218,10 @@ def kill_ray(
             hits = 0
             while hits < each and time.monotonic() - start < LIMIT_SECONDS:
                 hits += disturb(command, 20.0, dice, victims)
-                if kind in ("a raylet", "a node") and hits:
+                if kind in ("a raylet", "a node"):
                     nodes.replace_last()
+                if count_records(head.path(folder)) == expected["lines"]["."]:
+                    shutil.rmtree(head.path(folder))  # it got to its end: from the beginning again
             command.finish()
             kept = out / f"ray-{kind.replace(' ', '-')}"
             head.fetch(folder, kept)
@@ -222,11 +229,42 @@ def kill_ray(
         report.tell(f"{hits} kills of {kind} of Ray", differences(kept, expected))
 
 
+def same_on_nodes(out: Path, counts: Sequence[int], report: Report) -> None:
+    """Two methods with controls and scores, on so many nodes of Ray; the last of several is killed half way."""
+    for name, method in EVALUATED.items():
+        words = ("eval", *method, "--split", "mini", "--device", "cpu", *SCORED)
+        here = Command(words, out / f"{name}-here")
+        here.finish()
+        expected = contents(here.folder)
+        total = sum(expected["lines"].values())
+        for count in counts:
+            with ray_nodes.Nodes(count, cpus=1) as nodes:
+                head, folder = nodes.nodes[0], Path("/tmp/results")
+                options = ("--engine", "ray", "--address", nodes.address)
+                command = Command((*words, *options), folder, "", head.inside, nodes.environment)
+                process = command.start()
+                while process.poll() is None and all_records(head.path(folder)) < total // 2:
+                    time.sleep(0.2)
+                if count > 1:
+                    nodes.nodes[-1].kill()
+                code, said = command.end(process)
+                kept = out / f"{name}-{count}-nodes"
+                head.fetch(folder, kept)
+            lost = ", the last one killed half way" if count > 1 else ""
+            faults = [] if code == 0 else [f"exit {code}: {said[-500:]}"]
+            report.tell(f"eval of {name} on {count} nodes{lost}", faults + differences(kept, expected))
+
+
+def all_records(folder: Path) -> int:
+    """How many records a folder holds, controls included."""
+    return sum(count_records(path.parent) for path in folder.rglob("run.json")) if folder.exists() else 0
+
+
 def ray_victims(kind: str, nodes: ray_nodes.Nodes, pid: int) -> list[int]:
     """The processes that a kind names; of nodes the last, which is not where the command runs."""
     last = nodes.nodes[-1]
     if kind == "the command":
-        return nodes.nodes[0].processes("motionbench.cli")
+        return nodes.nodes[0].processes("motionbench.cli", but="nsenter")
     if kind == "a worker on a node":
         return [pid for node in nodes.nodes for pid in node.processes("ray::RemoteWorker")]
     return last.processes("raylet/raylet") if kind == "a raylet" else [last.pid]
@@ -279,13 +317,29 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50, help="Of which half on Ray, with --ray.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--ray", action="store_true", help="Also on Ray; as root, on Linux.")
-    arguments, words = parser.parse_known_args()
-    words = tuple(words) or CHEAP
+    parser.add_argument("--only-ray", action="store_true", help="On Ray and nowhere else; all kills there.")
+    parser.add_argument("--nodes", type=int, nargs="+", default=[], help="Only this: whole runs on so many nodes.")
+    arguments, rest = parser.parse_known_args()
+    words = tuple(rest) or CHEAP
     out, dice, report = arguments.out.resolve(), random.Random(arguments.seed), Report()
     if out.exists():
         parser.error(f"{out} is there already; remove it or choose another --out")
-    with_ray = arguments.ray and ray_nodes.can_isolate()
-    expected = kill_local(out, arguments.kills // (2 if with_ray else 1), dice, report, words)
+    if arguments.nodes:
+        same_on_nodes(out, arguments.nodes, report)
+        sys.exit(1 if report.faults else 0)
+    with_ray = (arguments.ray or arguments.only_ray) and ray_nodes.can_isolate()
+    here = 0 if arguments.only_ray else arguments.kills // (2 if with_ray else 1)
+    expected = kill_local(out, here, dice, report, words)
+    if with_ray:
+        kill_ray(out, arguments.kills - here, dice, report, words, expected)
+    if not arguments.only_ray:
+        spoil(out, report, words, expected)
+    print(f"{report.kills} kills, {len(report.lines)} comparisons, {report.faults} of them differ")
+    sys.exit(1 if report.faults else 0)
+
+
+def spoil(out: Path, report: Report, words: tuple[str, ...], expected: dict[str, Any]) -> None:
+    """All that is no kill."""
     two_commands(out, report, words, expected)
     for name, before in (("a slow disk", SLOW_DISK), ("a clock that jumps", JUMPING_CLOCK)):
         command = Command(words, out / name.replace(" ", "-"), before)
@@ -293,10 +347,6 @@ def main() -> None:
         report.tell(name, differences(command.folder, expected))
     if os.geteuid() == 0:
         spoil_disk(out, report, words, expected)
-    if with_ray:
-        kill_ray(out, arguments.kills // 2, dice, report, words, expected)
-    print(f"{report.kills} kills, {len(report.lines)} comparisons, {report.faults} of them differ")
-    sys.exit(1 if report.faults else 0)
 
 
 if __name__ == "__main__":

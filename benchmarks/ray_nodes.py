@@ -71,21 +71,26 @@ class Node:
     def fetch(self, folder: Path, to: Path) -> None:
         """Copies a folder of this node to where all can see it."""
         shutil.rmtree(to, ignore_errors=True)
-        shutil.copytree(Path(f"/proc/{self.pid}/root") / str(folder).lstrip("/"), to)
+        shutil.copytree(self.path(folder), to)
 
     def kill(self) -> None:
         """All processes of the node at once, and its files, as when a machine is lost."""
         self._keeper.kill()
         self._keeper.wait()
 
-    def processes(self, name: str = "") -> list[int]:
-        """The processes on this node whose command line holds a name."""
+    def path(self, path: Path) -> Path:
+        """Where a path of this node lies for all others."""
+        return Path(f"/proc/{self.pid}/root") / str(path).lstrip("/")
+
+    def processes(self, name: str = "", but: str = "\0\0") -> list[int]:
+        """The processes on this node whose command line holds a name, and does not begin with another."""
         ours = os.readlink(f"/proc/{self.pid}/ns/net")
         found = []
         for entry in Path("/proc").iterdir():
             with suppress(OSError):
                 there = entry.name.isdecimal() and os.readlink(entry / "ns/net") == ours
-                if there and name in (entry / "cmdline").read_bytes().decode(errors="replace"):
+                line = (entry / "cmdline").read_bytes().decode(errors="replace") if there else ""
+                if there and name in line and not line.startswith(but):
                     found.append(int(entry.name))
         return found
 

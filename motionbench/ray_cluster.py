@@ -145,6 +145,8 @@ def check_nodes(ray: Any, job: Job, store: ResultStore) -> str:
             said = ask(ray, nodes, replace(questions, shared=str(store.folder.resolve()), mark=mark))
     else:
         said = ask(ray, nodes, questions)
+    if not said:
+        raise MotionBenchError("no node of the cluster answers; wait until lost ones are back, then repeat the command")
     here = account(replace(questions, backbone=NO_BACKBONE, device="cpu"))
     here |= {"weights": job.configuration["backbone_revision"], "split": job.split.revision}
     faults = [fault for node, words in said.items() for fault in faults_of(node, words, here)]
@@ -152,7 +154,7 @@ def check_nodes(ray: Any, job: Job, store: ResultStore) -> str:
         raise MotionBenchError("the cluster cannot do this run: " + "; ".join(faults))
     kinds = sorted({kind for node in nodes for kind in accelerators(node)}) if job.device != "cpu" else []
     devices = kinds or sorted({words["device"] for words in said.values() if "device" in words})
-    return f"{len(nodes)} Ray nodes: {', '.join(devices)}"
+    return f"{len(said)} Ray nodes: {', '.join(devices)}"
 
 
 def accelerators(node: Mapping[str, Any]) -> list[str]:
@@ -162,7 +164,7 @@ def accelerators(node: Mapping[str, Any]) -> list[str]:
 
 
 def ask(ray: Any, nodes: Sequence[Mapping[str, Any]], questions: Questions) -> dict[str, dict[str, Any]]:
-    """The account of each node, by its address. One that has none to give has a fault."""
+    """The account of each node that is there, by its address. One that has none to give has a fault."""
     task = ray.remote(num_cpus=0, max_retries=0)(account)
     asked = {}
     for node in nodes:
@@ -178,6 +180,9 @@ def ask(ray: Any, nodes: Sequence[Mapping[str, Any]], questions: Questions) -> d
         try:
             said[name] = ray.get(answer)
         except Exception as error:  # of any type: what is installed there decides
+            if isinstance(error, ray.exceptions.RayError) and not isinstance(error, ray.exceptions.RayTaskError):
+                logger.warning("node %s is left out: it is gone (%s)", name, type(error).__name__)
+                continue
             why = " ".join(str(error).split())[-200:]
             said[name] = {"faults": [f"motionbench {motionbench.__version__} cannot be loaded there ({why})"]}
     return said

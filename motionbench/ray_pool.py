@@ -20,7 +20,7 @@ from motionbench.ray_cluster import Share, room
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0  # without news, before nodes and pace are looked at
-LEAST_STARTS = 3  # actors that end before they are ready, and none that is
+LEAST_STARTS = 5  # actors that end before they are ready, and none that is
 NO_ROOM_SECONDS = 300.0  # without a node for a single actor, before the command gives up
 
 

@@ -13,6 +13,14 @@ class RayError(Exception):
     """As ray.exceptions.RayError."""
 
 
+class RayTaskError(RayError):
+    """What a task raised."""
+
+
+class NodeDiedError(RayError):
+    """A node is gone."""
+
+
 class ActorDiedError(RayError):
     """An actor is gone."""
 
@@ -37,7 +45,7 @@ class FakeRay(ModuleType):
         self.started: list[dict[str, Any]] = []  # the options of each actor
         self.killed = 0
         self.addresses: list[str] = []
-        self.exceptions = SimpleNamespace(RayError=RayError)
+        self.exceptions = SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError)
         there = SimpleNamespace(NodeAffinitySchedulingStrategy=lambda node, soft: node)
         self.util = SimpleNamespace(scheduling_strategies=there)
 

@@ -7,12 +7,12 @@ import socket
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from drift_method import Drift, DriftConfig, install, make_split
-from fake_ray import FakeRay, Node
+from fake_ray import FakeRay, Node, NodeDiedError, RayTaskError
 
 from motionbench import ray_cluster, ray_node
 from motionbench.errors import ConfigError, MissingExtra, MotionBenchError, StoreError
@@ -126,7 +126,7 @@ def changed(**changes: Any) -> Any:
 
 
 def fail(said: dict[str, Any]) -> dict[str, Any]:
-    raise ModuleNotFoundError("No module named 'motionbench'")
+    raise RayTaskError("No module named 'motionbench'")
 
 
 @pytest.mark.parametrize(
@@ -163,6 +163,21 @@ def test_node_that_does_not_see_the_shared_folder_is_refused(
     with pytest.raises(MotionBenchError, match="does not see the results folder"):
         run(plan_for(make_split(tmp_path / "s"), storage="shared"), store)
     assert drift.fits == []
+
+
+def gone(said: dict[str, Any]) -> dict[str, Any]:
+    raise NodeDiedError("its raylet ended")
+
+
+def test_node_that_was_lost_is_left_out_and_the_others_work(
+    drift: type[Drift], store: ResultStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, FakeRay([Node("10.0.0.1"), Node("10.0.0.2", says=gone)]))
+    assert run(plan_for(make_split(tmp_path / "s")), store).ok == 4
+    assert store.read_run()["environment"]["device"].startswith("1 Ray nodes: ")
+    use(monkeypatch, FakeRay([Node("10.0.0.1", says=gone)]))
+    with pytest.raises(MotionBenchError, match="no node of the cluster answers"):
+        run(plan_for(tmp_path / "s"), store)
 
 
 def test_cluster_without_room_is_refused(
@@ -266,7 +281,3 @@ def test_disk_of_the_user_that_fills_up_ends_the_command_and_frees_the_workers(
             run(plan_for(make_split(tmp_path / "s")), store)
     assert ray.killed == len(ray.started)
     assert run(plan_for(tmp_path / "s"), store).ok == 4
-
-
-def test_ray_is_a_module_to_the_engine() -> None:
-    assert isinstance(FakeRay(), ModuleType)
