@@ -34,7 +34,6 @@ from motionbench.plan import resolve_dtype
 from motionbench.split import Split, read_split
 
 FACTORS = ("reference", "prompt", "time", "draw")
-RULES: tuple[HeadRule, ...] = ("paper", "released")
 Kinds = NDArray[np.bool_]
 
 
@@ -99,16 +98,17 @@ def told(value: dict[str, float] | None) -> str:
     return f"{value['mean']:.2f}{ends}"
 
 
-def to_table(scores: Mapping[Look, HeadScores]) -> str:
-    """A line for each rule and factor, and the share of temporal heads."""
+def to_table(scores: Mapping[Look, HeadScores], alphas: Sequence[float]) -> str:
+    """A line for each rule and factor, and the share of temporal heads; the paper's rule at each alpha."""
     rows = []
-    for rule in RULES:
-        kinds = {look: held.is_temporal(rule) for look, held in scores.items()}
+    rules: list[tuple[str, HeadRule, float]] = [(f"paper, alpha {alpha:g}", "paper", alpha) for alpha in alphas]
+    for told_rule, rule, alpha in [*rules, ("released", "released", 1.0)]:
+        kinds = {look: held.is_temporal(rule, alpha=alpha) for look, held in scores.items()}
         temporal = float(np.mean([one.mean() for one in kinds.values()]))
         for factor in FACTORS:
             found = stability(kinds, factor)
             cells = (told(found["share"]), told(found["kappa"]), str(found["pairs"]), f"{temporal:.2f}")
-            rows.append((rule, factor, *cells))
+            rows.append((told_rule, factor, *cells))
     return table(["rule", "looks differ in", "same kind", "kappa", "pairs", "temporal"], rows)
 
 
@@ -150,6 +150,7 @@ def main(
     limit: Annotated[int, typer.Option("--limit", min=1, help="References of each category.")] = 2,
     times: Annotated[str, typer.Option("--times", help="Flow times, with commas.")] = "0.1,0.25,0.5,0.75,0.9,0.999",
     draws: Annotated[int, typer.Option("--draws", min=1, help="Draws of the noise.")] = 3,
+    alpha: Annotated[str, typer.Option("--alpha", help="Of the paper's rule, with commas.")] = "1.25,2",
     backbone: Annotated[str, typer.Option("--backbone", help="Text-to-video model.")] = "tiny",
     device: Annotated[str, typer.Option("--device", help="Where to compute.")] = "auto",
     out: Annotated[Path, typer.Option("--out", help="Looks, one a line.")] = Path("head_stability.jsonl"),
@@ -165,7 +166,7 @@ def main(
         assert observatory is not None  # for the type checker
         done[look] = observatory.look(look)
         append_line(out, canonical_json({"look": look.__dict__, "scores": done[look].to_json()}))
-    text = to_table({look: done[look] for look in wanted})
+    text = to_table({look: done[look] for look in wanted}, [float(value) for value in alpha.split(",")])
     if page is None:
         typer.echo(text)
     else:
