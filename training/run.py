@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from motionbench.errors import StoreError
 from motionbench.seeds import derive_seed
@@ -134,9 +135,9 @@ class Run:
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
-        rate = 1 - min(0.999, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), rate)
+        keep = min(0.999, (1 + self.step) / (10 + self.step))
+        average = get_ema_multi_avg_fn(keep)
+        average(list(self.average.parameters()), list(self.model.parameters()), self.step)
 
     def save(self) -> None:
         """Write the checkpoint to a temporary name, then rename it, so that a killed run leaves a whole one.

@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from torch import Tensor
 from motionbench.clip import Clip
 from motionbench.errors import MissingWeightsError, NotFiniteError, ShapeError
 from motionbench.pair import to_shape
+from motionbench.typed_json import to_object
 
 from .flow import euler, gaussian, sampling_times
 from .recompute import recomputed
@@ -50,11 +51,10 @@ class BackboneSpec:
     @classmethod
     def read(cls, path: Path) -> BackboneSpec:
         """The spec in a JSON file; unknown keys are an error, so that a misspelled default is not lost."""
-        values = json.loads(path.read_text("utf-8"))
-        known = {f.name for f in fields(cls)}
-        if set(values) - known:
-            raise ShapeError(f"{path}: unknown keys {sorted(set(values) - known)}; valid: {sorted(known)}")
-        return cls(**values)
+        try:
+            return to_object(cls, json.loads(path.read_text("utf-8")))
+        except ValueError as error:
+            raise ShapeError(f"{path}: {error}") from error
 
 
 class Backbone:

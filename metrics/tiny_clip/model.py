@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from motionbench.errors import MissingWeightsError
+from motionbench.typed_json import to_object
 
 from .content import ContentWords
 from .tokenizer import WordTokenizer
@@ -92,10 +93,9 @@ class TinyClip:
         try:
             open_clip.add_model_config(folder / f"{NAME}.json")
             model = open_clip.create_model(NAME, pretrained=str(folder / f"{NAME}.safetensors"), device=device)
-            held = json.loads((folder / "content.json").read_text())
+            content = to_object(ContentWords, json.loads((folder / "content.json").read_text()))
         except (OSError, ValueError, RuntimeError) as error:
             raise MissingWeightsError(f"no usable tiny-clip in {folder}: {error}; reinstall the package") from error
-        content = ContentWords(**{kind: tuple(words) for kind, words in held.items()})
         tokenizer = WordTokenizer.from_file(folder / "vocabulary.json")
         return cls(model.eval().requires_grad_(False), tokenizer, content, *normalization(device), device)
 

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from motionbench.clip import Clip
 from motionbench.errors import MissingWeightsError
 from motionbench.tracks import Tracks, grid_queries
+from motionbench.typed_json import to_object
 
 from ..threads import Workers, workers
 from .following import follow, follow_in_windows, inside_frame
@@ -47,9 +48,7 @@ def load_tracker(folder: Path, device: str, trained_by: str = "its training scri
     of another shape."""
     mend = f"reinstall the package, or train it with python -m {trained_by} --out DIR"
     try:
-        fields = json.loads((folder / "config.json").read_text())
-        fields["stage_widths"] = tuple(fields["stage_widths"])
-        model = TrackerNet(TrackerConfig(**fields))
+        model = TrackerNet(to_object(TrackerConfig, json.loads((folder / "config.json").read_text())))
         model.load_state_dict(load_file(folder / "model.safetensors"))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise MissingWeightsError(f"no usable tracker in {folder}: {error}; {mend}") from error

@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from motionbench.methods.backbones.flow import logit_normal_times, noised
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from motionbench.errors import ShapeError
 from motionbench.registry import load
@@ -223,7 +224,7 @@ class Trainer:
                 group["lr"] = group["peak"] * factor
             optimizer.step()
         keep = min(self.plan.ema, (self.step + 1) / (self.step + 10))
-        torch._foreach_lerp_(self.averaged, self.parameters, 1 - keep)
+        get_ema_multi_avg_fn(keep)(self.averaged, self.parameters, self.step)
 
     def _note(self, elapsed: float) -> None:
         seen = self.clips_before + self.step * self.plan.batch * self.ranks
