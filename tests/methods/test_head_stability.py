@@ -66,13 +66,25 @@ def test_a_session_goes_on_where_it_was_and_prints_a_line_for_each_rule_and_fact
             return HeadScores(*rng.random((4, 3, 4)))
 
     monkeypatch.setattr(stability, "Observatory", Stand)
-    asked = {"split": "mini", "limit": 1, "times": "0.25,0.75", "draws": 2, "backbone": "tiny", "device": "cpu"}
+    asked = {
+        "split": "mini",
+        "limit": 1,
+        "times": "0.25,0.75",
+        "draws": 2,
+        "backbone": "tiny",
+        "device": "cpu",
+        "alpha": "0.5,2",
+    }
     stability.main(**asked, out=tmp_path / "looks.jsonl", page=None)
     lines = capsys.readouterr().out.strip().splitlines()
     assert len(seen) == 4 * 2 * 2 * 2
     assert [tuple(line.split(" | ")[:2]) for line in lines[2:]] == [
-        (f"| {rule}", factor) for rule in ("paper", "released") for factor in ("reference", "prompt", "time", "draw")
+        (f"| {rule}", factor)
+        for rule in ("paper, alpha 0.5", "paper, alpha 2", "released")
+        for factor in ("reference", "prompt", "time", "draw")
     ]
+    shares = {line.split(" | ")[0]: float(line.split(" | ")[-1].strip("| ")) for line in lines[2:]}
+    assert shares["| paper, alpha 0.5"] < shares["| paper, alpha 2"]
     stability.main(**asked, out=tmp_path / "looks.jsonl", page=tmp_path / "page.md")
     assert len(seen) == 32
     assert (tmp_path / "page.md").read_text().strip().splitlines() == lines
