@@ -40,7 +40,7 @@ def through(*corners: tuple[float, float]) -> Array:
 
 def turning(radius: Array, angle: Array) -> Array:
     """A path (T, 2) in polar coordinates."""
-    return radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], -1)
+    return np.asarray(radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], -1))
 
 
 def hook() -> Array:
@@ -100,12 +100,12 @@ def cloth(rng: np.random.Generator, paint: Sequence[float], contrast: float) -> 
     for width, weight in ((9.0, 1.0), (3.5, 0.7)):
         layer = gaussian_filter(rng.standard_normal((TEXTURE, TEXTURE, 3)), (width, width, 0), mode="wrap")
         noise += weight * (0.6 * layer.mean(-1, keepdims=True) * np.sqrt(3) + 0.4 * layer) / layer.std()
-    return np.asarray(paint) + contrast * noise / noise.std()
+    return np.asarray(np.asarray(paint) + contrast * noise / noise.std())
 
 
 def draw(path: Array, paint: Sequence[float], rng: np.random.Generator) -> Clip:
     """The clip (17, 64, 64, 3) of a blob in that color on this path."""
-    ground = cloth(rng, rng.uniform(0.3, 0.6, 3), 0.12)
+    ground = cloth(rng, tuple(rng.uniform(0.3, 0.6, 3)), 0.12)
     skin = cloth(rng, paint, 0.13)
     radius, waves, phase = rng.uniform(0.28, 0.34), rng.integers(2, 5), rng.uniform(0, 2 * np.pi)
     scale = 4  # pixels are averaged over 4 x 4 places
