@@ -110,7 +110,7 @@ def child_of(pid: int) -> int:
     return int(words[0]) if words else 0
 
 
-def wait_for(look: Callable[[], Any], seconds: float = 120.0) -> Any:
+def wait_for(look: Callable[[], Any], seconds: float = 400.0) -> Any:
     """What `look` finds, once it finds something. Raises TimeoutError."""
     deadline = time.monotonic() + seconds
     while not (found := look()):
