@@ -319,10 +319,10 @@ def test_a_resumed_run_makes_the_same_next_step(tmp_path, monkeypatch):
     monkeypatch.setattr(train_tiny, "TrackerConfig", lambda: SMALL)
     monkeypatch.setattr(training, "time", _clock())
     whole = train_tiny.train(DiscWorld(), _arguments(tmp_path / "a"))
-    again = training.Run(TrackerNet(SMALL), _arguments(tmp_path / "a"))
+    again = training.Run.of(TrackerNet(SMALL), _arguments(tmp_path / "a"))
     assert (again.step, again.elapsed, again.losses) == (whole.step, whole.elapsed, whole.losses)
     for run in (whole, again):
-        run._update(sum(p.square().sum() for p in run.model.parameters()))
+        run.update(sum(p.square().sum() for p in run.model.parameters()))
     for one, two in zip(whole.model.parameters(), again.model.parameters(), strict=True):
         assert torch.equal(one, two)  # the optimizer's moments came back as well
 
@@ -330,7 +330,7 @@ def test_a_resumed_run_makes_the_same_next_step(tmp_path, monkeypatch):
 def test_a_broken_checkpoint_says_so(tmp_path):
     (tmp_path / "checkpoint.safetensors").write_bytes(b"cut off")
     with pytest.raises(StoreError, match="remove it"):
-        training.Run(TrackerNet(SMALL), _arguments(tmp_path))
+        training.Run.of(TrackerNet(SMALL), _arguments(tmp_path))
 
 
 def test_a_few_steps_on_one_lesson_lower_its_loss():

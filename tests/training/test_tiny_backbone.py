@@ -41,6 +41,12 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plan]:
     torch.set_float32_matmul_precision(precision)  # the trainer sets it for the whole process
 
 
+def train_on(trainer: Trainer, seed: int) -> float:
+    loss = trainer.loss(random_batch(seed), trainer.run.step)
+    trainer.run.update(loss)
+    return float(loss.detach())
+
+
 def random_batch(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     g = torch.Generator().manual_seed(seed)
     ids = torch.randint(3, 60, (2, LENGTH), generator=g)
@@ -49,14 +55,15 @@ def random_batch(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 def test_steps_on_clips_and_on_stills_change_all_weights_and_their_average(plan: Plan) -> None:
     trainer = Trainer(plan, "cpu", 0, 1)
-    before = [p.detach().clone() for p in trainer.parameters]
+    before = [p.detach().clone() for p in trainer.model.parameters()]
     names = [n for n, _ in trainer.model.named_parameters()]
-    for step in range(4):  # two of them on stills
-        trainer._train_on(random_batch(step), 0.0)
-    assert trainer.step == 4
-    assert torch.isfinite(trainer.loss)
-    assert 0.5 < float(trainer.loss) < 6  # noise against unit Gaussian latents: about 2 before anything is learned
-    for name, old, new, mean in zip(names, before, trainer.parameters, trainer.averaged, strict=True):
+    losses = [train_on(trainer, step) for step in range(4)]  # two of them on stills
+    assert trainer.run.step == 4
+    assert all(
+        0.5 < loss < 6 for loss in losses
+    )  # noise against unit Gaussian latents: about 2 before anything is learned
+    now = trainer.model.parameters(), trainer.run.average.parameters()
+    for name, old, new, mean in zip(names, before, *now, strict=True):
         assert torch.isfinite(new).all(), name
         assert not torch.equal(old, new), name
         assert not torch.equal(old, mean), name
@@ -66,39 +73,39 @@ def test_steps_on_clips_and_on_stills_change_all_weights_and_their_average(plan:
 
 def test_a_step_is_the_same_for_the_same_seed(plan: Plan) -> None:
     first, second = Trainer(plan, "cpu", 0, 1), Trainer(plan, "cpu", 0, 1)
-    for trainer in (first, second):
-        trainer._train_on(random_batch(0), 0.0)
-    assert float(first.loss) == float(second.loss)
-    assert all(torch.equal(a, b) for a, b in zip(first.parameters, second.parameters, strict=True))
+    assert train_on(first, 0) == train_on(second, 0)
+    pairs = zip(first.model.parameters(), second.model.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
 
 
 def test_a_saved_run_goes_on_with_its_weights_and_history(plan: Plan) -> None:
     trainer = Trainer(plan, "cpu", 0, 1)
-    for step in range(2):
-        trainer._train_on(random_batch(step), 0.0)
-    trainer._note(0.5)
-    kept = [p.detach().clone() for p in trainer.parameters]
-    save(plan.out, trainer.model, trainer.averaged, trainer.tokenizer, trainer.facts())
-    assert all(torch.equal(a, b) for a, b in zip(kept, trainer.parameters, strict=True)), "saving must not change"
+    losses = [train_on(trainer, step) for step in range(2)]
+    trainer.run.losses.append((2, losses[1]))
+    kept = [p.detach().clone() for p in trainer.model.parameters()]
+    save(plan.out, trainer.model, trainer.run.average, trainer.tokenizer, trainer.facts())
+    assert all(torch.equal(a, b) for a, b in zip(kept, trainer.model.parameters(), strict=True)), (
+        "saving must not change"
+    )
 
     resumed = Trainer(replace(plan, start=plan.out, seed=1), "cpu", 0, 1)
     assert all(
-        torch.equal(a.half().float(), b) for a, b in zip(kept, resumed.parameters, strict=True)
+        torch.equal(a.half().float(), b) for a, b in zip(kept, resumed.model.parameters(), strict=True)
     )  # raw weights are kept in float16
-    assert resumed.history == [{"clips": 4.0, "loss": pytest.approx(float(trainer.loss)), "minutes": 0.5}]
-    resumed._train_on(random_batch(9), 0.0)
-    resumed._note(0.1)
+    assert resumed.history == [{"clips": 4.0, "loss": pytest.approx(losses[1])}]
+    resumed.run.losses.append((1, train_on(resumed, 9)))
     assert [point["clips"] for point in resumed.history] == [4.0, 6.0]
     assert json.loads((plan.out / "training.json").read_text())["steps"] == 2
 
 
 def test_without_raw_weights_training_goes_on_from_the_averaged_ones(plan: Plan) -> None:
     trainer = Trainer(plan, "cpu", 0, 1)
-    trainer._train_on(random_batch(0), 0.0)
-    save(plan.out, trainer.model, trainer.averaged, trainer.tokenizer, trainer.facts())
+    train_on(trainer, 0)
+    save(plan.out, trainer.model, trainer.run.average, trainer.tokenizer, trainer.facts())
     (plan.out / "raw.safetensors").unlink()
     resumed = Trainer(replace(plan, start=plan.out, seed=1), "cpu", 0, 1)
-    assert all(torch.equal(a.half().float(), b) for a, b in zip(trainer.averaged, resumed.parameters, strict=True))
+    pairs = zip(trainer.run.average.parameters(), resumed.model.parameters(), strict=True)
+    assert all(torch.equal(a.half().float(), b) for a, b in pairs)
 
 
 def test_weights_of_another_model_are_refused(plan: Plan) -> None:
@@ -110,10 +117,10 @@ def test_weights_of_another_model_are_refused(plan: Plan) -> None:
 
 def test_what_is_saved_are_the_averaged_weights_in_a_folder_that_loads(plan: Plan) -> None:
     trainer = Trainer(plan, "cpu", 0, 1)
-    trainer._train_on(random_batch(0), 0.0)
-    save(plan.out, trainer.model, trainer.averaged, trainer.tokenizer, trainer.facts())
+    train_on(trainer, 0)
+    save(plan.out, trainer.model, trainer.run.average, trainer.tokenizer, trainer.facts())
     stored = load_file(plan.out / "transformer" / "diffusion_pytorch_model.safetensors")
-    averaged = dict(zip([n for n, _ in trainer.model.named_parameters()], trainer.averaged, strict=True))
+    averaged = dict(trainer.run.average.named_parameters())
     for name, value in stored.items():
         assert torch.equal(value, averaged[f"transformer.{name}"].half()), name
     (plan.out / "vae").symlink_to(plan.vae)
@@ -137,13 +144,13 @@ def test_stills_are_frames_of_their_own_clip_with_its_caption() -> None:
 def test_the_rate_warms_up_holds_and_falls_to_zero() -> None:
     plan = Plan(Path(), Path(), minutes=10, decay_minutes=2)
     assert rate_factor(0, 0.0, plan) == pytest.approx(1 / 150)
-    assert rate_factor(74, 0.1, plan) == pytest.approx(0.5)
-    assert rate_factor(149, 0.2, plan) == 1
-    assert rate_factor(3000, 8.0, plan) == 1
-    assert rate_factor(3000, 9.0, plan) == pytest.approx(0.5)
-    assert rate_factor(3000, 10.0, plan) == 0
-    assert rate_factor(3000, 10.5, plan) == 0, "a late step must not climb"
-    assert rate_factor(3000, 9.9, replace(plan, decay_minutes=0)) == 1
+    assert rate_factor(74, 0.01, plan) == pytest.approx(0.5)
+    assert rate_factor(149, 0.02, plan) == 1
+    assert rate_factor(3000, 0.8, plan) == pytest.approx(1)
+    assert rate_factor(3000, 0.9, plan) == pytest.approx(0.5)
+    assert rate_factor(3000, 1.0, plan) == 0
+    assert rate_factor(3000, 1.05, plan) == 0, "a late step must not climb"
+    assert rate_factor(3000, 0.99, replace(plan, decay_minutes=0)) == 1
 
 
 def test_a_studio_makes_normalized_latents_and_tokens_from_the_shipped_vae() -> None:

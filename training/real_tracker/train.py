@@ -123,7 +123,7 @@ def train(arguments: argparse.Namespace) -> Run:
     model = TrackerNet(CONFIG).to(device)
     if arguments.init is not None:
         adopt(model, arguments.init)
-    run = Run(model, arguments)
+    run = Run.of(model, arguments)
     renderer = Renderer(device, CONFIG.pixels, arguments.frames, compile=arguments.compile)
     forward = make_step(run.model, device, compile=arguments.compile)  # type: ignore[arg-type]
     bank.collect(at_least=min(arguments.bank, arguments.first_pictures))
@@ -182,7 +182,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     run = train(arguments)
     save_tracker(run.average, arguments.out / "weights")  # type: ignore[arg-type]
-    (arguments.out / "weights" / "training.json").write_text(json.dumps(describe_run(run), indent=2) + "\n")
+    (arguments.out / "weights" / "training.json").write_text(json.dumps(describe_run(run, arguments), indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -10,12 +10,12 @@ methods/backbones/weights/tiny. The result: a diffusers folder, averaged weights
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import logging
 import os
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,11 @@ import torch.nn.functional as F
 from motionbench.methods.backbones.flow import logit_normal_times, noised
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from motionbench.errors import ShapeError
 from motionbench.registry import load
 
+from ..run import Run
 from . import parts
 from .clips import Clips, Source
 from .muon import Muon
@@ -52,7 +52,6 @@ class Plan:
     muon: bool = True
     caption_dropout: float = 0.1
     still_every: int = 10
-    ema: float = 0.999
     seed: int = 0
     workers: int = 3
     reuse: int = 1
@@ -82,15 +81,12 @@ def optimizers(model: TextToVideo, plan: Plan) -> list[torch.optim.Optimizer]:
     made: list[torch.optim.Optimizer] = [torch.optim.AdamW(rest, lr=plan.rate, betas=(0.9, 0.98), weight_decay=0.01)]
     if hidden:
         made.append(Muon(hidden, lr=plan.muon_rate, weight_decay=0.01))
-    for optimizer in made:
-        for group in optimizer.param_groups:
-            group["peak"] = group["lr"]
     return made
 
 
-def rate_factor(step: int, elapsed_minutes: float, plan: Plan) -> float:
-    """Warm-up over 150 steps, constant, and a linear fall to zero over the last `decay_minutes`."""
-    left = plan.minutes - elapsed_minutes
+def rate_factor(step: int, progress: float, plan: Plan) -> float:
+    """Warm-up over 150 steps, constant, and a linear fall to zero over the last `decay_minutes` of the budget."""
+    left = plan.minutes * (1 - progress)
     fall = min(1.0, max(0.0, left / plan.decay_minutes)) if plan.decay_minutes else 1.0
     return min(1.0, (step + 1) / 150) * fall
 
@@ -111,27 +107,13 @@ def stills(z: Tensor, ids: Tensor, mask: Tensor, generator: torch.Generator) -> 
     return picked.flatten(0, 1).unsqueeze(2), ids.repeat_interleave(4, 0), mask.repeat_interleave(4, 0)
 
 
-def average_gradients(parameters: Sequence[Tensor]) -> None:
-    """Mean of the gradients over all processes, as one flat tensor."""
-    grads = [p.grad for p in parameters if p.grad is not None]
-    flat = torch.cat([g.flatten() for g in grads])
-    dist.all_reduce(flat, op=dist.ReduceOp.AVG)
-    for g, part in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
-        g.copy_(part.view_as(g))
-
-
-def save(out: Path, model: TextToVideo, averaged: list[Tensor], tokenizer: Any, facts: dict[str, Any]) -> None:
+def save(out: Path, model: TextToVideo, averaged: Any, tokenizer: Any, facts: dict[str, Any]) -> None:
     """The diffusers folder with averaged weights in float16, and the raw weights to go on from."""
     out.mkdir(parents=True, exist_ok=True)
     save_file({k: v.detach().half().cpu().contiguous() for k, v in model.named_parameters()}, out / "raw.safetensors")
-    raw = [p.detach().clone() for p in model.parameters()]
-    with torch.no_grad():
-        torch._foreach_copy_(list(model.parameters()), averaged)
-    model.transformer.half().save_pretrained(out / "transformer")
-    model.text_encoder.half().save_pretrained(out / "text_encoder")
-    model.float()
-    with torch.no_grad():
-        torch._foreach_copy_(list(model.parameters()), raw)
+    halved = copy.deepcopy(averaged).half()
+    halved.transformer.save_pretrained(out / "transformer")
+    halved.text_encoder.save_pretrained(out / "text_encoder")
     tokenizer.save_pretrained(out / "tokenizer")
     (out / "training.json").write_text(json.dumps(facts, indent=1))
 
@@ -148,7 +130,7 @@ def weights_to_resume(folder: Path) -> dict[str, Tensor]:
 
 
 class Trainer:
-    """Model, optimizers, moving average and history of one process of a run."""
+    """Model, run and history of one process."""
 
     def __init__(self, plan: Plan, device: str, rank: int, ranks: int) -> None:
         torch.manual_seed(plan.seed)
@@ -156,87 +138,53 @@ class Trainer:
         self.plan, self.device, self.rank, self.ranks = plan, device, rank, ranks
         self.tokenizer = parts.tokenizer(load("worlds", "procedural")().vocabulary())
         self.model = TextToVideo(len(self.tokenizer)).to(device)
-        self.history: list[dict[str, float]] = []
+        self.before: list[dict[str, float]] = []  # the history of the run that this one goes on from
         if plan.start is not None:
             self._resume(plan.start)
-        self.parameters: list[Tensor] = list(self.model.parameters())
-        self.averaged = [p.detach().clone() for p in self.parameters]
+        factor = partial(rate_factor, plan=plan)
+        self.run = Run(self.model, None, plan.minutes, optimizers(self.model, plan), factor)
         if plan.compile:
             self.model.transformer.compile_repeated_blocks(dynamic=False)
-        self.optimizers = optimizers(self.model, plan)
         self.generator = torch.Generator(device).manual_seed(plan.seed * 1000 + rank)
-        self.clips_before = self.history[-1]["clips"] if self.history else 0.0
-        self.began, self.step = time.monotonic(), 0
-        self.loss = torch.zeros((), device=device)
 
     def _resume(self, folder: Path) -> None:
         missing, unknown = self.model.load_state_dict(weights_to_resume(folder), strict=False)
         # Tied embeddings are stored once, under either name.
         if unknown or any("embed_tokens" not in name and "shared" not in name for name in missing):
             raise ShapeError(f"{folder}: weights of another model: missing {missing[:3]}, unknown {unknown[:3]}")
-        self.history = json.loads((folder / "training.json").read_text())["history"]
+        self.before = json.loads((folder / "training.json").read_text())["history"]
 
-    def run(self) -> None:
+    def train(self) -> None:
         """Train until the planned minutes are over."""
         plan = self.plan
         source = Source(plan.vae, plan.batch, plan.caption_dropout, self.device, plan.shares)
         clips = Clips(source, run=plan.seed, rank=self.rank, ranks=self.ranks, workers=plan.workers, reuse=plan.reuse)
+        batches = iter(clips)
         try:
-            for batch in clips:
-                elapsed = (time.monotonic() - self.began) / 60
-                if self.step % 10 == 0 and self._is_over(elapsed):
-                    break
-                self._train_on(batch, elapsed)
-                if self.step % 50 == 0 and self.rank == 0:
-                    self._note(elapsed)
+            self.run.loop(lambda step: self.loss(next(batches), step))
         finally:
             clips.close()
 
-    def _is_over(self, elapsed: float) -> bool:
-        """Whether any process has run out of time: all must leave the loop at the same step."""
-        over = torch.tensor(float(elapsed >= self.plan.minutes), device=self.device)
-        if self.ranks > 1:
-            dist.all_reduce(over, op=dist.ReduceOp.MAX)
-        return bool(over)
-
-    def _train_on(self, batch: tuple[Tensor, Tensor, Tensor], elapsed: float) -> None:
+    def loss(self, batch: tuple[Tensor, Tensor, Tensor], step: int) -> Tensor:
+        """The loss of a step on a batch, or on stills of it in every `still_every`th step."""
         every = self.plan.still_every
-        still = bool(every) and self.step % every == every - 1
+        still = bool(every) and step % every == every - 1
         latents, ids, mask = stills(*batch, self.generator) if still else batch
         kind = self.device.split(":")[0]
         with torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda"):
-            loss = flow_loss(self.model, latents, ids, mask, self.generator)
-        for optimizer in self.optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        if self.ranks > 1:
-            average_gradients(self.parameters)
-        nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        self._update(rate_factor(self.step, elapsed, self.plan))
-        if not still:
-            self.loss = torch.lerp(self.loss, loss.detach(), 0.02) if self.step else loss.detach()
-        self.step += 1
+            return flow_loss(self.model, latents, ids, mask, self.generator)
 
-    @torch.no_grad()
-    def _update(self, factor: float) -> None:
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["peak"] * factor
-            optimizer.step()
-        keep = min(self.plan.ema, (self.step + 1) / (self.step + 10))
-        get_ema_multi_avg_fn(keep)(self.averaged, self.parameters, self.step)
-
-    def _note(self, elapsed: float) -> None:
-        seen = self.clips_before + self.step * self.plan.batch * self.ranks
-        self.history.append({"clips": seen, "loss": float(self.loss), "minutes": elapsed})
-        if self.step % 200 == 0:
-            logger.info("step %d clips %.0f loss %.4f at %.2f min", self.step, seen, float(self.loss), elapsed)
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """Loss by clips seen, of earlier runs and of this one."""
+        seen, batch = (self.before[-1]["clips"] if self.before else 0.0), self.plan.batch * self.ranks
+        return self.before + [{"clips": seen + step * batch, "loss": loss} for step, loss in self.run.losses]
 
     def facts(self) -> dict[str, Any]:
         """What the model card says of the run."""
         return {
             "history": self.history,
-            "steps": self.step,
+            "steps": self.run.step,
             "batch": self.plan.batch * self.ranks,
             "gpus": self.ranks,
             "minutes": self.plan.minutes,
@@ -283,10 +231,10 @@ def main() -> None:
     if world_size > 1:
         dist.init_process_group("nccl")
     trainer = Trainer(plan, device, rank, world_size)
-    trainer.run()
+    trainer.train()
     if rank == 0:
-        save(plan.out, trainer.model, trainer.averaged, trainer.tokenizer, trainer.facts())
-        logger.info("done: %d steps, last loss %.4f", trainer.step, float(trainer.loss))
+        save(plan.out, trainer.model, trainer.run.average, trainer.tokenizer, trainer.facts())
+        logger.info("done: %d steps, last loss %.4f", trainer.run.step, trainer.history[-1]["loss"])
     if world_size > 1:
         dist.destroy_process_group()
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from motionbench.registry import load
 
+from ..run import Run
 from .framewise import decode_frames, encode_frames, fold_time, unfold_time
 from .parts import vae as new_vae
 
@@ -63,6 +63,11 @@ def measure(vae: Any, world: Any, device: str) -> dict[str, Any]:
     return {"psnr_db": float(psnr), "latents_mean": z.mean(1).tolist(), "latents_std": z.std(1).tolist()}
 
 
+def warm_then_linear(step: int, progress: float) -> float:
+    """Linear warm-up, then a linear fall to zero over the budget."""
+    return min(1.0, (step + 1) / 100) * min(1.0, 1.6 * (1 - progress))
+
+
 def train(
     out: Path, *, minutes: float, batch: int, device: str, rate: float, start: Path | None = None
 ) -> dict[str, Any]:
@@ -72,21 +77,15 @@ def train(
     vae = new_vae() if start is None else type(new_vae()).from_pretrained(start)
     vae = fold_time(vae.to(device))
     optimizer = torch.optim.AdamW(vae.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=1e-4)
-    began, step, last = time.monotonic(), 0, torch.zeros(())
-    while (progress := (time.monotonic() - began) / (60 * minutes)) < 1:
-        for group in optimizer.param_groups:  # linear warm-up, then linear decay to zero over the budget
-            group["lr"] = rate * min(1.0, (step + 1) / 100) * min(1.0, 1.6 * (1 - progress))
+    run = Run(vae, None, minutes, [optimizer], warm_then_linear)
+
+    def loss_of_step(step: int) -> Tensor:
         x = frames_of(world, batch, 1_000_000 + step, device)
         with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=device != "cpu"):
-            last = vae_loss(vae, x, kl_weight=1e-4)
-        optimizer.zero_grad(set_to_none=True)
-        last.backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        optimizer.step()
-        step += 1
-        if step % 200 == 0:
-            logger.info("vae step %d loss %.4f at %.0f s", step, float(last), time.monotonic() - began)
-    facts = measure(vae.float(), world, device) | {"steps": step, "batch": batch, "minutes": minutes}
+            return vae_loss(vae, x, kl_weight=1e-4)
+
+    run.loop(loss_of_step)
+    facts = measure(vae.float(), world, device) | {"steps": run.step, "batch": batch, "minutes": minutes}
     vae.register_to_config(latents_mean=facts["latents_mean"], latents_std=facts["latents_std"])
     unfold_time(vae).cpu().half().save_pretrained(out / "vae")
     (out / "vae.json").write_text(json.dumps(facts, indent=1))

@@ -103,7 +103,7 @@ def train(world: World, arguments: argparse.Namespace) -> tuple[Run, WordTokeniz
     tokenizer, content = WordTokenizer(world.vocabulary()), ContentWords.from_world(world, device)
     config, captions = model_config(tokenizer), Captions(tokenizer, content)
     torch.manual_seed(derive_seed(arguments.seed, "tiny_clip", "init"))
-    run = Run(build(config).to(device), arguments)
+    run = Run.of(build(config).to(device), arguments)
     decoder = load_decoder(arguments.vae, device, latent_noise=LATENT_NOISE)
     mean, std = normalization(device)
     network: Callable[..., Any] = torch.compile(run.model) if arguments.compile else run.model
@@ -149,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     run, tokenizer, content, config = train(world, arguments)
     folder = arguments.out / "weights"
     save_clip(run.average, tokenizer, content, config, folder)
-    about = describe_run(run)
+    about = describe_run(run, arguments)
     evaluate_folder(
         folder, world, vae=arguments.vae, clips=arguments.evaluation_clips, device=arguments.device, training=about
     )

@@ -120,7 +120,7 @@ def train(world: World, arguments: argparse.Namespace) -> Run:
     device = arguments.device
     config = TrackerConfig()
     torch.manual_seed(derive_seed(arguments.seed, "tiny_tracker", "init"))
-    run = Run(TrackerNet(config).to(device), arguments)
+    run = Run.of(TrackerNet(config).to(device), arguments)
     decoder = load_decoder(arguments.vae, device, latent_noise=LATENT_NOISE)
     network: Callable[..., Prediction] = torch.compile(run.model) if arguments.compile else run.model
     support = min(SUPPORT, arguments.points // 2)
@@ -161,7 +161,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     run = train(world, arguments)
     folder = arguments.out / "weights"
     save_tracker(run.average, folder)  # type: ignore[arg-type]
-    about = describe_run(run) | {"points": arguments.points}
+    about = describe_run(run, arguments) | {"points": arguments.points}
     evaluate_folder(
         folder, world, vae=arguments.vae, clips=arguments.evaluation_clips, device=arguments.device, training=about
     )
