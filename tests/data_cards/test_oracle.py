@@ -75,7 +75,7 @@ def test_decoded_clips_pass_through_the_backbone(monkeypatch: pytest.MonkeyPatch
         def decode(self, latents: Any) -> Clip:
             return Clip(latents, 8.0)
 
-    monkeypatch.setattr("motionbench.data_cards.oracle.registry.load", lambda group, name: Darkening)
+    monkeypatch.setattr("motionbench.data_cards.oracle.make_backbone", Darkening)
     split = read_split("mini")
     case = split.cases[0]
     made = [Oracle.create(OracleConfig(decoded=flag), Runtime()) for flag in (False, True)]

@@ -171,6 +171,7 @@ value = metric.compute()
 with metric.sync_context():
     print(repr(value.item()), int(metric.measured), int(metric.missing))
 print(int(metric.measured), int(metric.missing))
+dist.destroy_process_group()
 """
 
 
