@@ -14,6 +14,7 @@ from motionbench.leaderboard.facts import method_facts
 
 from motionbench import registry
 from motionbench.gate import NOT_RUN, gate_of, read_gate_file, verdict_to_gate
+from motionbench.plan import RunPlan, resolve
 from motionbench.summary import make_summary
 from motionbench.table import notes, summary_table
 
@@ -124,7 +125,8 @@ def test_the_shipped_file_is_one_and_names_installed_methods_only() -> None:
     assert set(held) <= set(registry.names("methods"))
     for name, verdict in held.items():
         assert verdict["passed"] == (verdict["n_failed"] == 0 and verdict["low"] > 0), name
-        assert len({v["metric_version"] for v in held.values()}) == len({v["tracker"] for v in held.values()}) == 1
+        assert verdict["config_hash"] == resolve(RunPlan(name, split="mini")).config_hash, "of its present preset"
+    assert len({verdict["tracker"] for verdict in held.values()}) == 1
 
 
 def test_listing_methods_says_the_state_of_each_and_loads_no_torch() -> None:
