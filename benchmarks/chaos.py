@@ -30,8 +30,12 @@ import ray_nodes
 from motionbench.store import ResultStore, comparable, comparable_score
 
 CHEAP = ("run", "--method", "reversed", "--split", "lite", "--device", "cpu")
-# Cheap ones: of the embedded backbone one step of sampling.
-EVALUATED = {"frozen": ("--method", "frozen"), "backbone": ("--method", "backbone", "--set", "sample_steps=1")}
+# Cheap ones: of the embedded backbone a few steps of sampling.
+EVALUATED = {
+    "frozen": ("--method", "frozen"),
+    "backbone": ("--method", "backbone", "--set", "sample_steps=4"),
+    "ditflow": ("--method", "ditflow", "--level", "scene", "--set", "sample_steps=4"),
+}
 SCORED = ("--metrics", "motion_fidelity,temporal_consistency", "--tracker", "lk", "--controls", "copy,reversed")
 LIMIT_SECONDS = 600.0  # for one command
 MOST_TRIES = 6  # of the same command, undisturbed, until it ends well
