@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from drift_method import Drift, DriftConfig, install, make_split
+from drift_method import Drift, DriftConfig, make_split
 from typer.testing import CliRunner
 
 from motionbench.cli import app
@@ -17,11 +17,6 @@ from motionbench.plan import RunPlan, resolve
 from motionbench.record import Score
 from motionbench.runner import run
 from motionbench.store import ResultStore
-
-
-@pytest.fixture
-def drift(monkeypatch: pytest.MonkeyPatch) -> type[Drift]:
-    return install(monkeypatch)
 
 
 def measure(plan: RunPlan, store: ResultStore) -> None:

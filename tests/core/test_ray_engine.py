@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from drift_method import Drift, DriftConfig, install, make_split
+from drift_method import Drift, DriftConfig, make_split
 from fake_ray import FakeRay, Node, NodeDiedError, RayTaskError
 
 from motionbench import ray_cluster, ray_node
@@ -22,16 +22,6 @@ from motionbench.ray_cluster import Share, connect
 from motionbench.record import Reason
 from motionbench.runner import run
 from motionbench.store import ResultStore, comparable
-
-
-@pytest.fixture
-def drift(monkeypatch: pytest.MonkeyPatch) -> type[Drift]:
-    return install(monkeypatch)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> ResultStore:
-    return ResultStore(tmp_path / "results")
 
 
 def plan_for(folder: Path, **changes: Any) -> RunPlan:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drift_method import Drift, DriftConfig, OutOfMemoryError, install, make_split
+from drift_method import Drift, DriftConfig, OutOfMemoryError, make_split
 
 from motionbench import worker
 from motionbench.adapters import kept_files
@@ -33,16 +33,6 @@ from motionbench.record import Reason, Record
 from motionbench.runner import RunPlan, run
 from motionbench.seeds import derive_seed
 from motionbench.store import ResultStore, comparable
-
-
-@pytest.fixture
-def drift(monkeypatch: pytest.MonkeyPatch) -> type[Drift]:
-    return install(monkeypatch)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> ResultStore:
-    return ResultStore(tmp_path / "results")
 
 
 def plan_for(folder: Path, **changes: Any) -> RunPlan:

@@ -59,11 +59,6 @@ def failed(number: int = 0) -> Record:
     return record(number, status="failed", reason=Reason.OOM, error="no room ☃\nnone", video=None, video_sha256=None)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> ResultStore:
-    return ResultStore(tmp_path / "results")
-
-
 def test_records_come_back_as_they_went_in(store: ResultStore) -> None:
     assert store.records() == []
     for item in (record(2), failed(1)):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from drift_method import Drift, DriftConfig, install, make_split
+from drift_method import Drift, DriftConfig, make_split
 
 from motionbench import worker_pool
 from motionbench.device import core_count
@@ -28,9 +28,9 @@ CAPTIONS = ("one", "two", "three", "four", "five")
 
 
 @pytest.fixture
-def drift(monkeypatch: pytest.MonkeyPatch) -> type[Drift]:
+def drift(drift: type[Drift], monkeypatch: pytest.MonkeyPatch) -> type[Drift]:
     monkeypatch.setattr(worker_pool, "COMMAND", (str(SCRIPT),))
-    return install(monkeypatch)
+    return drift
 
 
 def plan_for(folder: Path, **changes: Any) -> RunPlan:
