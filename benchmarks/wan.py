@@ -105,9 +105,17 @@ def steps(bench: Bench, spatial_batch: int) -> None:
     two_stage: Any = {"all_heads": True, "save_memory": True}
     dense_quick, launched = replace(PLAIN, quick_attention=True), replace(FAST, replay=False)
     wanted = [
-        Step("spatial, batch 1, optimized", "spatial", 1, FAST, repeats=20),
-        Step("temporal, optimized", "temporal", sparse, FAST, repeats=10),
-        Step("dense two-stage, clip, quick attention", "temporal", dense, dense_quick, **two_stage, repeats=2),
+        Step("spatial, batch 1, optimized", "spatial", 1, FAST, repeats=20, profiled=True),
+        Step("temporal, optimized", "temporal", sparse, FAST, repeats=10, profiled=True),
+        Step(
+            "dense two-stage, clip, quick attention",
+            "temporal",
+            dense,
+            dense_quick,
+            **two_stage,
+            repeats=2,
+            profiled=True,
+        ),
         Step("dense two-stage, frame, quick attention", "spatial", 1, dense_quick, **two_stage, repeats=5),
         Step("spatial, batch 1, launched", "spatial", 1, launched, repeats=10),
         Step("temporal, launched", "temporal", sparse, launched, repeats=10),
@@ -132,7 +140,9 @@ def large(bench: Bench) -> None:
     auto = replace(QUICK, checkpoint_share=None, limit_bytes=PRESETS["80"].limit_bytes)
     within_60, within_80 = (replace(FAST, limit_bytes=PRESETS[name].limit_bytes) for name in ("60", "80"))
     wanted = [
-        Step("14B temporal, optimized, 60 GB", "temporal", sparse, within_60, save_memory=True, repeats=4),
+        Step(
+            "14B temporal, optimized, 60 GB", "temporal", sparse, within_60, save_memory=True, repeats=4, profiled=True
+        ),
         Step("14B temporal, optimized", "temporal", sparse, within_80, save_memory=True, repeats=4),
         Step("14B temporal, uncompiled", "temporal", sparse, auto, save_memory=True, repeats=3),
         Step("14B temporal, all recomputed", "temporal", sparse, QUICK, save_memory=True, repeats=3),

@@ -29,6 +29,7 @@ from motionbench.methods.followyourmotion.losses import denoise_loss, motion_los
 from motionbench.methods.followyourmotion.rope import paper_positions, placed_rope
 from motionbench.methods.tuning.training import Learner, Schedule, Steps, predict, random_times
 from wan_flops import Shape, training_flops
+from wan_profile import profile
 
 from motionbench.environment import versions
 from motionbench.errors import NotFiniteError
@@ -129,9 +130,14 @@ def synchronize(bench: Bench) -> None:
 
 
 def seconds_of(bench: Bench, work: Callable[[], Any], *, warmup: int = 2, repeats: int = 5) -> dict[str, Any]:
-    """Median, least and most seconds of a piece of work, the seconds of its first run, and the peak memory in bytes."""
+    """Median, least and most seconds of a piece of work, the seconds of its first run, and the peak memory in bytes.
+
+    The peak is of all runs, the first ones too: of what a replayed one uses, torch does not count what ends in it.
+    """
     if bench.smoke:
         warmup, repeats = min(warmup, 1), min(repeats, 1)
+    if bench.device != "cpu":
+        torch.cuda.reset_peak_memory_stats()
     synchronize(bench)
     start = time.perf_counter()
     work()
@@ -139,8 +145,6 @@ def seconds_of(bench: Bench, work: Callable[[], Any], *, warmup: int = 2, repeat
     first = time.perf_counter() - start
     for _ in range(warmup - 1):
         work()
-    if bench.device != "cpu":
-        torch.cuda.reset_peak_memory_stats()
     times = [] if repeats else [first]
     for _ in range(repeats):
         synchronize(bench)
@@ -158,7 +162,8 @@ class Step:
     """A training step to be timed. stage: `spatial` on single frames, `temporal` on clips of `frames`.
 
     all_heads: one LoRA on all heads, as in two-stage tuning; else it sits on half of them, and the temporal stage has
-    the frozen spatial one merged. save_memory: blocks are recomputed, as `execution` says.
+    the frozen spatial one merged. save_memory: blocks are recomputed, as `execution` says. profiled: its kernels are
+    summed up, too.
     """
 
     name: str
@@ -169,6 +174,7 @@ class Step:
     all_heads: bool = False
     save_memory: bool = False
     repeats: int = 5
+    profiled: bool = False
 
 
 def time_step(bench: Bench, model: WanModel, step: Step, *, backbone: RandomBackbone | None = None) -> dict[str, Any]:
@@ -209,6 +215,8 @@ def time_step(bench: Bench, model: WanModel, step: Step, *, backbone: RandomBack
             steps = Steps(DrawsAhead(draw, 10**9, made.device), replayed, lambda _: [learner])
             found = seconds_of(bench, steps.take, warmup=WARMUP + 2 if recorder else 2, repeats=step.repeats)
             found["replayed"] = replayed.replaying
+            if step.profiled and bench.device != "cpu":
+                found["profile"] = profile(steps.take)
             found["blocks_recomputed"] = made._recomputed_blocks(tuple(latents.shape)) if step.save_memory else 0
     try:
         learner.check()
