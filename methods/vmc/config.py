@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from motionbench.config import require, setting
 
 from ..tuning.config import TINY_INVERSION, TINY_LORA, TINY_STEPS
 from ..tuning.lora_method import InvertedStartConfig
+from .losses import Axis
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Config(InvertedStartConfig):
     steps: int = setting(400, "of training")
     lr: float = 1e-4
     inversion_steps: int = 75
-    axis: Literal["time", "channel"] = setting(
-        "time", "over which the cosine of VMC runs: `time` (released code) or `channel`"
+    axis: Axis = setting(
+        "time", "over which VMC's cosine runs: `time` (released code), `channel`, or `frame`, signed (the paper)"
     )
     sma: bool = setting(False, "add Spectral Motion Alignment")
     global_weight: float = setting(0.08, "of its wavelet loss")

@@ -9,16 +9,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+Axis = Literal["time", "channel", "frame"]
 
-def vmc_loss(predicted: Tensor, target: Tensor, axis: Literal["time", "channel"] = "time") -> Tensor:
-    """1 - cos(|D v|, |D v^|), averaged, in [0, 1]; velocities (B, C, F, h, w), F >= 2.
 
-    `time`: the cosine runs over the F-1 differences of each channel and place, as in the released code
-    (HyeonHo99/Video-Motion-Customization, train_inference.py, `dim=2` of (B, C, F, H, W)); `channel`: over C.
-    The absolute value is the code's too. It loses the sign, so a reversed change is no error here.
+def vmc_loss(predicted: Tensor, target: Tensor, axis: Axis = "time") -> Tensor:
+    """1 - cosine of the motion vectors D v and D v^, averaged; velocities (B, C, F, h, w), F >= 2.
+
+    `time`: of |D v|, over the F-1 differences of each channel and place, as in the released code
+    (HyeonHo99/Video-Motion-Customization, train_inference.py, `dim=2` of (B, C, F, H, W)); in [0, 1]. The absolute
+    value is the code's too. It loses the sign, so a reversed change is no error. `channel`: the same, over C.
+    `frame`: of D v itself, each frame's difference one vector, as the paper's equation has it; in [0, 2].
     """
-    a, b = predicted.diff(dim=2).abs(), target.diff(dim=2).abs()
-    return (1 - F.cosine_similarity(a, b, dim=2 if axis == "time" else 1)).mean()
+    a, b = predicted.diff(dim=2), target.diff(dim=2)
+    if axis == "frame":
+        return (1 - F.cosine_similarity(a.transpose(1, 2).flatten(2), b.transpose(1, 2).flatten(2), dim=2)).mean()
+    return (1 - F.cosine_similarity(a.abs(), b.abs(), dim=2 if axis == "time" else 1)).mean()
 
 
 def haar_bands(x: Tensor, levels: int) -> list[Tensor]:

@@ -87,6 +87,15 @@ def test_vmc_equals_plain_numpy(axis, number):
     assert vmc_loss(a, -a, axis).item() == pytest.approx(0, abs=1e-12)  # deaf to the sign, as the docstring says
 
 
+def test_vmc_of_the_paper_hears_the_sign_and_is_one_cosine_a_frame():
+    a, b = pair(1)
+    moves = [np.moveaxis(np.diff(x.numpy(), axis=2), 2, 1).reshape(len(x), -1, x[0, :, 0].numel()) for x in (a, b)]
+    cosine = (moves[0] * moves[1]).sum(-1) / np.linalg.norm(moves[0], axis=-1) / np.linalg.norm(moves[1], axis=-1)
+    assert vmc_loss(a, b, "frame").item() == pytest.approx(1 - cosine.mean(), rel=1e-9)
+    assert vmc_loss(a, a, "frame").item() == pytest.approx(0, abs=1e-12)
+    assert vmc_loss(a, -a, "frame").item() == pytest.approx(2, abs=1e-12)
+
+
 @pytest.mark.parametrize("frames", [2, 3, 4, 6, 8, 10])
 def test_the_wavelet_loss_equals_plain_numpy_for_any_number_of_frames(frames):
     a, b = pair(2, (1, 2, frames, 2, 3))
@@ -121,9 +130,10 @@ def test_low_frequencies_weigh_most():
         lambda a, b: temporal_loss(a, b, torch.tensor([1])),
         vmc_loss,
         lambda a, b: vmc_loss(a, b, "channel"),
+        lambda a, b: vmc_loss(a, b, "frame"),
         global_loss,
     ],
-    ids=["motiondirector", "vmc", "vmc-channel", "sma-global"],
+    ids=["motiondirector", "vmc", "vmc-channel", "vmc-frame", "sma-global"],
 )
 def test_gradients_equal_finite_differences(loss):
     a, b = pair(4, (1, 2, 4, 2, 2))
