@@ -23,7 +23,7 @@ from typing import Annotated, Any
 import torch
 import typer
 from motionbench.methods.backbones.backbone import Backbone
-from motionbench.methods.backbones.execution import PRESETS, Execution
+from motionbench.methods.backbones.execution import PLAIN, PRESETS, Execution
 from motionbench.methods.backbones.wan_models import WAN_1_3B, WAN_14B, WanModel
 from motionbench.methods.followyourmotion.config import Config
 from motionbench.methods.followyourmotion.heads import score_heads
@@ -43,7 +43,6 @@ app = typer.Typer(add_completion=False, help=__doc__, rich_markup_mode=None)
 SECONDS = {"steps": 200, "heads": 60, "large": 120, "job": 200, "baselines": 300, "later": 60, "scaling": 120}
 PAPER = Config()
 DENSE, SPARSE = 81, 17
-PLAIN = Execution(compiler=None, checkpoint_share=1.0, fixed_text=False, quick_attention=False, replay=False)
 QUICK = replace(PLAIN, quick_attention=True, fixed_text=True)
 FAST = replace(QUICK, compiler="inductor", checkpoint_share=None, replay=True)
 
@@ -129,7 +128,6 @@ def steps(bench: Bench, spatial_batch: int) -> None:
         Step("spatial, plain, batch 1", "spatial", 1, PLAIN),
         Step("spatial, plain, batch 8", "spatial", 1, PLAIN, batch=8),
         Step("spatial, uncompiled", "spatial", 1, QUICK, batch=spatial_batch),
-        Step("temporal, split projections", "temporal", sparse, replace(QUICK, fused=False)),
     ]
     measure_steps(bench, "steps", WAN_1_3B, wanted)
 

@@ -87,7 +87,7 @@ def measure_baseline(
     bench: Bench, backbone: RandomBackbone, name: str, execution: Execution, clip: Clip, *, smoke: bool
 ) -> dict[str, Any]:
     """Seconds of a step of each stage, and of a fit and a clip by the preset that the method has for Wan."""
-    backbone.execution, backbone.fused = execution, execution.fused
+    backbone.execution = execution
     backbone.joint_guidance = execution.joint_guidance
     cls = registry.load("methods", name)
     full = build_config(cls, backbone=backbone.name)

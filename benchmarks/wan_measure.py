@@ -23,8 +23,7 @@ from motionbench.methods.backbones.tensor_cache import TensorCache
 from motionbench.methods.backbones.wan_backbone import WanBackbone
 from motionbench.methods.backbones.wan_models import WanModel
 from motionbench.methods.backbones.wan_weights import Weights
-from motionbench.methods.followyourmotion.fused import fused_heads
-from motionbench.methods.followyourmotion.lora import split_lora_host
+from motionbench.methods.followyourmotion.decoupled_lora import decoupled_loras
 from motionbench.methods.followyourmotion.losses import denoise_loss, motion_loss
 from motionbench.methods.followyourmotion.rope import paper_positions, placed_rope
 from motionbench.methods.tuning.training import Learner, Schedule, Steps, predict, random_times
@@ -180,21 +179,20 @@ class Step:
 def time_step(bench: Bench, model: WanModel, step: Step, *, backbone: RandomBackbone | None = None) -> dict[str, Any]:
     """Seconds, samples and tokens a second, useful TFLOP/s and peak memory of a step, as training itself takes it."""
     made = RandomBackbone(model, bench, step.execution) if backbone is None else backbone
-    made.execution, made.fused = step.execution, step.execution.fused
+    made.execution = step.execution
     transformer, config = made.transformer, made.transformer.config
     half = np.random.default_rng(0).random((config.num_layers, config.num_attention_heads)) < 0.5
     temporal = half | step.all_heads
     text = made.encode_text(["caption"])
     latents = torch.randn(step.batch, *made.latent_shape(step.frames), device=bench.device)
     generator = torch.Generator().manual_seed(0)
-    host = fused_heads if step.execution.fused else split_lora_host
     rank = 4 if bench.smoke else RANK
     branch: Any = "temporal" if step.stage == "temporal" or step.all_heads else "spatial"
-    with host(transformer, temporal) as heads, placed_rope(transformer) as rope:
+    with decoupled_loras(transformer, temporal) as loras, placed_rope(transformer) as rope:
         if step.stage == "temporal" and not step.all_heads:
-            add_loud(heads, "spatial", rank, generator)
-            heads.merge_lora("spatial")
-        parameters = heads.add_lora(branch, rank=rank, scale=1.0, generator=generator)
+            add_loud(loras, "spatial", rank, generator)
+            loras.merge_lora("spatial")
+        parameters = loras.add_lora(branch, rank=rank, scale=1.0, generator=generator)
         learner = Learner(parameters, Schedule("step", 10**9, 1e-4, 0.1, 0, "constant", 1.0))
         if step.stage == "temporal":
             rope.positions = paper_positions(made.latent_shape()[1], latents.shape[2])
@@ -225,9 +223,9 @@ def time_step(bench: Bench, model: WanModel, step: Step, *, backbone: RandomBack
     return found | rates(made.shape(step.frames, step.batch, rank), found["seconds"]) | {"frames": step.frames}
 
 
-def add_loud(heads: Any, branch: Any, rank: int, generator: torch.Generator) -> None:
+def add_loud(loras: Any, branch: Any, rank: int, generator: torch.Generator) -> None:
     """A LoRA as large as a trained one, so that merging is decided as it would be."""
-    for parameter in heads.add_lora(branch, rank=rank, scale=1.0, generator=generator):
+    for parameter in loras.add_lora(branch, rank=rank, scale=1.0, generator=generator):
         with torch.no_grad():
             parameter += 0.02 * torch.randn(parameter.shape, generator=generator).to(parameter)
 

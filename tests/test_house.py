@@ -156,6 +156,15 @@ def test_in_methods_no_arrow_runs_sideways_or_upward() -> None:
     assert faults == []
 
 
+def test_the_decoupled_lora_is_implemented_once() -> None:
+    """Parted attentions under PEFT's LoRAs are the tests' oracle, not a second way of the product."""
+    inside = [module for module in MODULES if module.startswith("motionbench.methods.followyourmotion.")]
+    baselines_lora = "motionbench.methods.tuning.lora"
+    assert [m for m in inside if baselines_lora in imports_of(m, at_import_only=False)] == []
+    with_peft = [m for m in inside if "peft" in set(named_imports(MODULES[m]))]
+    assert with_peft == ["motionbench.methods.followyourmotion.adapter"]  # whose folders PEFT reads
+
+
 def test_nothing_imports_the_workshop_and_the_wheel_leaves_it_out() -> None:
     nodes = [(name, node) for name, path in MODULES.items() for node in ast.walk(ast.parse(path.read_text()))]
     imported = [(name, alias.name) for name, node in nodes if isinstance(node, ast.Import) for alias in node.names]

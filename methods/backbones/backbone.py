@@ -64,7 +64,6 @@ class Backbone:
     Sources: Wan2.1 (arXiv:2503.20314); diffusers' `WanTransformer3DModel`, `AutoencoderKLWan`; UMT5 of transformers.
     """
 
-    fused = False  # whether methods tune LoRAs on whole attentions (`Execution.fused`)
     joint_guidance = True  # both sides of classifier-free guidance in one batch
 
     def __init__(self, name: str, spec: BackboneSpec, parts: Mapping[str, Any], *, device: str, dtype: str) -> None:

@@ -22,9 +22,9 @@ class Execution:
     joint_guidance: both sides of classifier-free guidance in one batch. compiler: backend of torch.compile for the
     blocks, None: not compiled. checkpoint_share: of the blocks that training recomputes, None: as few as fit.
     fixed_text: in training, the caption's keys and values are computed once.
-    fused: LoRAs are tuned on whole attentions instead of on one projection for each kind of head. quick_attention: the
-    kernels of `fast_attention`, else those that torch prefers by itself. replay: training steps are recorded in CUDA
-    graphs. deterministic: attention by kernels whose gradients have the same bits each time; they are slower.
+    quick_attention: the kernels of `fast_attention`, else those that torch prefers by itself. replay: training steps
+    are recorded in CUDA graphs. deterministic: attention by kernels whose gradients have the same bits each time; they
+    are slower.
     """
 
     limit_bytes: int | None = None
@@ -34,7 +34,6 @@ class Execution:
     compiler: str | None = "inductor"
     checkpoint_share: float | None = None
     fixed_text: bool = True
-    fused: bool = True
     quick_attention: bool = True
     replay: bool = True
     deterministic: bool = False
@@ -48,10 +47,8 @@ PRESETS: dict[str, Execution] = {
     "40": Execution(limit_bytes=37 * 10**9, stream_blocks=True, text_encoder_on_device=False, joint_guidance=False),
     "24": Execution(limit_bytes=21 * 10**9, stream_blocks=True, text_encoder_on_device=False, joint_guidance=False),
 }
-# Without compiling, splitting, or anything else that a plain implementation would lack: what speed is compared with.
-PLAIN = Execution(
-    compiler=None, checkpoint_share=1.0, fixed_text=False, fused=False, quick_attention=False, replay=False
-)
+# Without compiling or anything else that a plain implementation would lack: what speed is compared with.
+PLAIN = Execution(compiler=None, checkpoint_share=1.0, fixed_text=False, quick_attention=False, replay=False)
 
 
 def execution_for(gpu_memory: str, device: torch.device) -> Execution:

@@ -75,7 +75,7 @@ class WanBackbone(Backbone):
         self.device, self.dtype = torch.device(device), getattr(torch, dtype)
         self.execution = execution_for("auto", self.device) if execution is None else execution
         self._trains = self._draws_again = False
-        self.fused, self.joint_guidance = self.execution.fused, self.execution.joint_guidance
+        self.joint_guidance = self.execution.joint_guidance
         super().__init__(model.name, weights.spec, self.parts, device=device, dtype=dtype)
 
     @classmethod

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from motionbench.adapter_folder import new_adapter_folder, read_facts, reading_adapter, write_facts
 
+from .branches import BRANCHES, BranchName
 from .config import Config
 from .heads import HeadScores
-from .lora import lora_config
-from .split import BRANCHES, BranchName
 
 METHOD = "followyourmotion"
 
@@ -44,7 +44,7 @@ class MotionAdapter:
 
     def _write(self, folder: Path) -> None:
         for branch, weights in self.loras.items():
-            lora_config(branch, self.config.rank, self.config.lora_scale).save_pretrained(str(folder / branch))
+            peft_config(branch, self.config.rank, self.config.lora_scale).save_pretrained(str(folder / branch))
             save_file(weights, folder / branch / "adapter_model.safetensors", metadata={"format": "pt"})
         write_facts(
             folder,
@@ -55,6 +55,16 @@ class MotionAdapter:
             scores=None if self.scores is None else self.scores.to_json(),
             branches=sorted(self.loras),
         )
+
+
+def peft_config(branch: BranchName, rank: int, scale: float) -> LoraConfig:
+    """PEFT's description of a LoRA on q, k, v and the output projection of one branch; scale = alpha / rank."""
+    return LoraConfig(
+        r=rank,
+        lora_alpha=rank * scale,
+        target_modules=rf"\d+\.{branch}\.[qkvo]",
+        init_lora_weights=False,
+    )
 
 
 def load_adapter(folder: Path) -> MotionAdapter:

@@ -14,7 +14,7 @@ from motionbench.errors import ConfigError
 from motionbench.files import write_atomically
 
 from .adapter import MotionAdapter
-from .split import BRANCHES, BranchName, head_channels
+from .branches import BRANCHES, BranchName, head_channels
 
 MODULES = {"q": "to_q", "k": "to_k", "v": "to_v", "o": "to_out.0"}
 

@@ -22,18 +22,15 @@ from motionbench.seeds import derive_seed
 from ..backbones.backbone import Backbone
 from ..tuning.training import encode_frames
 from .adapter import MotionAdapter, load_adapter
+from .branches import BRANCHES, BranchName
 from .config import PRESETS
 from .config import Config as FymConfig
+from .decoupled_lora import DecoupledLoras, decoupled_loras
 from .export import export_lora
-from .fused import FusedHeads, fused_heads
 from .heads import HeadScores, score_heads
-from .lora import SplitHeads, split_lora_host
 from .rope import PlacedRope, placed_rope
 from .sampling import excerpts
-from .split import BRANCHES, BranchName
 from .stages import train_spatial, train_temporal
-
-Heads = SplitHeads | FusedHeads
 
 
 class FollowYourMotion:
@@ -66,11 +63,11 @@ class FollowYourMotion:
         text = backbone.encode_text([caption])
         scores = self.score_heads([(clip, caption)], seed=seed) if config.decouple else None
         temporal = self._assignment(scores, seed)
-        with self._tunable(temporal) as heads, placed_rope(backbone.transformer) as rope:
-            spatial = self._fit_spatial(heads, clip, text, seed) if config.decouple else {}
-            tuned = self._fit_temporal(heads, rope, clip, text, seed)
-        loras: dict[BranchName, dict[str, Tensor]] = {"spatial": spatial, "temporal": tuned}
-        return MotionAdapter(backbone.name, config, temporal, scores, {b: w for b, w in loras.items() if w})
+        with self._tunable(temporal) as loras, placed_rope(backbone.transformer) as rope:
+            spatial = self._fit_spatial(loras, clip, text, seed) if config.decouple else {}
+            tuned = self._fit_temporal(loras, rope, clip, text, seed)
+        weights: dict[BranchName, dict[str, Tensor]] = {"spatial": spatial, "temporal": tuned}
+        return MotionAdapter(backbone.name, config, temporal, scores, {b: w for b, w in weights.items() if w})
 
     def generate(self, adapter: MotionAdapter, prompt: str, *, seed: int) -> Clip:
         """A clip of the prompt that moves as the adapter's reference did. Deterministic in (adapter, prompt, seed)."""
@@ -118,13 +115,13 @@ class FollowYourMotion:
         """The backbone with an adapter's branches active (`branches_at_inference`); untouched again on leaving."""
         if adapter.backbone != self.backbone.name:
             raise ConfigError(f"adapter of backbone {adapter.backbone} cannot run on {self.backbone.name}")
-        with self._tunable(adapter.temporal, isolate_norm=adapter.config.isolate_norm) as heads:
+        config = adapter.config
+        with self._tunable(adapter.temporal, isolate_norm=config.isolate_norm) as loras:
             for branch in self._active:
                 if branch in adapter.loras:
-                    rank, scale = adapter.config.rank, adapter.config.lora_scale
-                    heads.load_lora(branch, adapter.loras[branch], rank=rank, scale=scale)
+                    loras.load_lora(branch, adapter.loras[branch], rank=config.rank, scale=config.lora_scale)
             for branch in self._active:
-                heads.merge_lora(branch)
+                loras.merge_lora(branch)
             yield self.backbone
 
     @property
@@ -138,10 +135,10 @@ class FollowYourMotion:
         drawn = derive_seed(seed, "followyourmotion", "random heads")
         return scores.is_temporal(config.head_rule, alpha=config.head_alpha, ratio=config.head_ratio, seed=drawn)
 
-    def _fit_spatial(self, heads: Heads, clip: Clip, text: Tensor, seed: int) -> dict[str, Tensor]:
-        """The spatial LoRA's weights; it stays on the heads, frozen."""
+    def _fit_spatial(self, loras: DecoupledLoras, clip: Clip, text: Tensor, seed: int) -> dict[str, Tensor]:
+        """The spatial LoRA's weights; it stays where it is, frozen."""
         config, generator = self.config, _generator(seed, "spatial")
-        parameters = self._add_lora(heads, "spatial", generator)
+        parameters = self._add_lora(loras, "spatial", generator)
         if parameters and config.spatial_steps:
             frames = encode_frames(self.backbone, clip)
             shape = (config.spatial_batch, *frames.shape[1:])
@@ -149,28 +146,29 @@ class FollowYourMotion:
                 train_spatial(self.backbone, frames, text, parameters, config, generator, self.runtime.report)
         for parameter in parameters:
             parameter.requires_grad_(False)
-        return heads.weights("spatial")
+        return loras.weights("spatial")
 
-    def _fit_temporal(self, heads: Heads, rope: PlacedRope, clip: Clip, text: Tensor, seed: int) -> dict[str, Tensor]:
+    def _fit_temporal(
+        self, loras: DecoupledLoras, rope: PlacedRope, clip: Clip, text: Tensor, seed: int
+    ) -> dict[str, Tensor]:
         """The temporal LoRA's weights, tuned beside the frozen spatial one."""
         config, backbone, generator = self.config, self.backbone, _generator(seed, "temporal")
-        parameters = self._add_lora(heads, "temporal", generator)
-        heads.merge_lora("spatial")  # only now: PEFT undoes a merge when another adapter is added
+        parameters = self._add_lora(loras, "temporal", generator)
+        loras.merge_lora("spatial")
         views = excerpts(backbone, clip, config, generator)
         shape = (config.temporal_batch, *views[0].latents.shape[1:])
         with backbone.training(text, shape, save_memory=config.gradient_checkpointing):
             train_temporal(backbone, rope, views, text, parameters, config, generator, self.runtime.report)
-        return heads.weights("temporal")
+        return loras.weights("temporal")
 
-    def _add_lora(self, heads: Heads, branch: BranchName, generator: torch.Generator) -> list[nn.Parameter]:
-        return heads.add_lora(branch, rank=self.config.rank, scale=self.config.lora_scale, generator=generator)
+    def _add_lora(self, loras: DecoupledLoras, branch: BranchName, generator: torch.Generator) -> list[nn.Parameter]:
+        return loras.add_lora(branch, rank=self.config.rank, scale=self.config.lora_scale, generator=generator)
 
     @contextmanager
-    def _tunable(self, temporal: NDArray[np.bool_], isolate_norm: bool | None = None) -> Iterator[Heads]:
+    def _tunable(self, temporal: NDArray[np.bool_], isolate_norm: bool | None = None) -> Iterator[DecoupledLoras]:
         isolated = self.config.isolate_norm if isolate_norm is None else isolate_norm
-        host: Any = fused_heads if self.backbone.fused else split_lora_host
-        with host(self.backbone.transformer, temporal, isolate_norm=isolated) as heads:
-            yield heads
+        with decoupled_loras(self.backbone.transformer, temporal, isolate_norm=isolated) as loras:
+            yield loras
 
 
 def _generator(seed: int, stage: str) -> torch.Generator:

@@ -18,6 +18,7 @@ from motionbench.methods.followyourmotion.losses import denoise_loss, motion_los
 from motionbench.methods.followyourmotion.method import FollowYourMotion
 from motionbench.methods.followyourmotion.sampling import choose_frames, excerpts
 from motionbench.methods.followyourmotion.stages import Schedule, times, train
+from split_attention import split_loras
 from stand_in import StandIn, moving_square, random_transformer
 
 from motionbench.clip import Clip
@@ -383,17 +384,14 @@ def test_the_exported_file_gives_the_same_velocity_in_a_plain_wan_pipeline(fitte
 
 
 def loud_loras(made, temporal):
-    from motionbench.methods.followyourmotion.lora import add_lora, lora_weights
-    from motionbench.methods.followyourmotion.split import split_heads
-
-    loras, g = {}, torch.Generator().manual_seed(0)
-    with split_heads(made.backbone.transformer, temporal) as layers:
+    weights, g = {}, torch.Generator().manual_seed(0)
+    with split_loras(made.backbone.transformer, temporal) as loras:
         for branch in ("spatial", "temporal"):
-            for parameter in add_lora(layers, branch, rank=2, scale=1.0, generator=g):
+            for parameter in loras.add_lora(branch, rank=2, scale=1.0, generator=g):
                 with torch.no_grad():
                     parameter += 0.2 * torch.randn(parameter.shape, generator=g)
-            loras[branch] = lora_weights(layers, branch)
-    return loras
+            weights[branch] = loras.weights(branch)
+    return weights
 
 
 def test_what_no_lora_file_can_hold_is_refused(fitted):

@@ -1,32 +1,15 @@
-"""Follow-Your-Motion inside the transformer: heads, split, adaptive RoPE."""
+"""Follow-Your-Motion inside the transformer: heads and adaptive RoPE."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from motionbench.methods.followyourmotion.heads import HeadScores, map_similarities, score_heads
-from motionbench.methods.followyourmotion.leak import norm_leak
-from motionbench.methods.followyourmotion.lora import add_lora
 from motionbench.methods.followyourmotion.rope import paper_positions, placed_rope, true_positions
-from motionbench.methods.followyourmotion.split import SplitAttention, split_heads
 from stand_in import StandIn, random_transformer
 
 from motionbench.errors import ShapeError
-
-
-def inputs(model, frames=3, batch=2, seed=1):
-    g = torch.Generator().manual_seed(seed)
-    latents = torch.randn(batch, 4, frames, 4, 4, generator=g)
-    return latents, torch.rand(batch, generator=g) * 1000, torch.randn(batch, 5, 8, generator=g)
-
-
-def run(model, arguments):
-    with torch.no_grad():
-        return model(*arguments, return_dict=False)[0]
 
 
 def naive_similarities(q, k, frames):
@@ -130,83 +113,6 @@ def test_scores_of_the_model_are_those_of_its_own_attention_maps():
 def test_heads_of_a_single_frame_are_refused():
     with pytest.raises(ShapeError, match="two frames"):
         map_similarities(torch.zeros(1, 4, 2), torch.zeros(1, 4, 2), 1)
-
-
-MODEL = random_transformer()
-ARGUMENTS = inputs(MODEL)
-EXPECTED = run(MODEL, ARGUMENTS)
-WEIGHTS = {name: value.clone() for name, value in MODEL.state_dict().items()}
-
-
-@settings(max_examples=25, deadline=None)
-@given(arrays(bool, (2, 4)), st.booleans())
-def test_the_split_model_is_the_pretrained_model(temporal, isolate_norm):
-    with split_heads(MODEL, temporal, isolate_norm=isolate_norm):
-        found = run(MODEL, ARGUMENTS)
-    torch.testing.assert_close(found, EXPECTED, atol=1e-6, rtol=1e-6)
-    # On leaving it is the very same model; sums on several threads may still differ in their last bits.
-    assert all(torch.equal(value, WEIGHTS[name]) for name, value in MODEL.state_dict().items())
-    torch.testing.assert_close(run(MODEL, ARGUMENTS), EXPECTED, atol=1e-6, rtol=1e-6)
-
-
-@pytest.mark.parametrize("kind", [False, True])
-def test_a_layer_of_one_kind_of_head_has_one_branch_and_the_same_output(kind):
-    temporal = np.array([[kind] * 4, [True, False, True, False]])
-    with split_heads(MODEL, temporal) as layers:
-        assert [len(layer.branches) for layer in layers] == [1, 2]
-        fresh = add_lora(layers, "spatial", rank=2, scale=1.0, generator=torch.Generator().manual_seed(0))
-        fresh += add_lora(layers, "temporal", rank=2, scale=1.0, generator=torch.Generator().manual_seed(0))
-        assert len(fresh) == 2 * 4 * 3  # A and B of q, k, v, o, in three branches
-        torch.testing.assert_close(run(MODEL, ARGUMENTS), EXPECTED, atol=1e-6, rtol=1e-6)
-
-
-def test_both_loras_act_after_both_are_injected():
-    temporal = np.array([[True, False, True, False]] * 2)
-    for branch in ("spatial", "temporal"):
-        with split_heads(MODEL, temporal) as layers:
-            made = {
-                name: add_lora(layers, name, rank=2, scale=1.0, generator=torch.Generator().manual_seed(0))
-                for name in ("spatial", "temporal")
-            }
-            with torch.no_grad():
-                for parameter in made[branch]:
-                    parameter += 0.1
-            assert (run(MODEL, ARGUMENTS) - EXPECTED).abs().max() > 1e-3
-
-
-def test_leaving_restores_modules_and_gradient_flags_even_after_an_error():
-    model = random_transformer()
-    model.blocks[0].attn1.to_q.weight.requires_grad_(True)
-    before = [block.attn1 for block in model.blocks]
-
-    def fail_inside():
-        with split_heads(model, np.ones((2, 4), bool)):
-            assert not any(p.requires_grad for p in model.parameters())
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        fail_inside()
-    assert [block.attn1 for block in model.blocks] == before
-    assert [n for n, p in model.named_parameters() if p.requires_grad] == ["blocks.0.attn1.to_q.weight"]
-
-
-def test_the_shared_norm_leaks_and_isolate_norm_stops_it():
-    attention = random_transformer().blocks[0].attn1
-    temporal = np.array([True, False, True, False])
-    x = torch.randn(1, 12, 48, generator=torch.Generator().manual_seed(0))
-    for tuned in ("spatial", "temporal"):
-        leak = {}
-        for isolated in (False, True):
-            layers = torch.nn.ModuleList([SplitAttention(attention, temporal, isolate_norm=isolated)])
-            made = add_lora(layers, tuned, rank=4, scale=1.0, generator=torch.Generator().manual_seed(0))
-            assert norm_leak(layers[0], x, tuned) == 0
-            with torch.no_grad():
-                for parameter in made:
-                    parameter += 0.05
-            leak[isolated] = norm_leak(layers[0], x, tuned)
-        assert leak[False] > 0.01
-        assert leak[True] == 0
-    assert norm_leak(SplitAttention(attention, np.ones(4, bool)), x, "temporal") is None
 
 
 def test_integer_positions_give_wans_own_table_exactly():

@@ -13,7 +13,7 @@ from motionbench.methods.backbones.recompute import recomputed
 from motionbench.methods.backbones.streaming import RESERVE_BYTES, blocks_to_stream, is_streamed, place
 from motionbench.methods.backbones.wan_models import WAN_1_3B, WAN_14B
 from motionbench.methods.backbones.wan_weights import FOLDER_VARIABLE
-from motionbench.methods.followyourmotion.fused import fused_heads
+from motionbench.methods.followyourmotion.decoupled_lora import decoupled_loras
 from small_wan import moving_clip, small_backbone, small_folder
 from test_wan_training import FAST, TEMPORAL, backbone_for
 
@@ -81,8 +81,8 @@ def gradients(backbone, streamed: int) -> tuple[torch.Tensor, list[torch.Tensor]
     transformer = place(backbone.transformer, torch.device("cpu"), streamed)
     x, t = torch.randn(1, 16, 3, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([500.0])
     text = torch.randn(1, 7, 32, generator=torch.Generator().manual_seed(1))
-    with fused_heads(transformer, TEMPORAL) as heads, recomputed(transformer, 2):
-        parameters = heads.add_lora("temporal", rank=2, scale=1.0, generator=torch.Generator().manual_seed(2))
+    with decoupled_loras(transformer, TEMPORAL) as loras, recomputed(transformer, 2):
+        parameters = loras.add_lora("temporal", rank=2, scale=1.0, generator=torch.Generator().manual_seed(2))
         with torch.no_grad():
             for parameter in parameters:
                 parameter += 0.05
@@ -139,8 +139,8 @@ def test_blocks_compile_as_a_whole(tmp_path: Path) -> None:
     counters.clear()
     x, t = torch.randn(1, *backbone.latent_shape()), torch.tensor([0.5])
     text = backbone.encode_text(["a ball"])
-    with fused_heads(backbone.transformer, TEMPORAL) as heads:
-        heads.add_lora("temporal", rank=2, scale=1.0, generator=torch.Generator().manual_seed(2))
+    with decoupled_loras(backbone.transformer, TEMPORAL) as loras:
+        loras.add_lora("temporal", rank=2, scale=1.0, generator=torch.Generator().manual_seed(2))
         with backbone.training(text, tuple(x.shape), save_memory=False):
             backbone.velocity(x, t, text).mean().backward()
     assert not counters["graph_break"], counters["graph_break"]

@@ -17,8 +17,6 @@ from motionbench.methods.backbones.wan_backbone import WanBackbone
 from motionbench.methods.backbones.wan_models import WAN_1_3B, WAN_14B
 from motionbench.methods.backbones.wan_weights import check_weights
 from motionbench.methods.followyourmotion.config import Config
-from motionbench.methods.followyourmotion.fused import MERGE_TOLERANCE, fused_heads
-from motionbench.methods.followyourmotion.lora import split_lora_host
 from motionbench.methods.followyourmotion.method import FollowYourMotion
 from motionbench.methods.tuning.training import Learner
 from small_wan import moving_clip, small_folder
@@ -102,57 +100,6 @@ def test_fifty_optimized_steps_have_the_losses_of_plain_ones_in_bfloat16(cache, 
 @pytest.mark.gpu
 def test_fifty_compiled_steps_on_a_gpu_have_the_losses_of_plain_ones(cache, monkeypatch) -> None:
     compare(replace(FAST, compiler="inductor"), cache, monkeypatch, "bfloat16", 0.03, "cuda")
-
-
-def test_fused_heads_are_split_heads_with_any_loras(cache) -> None:
-    transformer = backbone_for(FAST, cache).transformer
-    x, t, text = torch.randn(2, 16, 3, 8, 8), torch.tensor([300.0, 700.0]), torch.randn(2, 7, 32)
-    with torch.no_grad():
-        untouched = transformer(x, t, text, return_dict=False)[0]
-    for isolated in (False, True):
-        outs, kept = [], []
-        for host in (split_lora_host, fused_heads):
-            with host(transformer, TEMPORAL, isolate_norm=isolated) as heads, torch.no_grad():
-                for branch in ("spatial", "temporal"):
-                    generator = torch.Generator().manual_seed(1)
-                    heads.add_lora(branch, rank=3, scale=0.7, generator=generator)
-                    own = {
-                        k: v + 0.1 * torch.randn(v.shape, generator=generator) for k, v in heads.weights(branch).items()
-                    }
-                    kept.append(own)
-            with host(transformer, TEMPORAL, isolate_norm=isolated) as heads, torch.no_grad():
-                for branch, own in zip(("spatial", "temporal"), kept[:2], strict=True):
-                    heads.load_lora(branch, own, rank=3, scale=0.7)
-                outs.append(transformer(x, t, text, return_dict=False)[0])
-                for branch in ("spatial", "temporal"):
-                    heads.merge_lora(branch)
-                outs.append(transformer(x, t, text, return_dict=False)[0])
-        assert (outs[0] - untouched).abs().max() > 0.1
-        for out in outs[1:]:
-            torch.testing.assert_close(out, outs[0], atol=2e-5, rtol=1e-4)
-        for one, two in zip(kept[:2], kept[2:], strict=True):
-            assert {k: v.shape for k, v in one.items()} == {k: v.shape for k, v in two.items()}
-            assert all(torch.equal(one[k], two[k]) for k in one)  # the same draws
-    with torch.no_grad():
-        assert torch.equal(transformer(x, t, text, return_dict=False)[0], untouched)
-
-
-def test_a_lora_is_merged_only_where_the_weights_can_hold_it(cache) -> None:
-    transformer = backbone_for(FAST, cache, "bfloat16").transformer
-    before = transformer.blocks[0].attn1.to_q.weight.clone()
-    for size, held in ((1e-5, False), (1.0, True)):
-        with fused_heads(transformer, TEMPORAL) as heads, torch.no_grad():
-            for parameter in heads.add_lora("temporal", rank=3, scale=1.0, generator=torch.Generator().manual_seed(0)):
-                parameter += size * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
-            delta = heads.layers[0].loras["temporal"].deltas()["q"]
-            assert heads.merge_lora("temporal") is held
-            merged = heads.layers[0].weight("q").float() - before.float()
-            if held:
-                assert (merged - delta).norm() < MERGE_TOLERANCE * delta.norm()
-                assert "temporal" not in heads.layers[0].loras
-            else:
-                assert not merged.any()
-        assert torch.equal(transformer.blocks[0].attn1.to_q.weight, before)
 
 
 def test_fixed_text_changes_nothing_for_its_text(cache) -> None:

@@ -1,4 +1,7 @@
-"""Decoupled attention: the projections of spatial and of temporal heads as two parallel branches."""
+"""The oracle of the decoupled LoRA: each attention parted in two, and PEFT's own LoRAs on the parts.
+
+As the paper says it, q, k, v by rows and the output projection by columns; the product computes the same otherwise.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +12,13 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
+from motionbench.methods.followyourmotion.adapter import peft_config
+from motionbench.methods.followyourmotion.branches import BranchName, head_channels
+from motionbench.methods.followyourmotion.method import FollowYourMotion
+from motionbench.methods.taps.self_attention import frozen
+from motionbench.methods.tuning.lora import fill_lora, inject_lora, lora_layers, lora_weights
 from numpy.typing import NDArray
 from torch import Tensor, nn
-
-from motionbench.errors import ShapeError
-
-from ..taps.self_attention import rotate
-
-BranchName = Literal["spatial", "temporal"]
-BRANCHES: tuple[BranchName, ...] = ("spatial", "temporal")
-
-
-def head_channels(heads: Sequence[int], width: int) -> Tensor:
-    """Channels (len(heads) * width,) that belong to these heads, in their order."""
-    return (torch.tensor(heads, dtype=torch.long)[:, None] * width + torch.arange(width)).flatten()
 
 
 class Branch(nn.Module):
@@ -50,8 +46,6 @@ class SplitAttention(nn.Module):
 
     def __init__(self, attention: Any, temporal: NDArray[np.bool_], *, isolate_norm: bool = False) -> None:
         super().__init__()
-        if temporal.shape != (attention.heads,):
-            raise ShapeError(f"one flag for each of {attention.heads} heads expected, got {temporal.shape}")
         self.width = attention.inner_dim // attention.heads
         self.isolate_norm = isolate_norm
         kinds = {"spatial": np.flatnonzero(~temporal).tolist(), "temporal": np.flatnonzero(temporal).tolist()}
@@ -82,7 +76,7 @@ class SplitAttention(nn.Module):
         k = self.normalized("k", hidden_states).unflatten(2, (-1, self.width))
         v = torch.cat([b.v(hidden_states) for b in self.branches], -1).unflatten(2, (-1, self.width))  # (B, S, K, d)
         if rotary_emb is not None:
-            q, k = rotate(q, *rotary_emb), rotate(k, *rotary_emb)
+            q, k = turned(q, *rotary_emb), turned(k, *rotary_emb)
         q, k, v = (x.transpose(1, 2) for x in (q, k, v))
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=attention_mask).transpose(1, 2).flatten(2)
         parts = mixed.split([len(b.heads) * self.width for b in self.branches], dim=-1)
@@ -108,32 +102,66 @@ def untouched_output(projection: Any, x: Tensor) -> Tensor:
     return untouched
 
 
-@contextmanager
-def split_heads(
-    transformer: Any, temporal: NDArray[np.bool_], *, isolate_norm: bool = False
-) -> Iterator[nn.ModuleList]:
-    """The transformer with every self-attention split by `temporal` (L, K); yields the L `SplitAttention` modules.
+class SplitLoras:
+    """All split self-attentions with the PEFT LoRAs of branches; the verbs of `decoupled_lora.DecoupledLoras`."""
 
-    The branches own copies of the self-attentions' weights, so tuning or merging them leaves the model alone. On
-    leaving, the model is what it was, down to which parameters ask for gradients.
-    """
-    own = [block.attn1 for block in transformer.blocks]
-    if temporal.shape[0] != len(own):
-        raise ShapeError(f"one row for each of {len(own)} layers expected, got {temporal.shape}")
-    asked = [p for p in transformer.parameters() if p.requires_grad]
-    layers = nn.ModuleList(
-        SplitAttention(a, row, isolate_norm=isolate_norm) for a, row in zip(own, temporal, strict=True)
-    )
-    transformer.requires_grad_(False)
-    try:
-        for block, layer in zip(transformer.blocks, layers, strict=True):
-            block.attn1 = layer
-        yield layers
-    finally:
-        for block, attention in zip(transformer.blocks, own, strict=True):
-            block.attn1 = attention
-        for parameter in asked:
-            parameter.requires_grad_(True)
+    def __init__(self, layers: nn.ModuleList) -> None:
+        self.layers = layers
+
+    def add_lora(
+        self, branch: BranchName, *, rank: int, scale: float, generator: torch.Generator
+    ) -> list[nn.Parameter]:
+        if not any(hasattr(layer, branch) for layer in self.layers):
+            return []
+        return inject_lora(self.layers, peft_config(branch, rank, scale), branch, generator)
+
+    def load_lora(self, branch: BranchName, weights: dict[str, Tensor], *, rank: int, scale: float) -> None:
+        self.add_lora(branch, rank=rank, scale=scale, generator=torch.Generator())
+        fill_lora(self.layers, branch, weights)
+
+    def merge_lora(self, branch: BranchName) -> None:
+        """Only in float32 and with the model's own norm, which must tell the untouched projection from the tuned."""
+        if any(layer.isolate_norm for layer in self.layers):
+            return
+        for module in lora_layers(self.layers, branch):
+            if module.get_base_layer().weight.dtype == torch.float32:
+                module.merge()
+
+    def weights(self, branch: BranchName) -> dict[str, Tensor]:
+        return lora_weights(self.layers, branch)
+
+
+def turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """x (B, S, K, D) with each pair of channels turned by its angle, as diffusers writes it."""
+    even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
+    cos, sin = cos[..., 0::2], sin[..., 1::2]
+    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2).type_as(x)
+
+
+@contextmanager
+def split_loras(transformer: Any, temporal: NDArray[np.bool_], *, isolate_norm: bool = False) -> Iterator[SplitLoras]:
+    """The transformer with every self-attention split by `temporal` (L, K); on leaving, it is what it was."""
+    attentions = [block.attn1 for block in transformer.blocks]
+    pairs = zip(attentions, temporal, strict=True)
+    layers = nn.ModuleList(SplitAttention(a, row, isolate_norm=isolate_norm) for a, row in pairs)
+    with frozen(transformer):
+        try:
+            for block, layer in zip(transformer.blocks, layers, strict=True):
+                block.attn1 = layer
+            yield SplitLoras(layers)
+        finally:
+            for block, attention in zip(transformer.blocks, attentions, strict=True):
+                block.attn1 = attention
+
+
+class SplitFollowYourMotion(FollowYourMotion):
+    """The method on the oracle."""
+
+    @contextmanager
+    def _tunable(self, temporal: NDArray[np.bool_], isolate_norm: bool | None = None) -> Iterator[Any]:
+        isolated = self.config.isolate_norm if isolate_norm is None else isolate_norm
+        with split_loras(self.backbone.transformer, temporal, isolate_norm=isolated) as loras:
+            yield loras
 
 
 def _rows(linear: nn.Linear, rows: Tensor) -> nn.Linear:
