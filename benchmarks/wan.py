@@ -22,6 +22,7 @@ from typing import Annotated, Any
 
 import torch
 import typer
+from motionbench.methods.backbones import float8 as rounding
 from motionbench.methods.backbones.backbone import Backbone
 from motionbench.methods.backbones.execution import PLAIN, PRESETS, Execution
 from motionbench.methods.backbones.wan_models import WAN_1_3B, WAN_14B, WanModel
@@ -29,6 +30,7 @@ from motionbench.methods.followyourmotion.config import Config
 from motionbench.methods.followyourmotion.heads import score_heads
 from motionbench.methods.followyourmotion.method import FollowYourMotion
 from wan_baselines import BenchBackbone, measure_baseline, names
+from wan_float8 import gradient_errors, loss_distances
 from wan_flops import forward_flops
 from wan_measure import Bench, RandomBackbone, Step, describe_machine, seconds_of, synchronize, time_step
 from wan_page import write_page
@@ -40,7 +42,16 @@ from motionbench.method import Runtime
 
 app = typer.Typer(add_completion=False, help=__doc__, rich_markup_mode=None)
 # Seconds after which a part begins nothing new; together they fill two calls of less than ten minutes.
-SECONDS = {"steps": 200, "heads": 60, "large": 120, "job": 200, "baselines": 300, "later": 60, "scaling": 120}
+SECONDS = {
+    "steps": 200,
+    "heads": 60,
+    "float8": 120,
+    "large": 120,
+    "job": 200,
+    "baselines": 300,
+    "later": 60,
+    "scaling": 120,
+}
 PAPER = Config()
 DENSE, SPARSE = 81, 17
 QUICK = replace(PLAIN, quick_attention=True, fixed_text=True)
@@ -72,6 +83,7 @@ def measure(
     work = {
         "steps": lambda: steps(bench, spatial_batch),
         "heads": lambda: heads(bench),
+        "float8": lambda: float8(bench),
         "large": lambda: large(bench),
         "job": lambda: job(bench, full=full_job),
         "baselines": lambda: baselines(bench, baseline or []),
@@ -130,6 +142,28 @@ def steps(bench: Bench, spatial_batch: int) -> None:
         Step("spatial, uncompiled", "spatial", 1, QUICK, batch=spatial_batch),
     ]
     measure_steps(bench, "steps", WAN_1_3B, wanted)
+
+
+def float8(bench: Bench) -> None:
+    """(g) Frozen weights in float8: what a step gains, and what its gradients and losses lose."""
+    _, sparse = sizes(bench)
+    if bench.smoke:
+        rounding.LARGE = 1  # every product
+    temporal = Step("temporal, float8", "temporal", sparse, FAST, repeats=10, profiled=True, frozen_weights="float8")
+    single = replace(temporal, name="spatial, batch 1, float8", stage="spatial", frames=1, repeats=20)
+    measure_steps(bench, "float8", WAN_1_3B, [temporal, single])
+    backbone = None
+    kept = replace(temporal, execution=allowed(bench, FAST))
+    for name in ("gradients", "losses"):
+        if not bench.missing("rounding", name):
+            continue
+        backbone = RandomBackbone(WAN_1_3B, bench, kept.execution) if backbone is None else backbone
+        if name == "gradients":
+            found = gradient_errors(bench, WAN_1_3B, kept, backbone, PLAIN)
+        else:  # of fewer frames: what rounding does, it does at any size
+            found = loss_distances(bench, replace(kept, frames=5), allowed(bench, QUICK), backbone)
+        bench.keep("rounding", name, **found)
+        free(bench)
 
 
 def large(bench: Bench) -> None:

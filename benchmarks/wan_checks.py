@@ -54,7 +54,12 @@ def saved_later(lines: Lines) -> float | None:
 
 def all_checks(lines: Lines, pieces: dict[str, float]) -> list[Check]:
     """What has to hold, what came, and whether it holds; only of what was measured."""
-    return [*tuning_checks(lines, pieces), *job_checks(lines, pieces), *other_checks(lines)]
+    return [
+        *tuning_checks(lines, pieces),
+        *job_checks(lines, pieces),
+        *float8_checks(lines, pieces),
+        *other_checks(lines),
+    ]
 
 
 def tuning_checks(lines: Lines, pieces: dict[str, float]) -> list[Check]:
@@ -81,6 +86,39 @@ def job_checks(lines: Lines, pieces: dict[str, float]) -> list[Check]:
     if "generating one clip" in pieces:
         clip = pieces["generating one clip"]
         rows.append(("a clip of 50 steps at most 54 s", f"{clip:.1f} s", clip <= 54))
+    return rows
+
+
+FLOAT8 = ("spatial, batch 1, float8", "temporal, float8")
+
+
+def float8_saves(lines: Lines) -> float | None:
+    """Seconds that both stages take less with frozen weights in float8; None if not measured."""
+    pair = optimized(lines)
+    rounded = [lines.get(("float8", name)) for name in FLOAT8]
+    if pair is None or not all(line and "seconds" in line for line in rounded):
+        return None
+    steps = (SPATIAL_SAMPLES, TEMPORAL_STEPS)
+    found = [n * (own["seconds"] - line["seconds"]) for n, own, line in zip(steps, pair, rounded, strict=True) if line]
+    return float(sum(found))
+
+
+def float8_checks(lines: Lines, pieces: dict[str, float]) -> list[Check]:
+    """Of frozen weights in float8: the whole job, and what gradients and losses lose."""
+    rows: list[Check] = []
+    saved = float8_saves(lines)
+    if len(pieces) == PIECES and saved is not None:
+        total = sum(pieces.values()) - saved - (saved_later(lines) or 0.0)
+        rows.append(("a later whole job with float8 at most 440 s", f"{total:.0f} s", total <= 440))
+    slopes, run = lines.get(("rounding", "gradients")), lines.get(("rounding", "losses"))
+    if slopes:
+        cosine, norm = slopes["float8"]["cosine"], slopes["float8"]["norm"]
+        wanted = "float8: LoRA gradients at a cosine of 0.99 or more with float32's, norms within 5%"
+        rows.append((wanted, f"{cosine:.4f}, {norm - 1:+.1%}", cosine >= 0.99 and abs(norm - 1) <= 0.05))
+    if run:
+        end, apart = run["float8"]["end"], run["float8"]["distance"]
+        wanted = "float8: the last losses of 200 steps within 1% of bfloat16's"
+        rows.append((wanted, f"{end:+.2%} (step by step {apart:.2%})", abs(end) <= 0.01))
     return rows
 
 

@@ -7,7 +7,8 @@ import math
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import mkdtemp
@@ -162,7 +163,7 @@ class Step:
 
     all_heads: one LoRA on all heads, as in two-stage tuning; else it sits on half of them, and the temporal stage has
     the frozen spatial one merged. save_memory: blocks are recomputed, as `execution` says. profiled: its kernels are
-    summed up, too.
+    summed up, too. loud: the LoRA is as large as a trained one.
     """
 
     name: str
@@ -174,25 +175,42 @@ class Step:
     save_memory: bool = False
     repeats: int = 5
     profiled: bool = False
+    loud: bool = False
+    frozen_weights: str = "unchanged"
 
 
-def time_step(bench: Bench, model: WanModel, step: Step, *, backbone: RandomBackbone | None = None) -> dict[str, Any]:
-    """Seconds, samples and tokens a second, useful TFLOP/s and peak memory of a step, as training itself takes it."""
-    made = RandomBackbone(model, bench, step.execution) if backbone is None else backbone
+@dataclass
+class ReadyStep:
+    """A training step on a model that stands ready for it: random numbers in, a loss out, and who learns from it."""
+
+    latents: torch.Tensor
+    draw: Callable[[], Draw]
+    loss: Callable[[Draw], torch.Tensor]
+    learner: Learner
+
+    def descend(self, draw: Draw) -> None:
+        """One step down the loss."""
+        self.learner.descend(self.loss(draw))
+
+
+@contextmanager
+def ready_step(bench: Bench, step: Step, made: RandomBackbone) -> Iterator[ReadyStep]:
+    """The model with its LoRAs and everything else that training itself puts on it, inside the block."""
     made.execution = step.execution
     transformer, config = made.transformer, made.transformer.config
     half = np.random.default_rng(0).random((config.num_layers, config.num_attention_heads)) < 0.5
-    temporal = half | step.all_heads
     text = made.encode_text(["caption"])
-    latents = torch.randn(step.batch, *made.latent_shape(step.frames), device=bench.device)
     generator = torch.Generator().manual_seed(0)
+    latents = torch.randn(step.batch, *made.latent_shape(step.frames), generator=generator).to(bench.device)
     rank = 4 if bench.smoke else RANK
     branch: Any = "temporal" if step.stage == "temporal" or step.all_heads else "spatial"
-    with decoupled_loras(transformer, temporal) as loras, placed_rope(transformer) as rope:
+    with decoupled_loras(transformer, half | step.all_heads) as loras, placed_rope(transformer) as rope:
         if step.stage == "temporal" and not step.all_heads:
             add_loud(loras, "spatial", rank, generator)
             loras.merge_lora("spatial")
         parameters = loras.add_lora(branch, rank=rank, scale=1.0, generator=generator)
+        if step.loud:
+            make_loud(parameters, generator)
         learner = Learner(parameters, Schedule("step", 10**9, 1e-4, 0.1, 0, "constant", 1.0))
         if step.stage == "temporal":
             rope.positions = paper_positions(made.latent_shape()[1], latents.shape[2])
@@ -200,34 +218,49 @@ def time_step(bench: Bench, model: WanModel, step: Step, *, backbone: RandomBack
         def draw() -> Draw:
             return Draw((random_times(made, step.batch, generator), torch.randn(latents.shape, generator=generator)))
 
-        def descend(draw: Draw) -> None:
+        def loss(draw: Draw) -> torch.Tensor:
             predicted, target = predict(made, latents, text, *draw.tensors)
-            loss = denoise_loss(predicted, target)
-            learner.descend(loss + motion_loss(predicted, target) if step.stage == "temporal" else loss)
+            value = denoise_loss(predicted, target)
+            return value + motion_loss(predicted, target) if step.stage == "temporal" else value
 
-        with (
-            made.training(text, tuple(latents.shape), save_memory=step.save_memory),
-            recorder_on(made.device, made.replays) as recorder,
-        ):
-            replayed = ReplayedSteps(descend, recorder)
-            steps = Steps(DrawsAhead(draw, 10**9, made.device), replayed, lambda _: [learner])
-            found = seconds_of(bench, steps.take, warmup=WARMUP + 2 if recorder else 2, repeats=step.repeats)
-            found["replayed"] = replayed.replaying
-            if step.profiled and bench.device != "cpu":
-                found["profile"] = profile(steps.take)
-            found["blocks_recomputed"] = made._recomputed_blocks(tuple(latents.shape)) if step.save_memory else 0
+        frozen: Any = step.frozen_weights
+        with made.training(text, tuple(latents.shape), save_memory=step.save_memory, frozen_weights=frozen):
+            yield ReadyStep(latents, draw, loss, learner)
+
+
+def time_step(bench: Bench, model: WanModel, step: Step, *, backbone: RandomBackbone | None = None) -> dict[str, Any]:
+    """Seconds, samples and tokens a second, useful TFLOP/s and peak memory of a step, as training itself takes it."""
+    made = RandomBackbone(model, bench, step.execution) if backbone is None else backbone
+    with (
+        ready_step(bench, step, made) as ready,
+        recorder_on(made.device, made.replays) as recorder,
+    ):
+        replayed = ReplayedSteps(ready.descend, recorder)
+        steps = Steps(DrawsAhead(ready.draw, 10**9, made.device), replayed, lambda _: [ready.learner])
+        found = seconds_of(bench, steps.take, warmup=WARMUP + 2 if recorder else 2, repeats=step.repeats)
+        found["replayed"] = replayed.replaying
+        if step.profiled and bench.device != "cpu":
+            found["profile"] = profile(steps.take)
+        shape = tuple(ready.latents.shape)
+        found["blocks_recomputed"] = made._recomputed_blocks(shape) if step.save_memory else 0
     try:
-        learner.check()
+        ready.learner.check()
     except NotFiniteError as error:  # random weights may diverge; their times hold all the same
         found["note"] = str(error)
+    rank = 4 if bench.smoke else RANK
     return found | rates(made.shape(step.frames, step.batch, rank), found["seconds"]) | {"frames": step.frames}
 
 
 def add_loud(loras: Any, branch: Any, rank: int, generator: torch.Generator) -> None:
     """A LoRA as large as a trained one, so that merging is decided as it would be."""
-    for parameter in loras.add_lora(branch, rank=rank, scale=1.0, generator=generator):
-        with torch.no_grad():
-            parameter += 0.02 * torch.randn(parameter.shape, generator=generator).to(parameter)
+    make_loud(loras.add_lora(branch, rank=rank, scale=1.0, generator=generator), generator)
+
+
+@torch.no_grad()
+def make_loud(parameters: list[torch.nn.Parameter], generator: torch.Generator) -> None:
+    """Adds noise to a LoRA, so that it is as large as a trained one and each of its parts has a gradient."""
+    for parameter in parameters:
+        parameter += 0.02 * torch.randn(parameter.shape, generator=generator).to(parameter)
 
 
 def rates(shape: Shape, seconds: float) -> dict[str, Any]:

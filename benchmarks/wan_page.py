@@ -23,6 +23,8 @@ from wan_checks import (
     tuning_seconds,
 )
 from wan_plot import draw_bars, draw_curve
+from wan_sections import float8_section, profile_section
+from wan_tables import STEP_COLUMNS, step_rows, table
 
 from motionbench.marked_page import BEGIN, END, put_between
 
@@ -44,7 +46,7 @@ def write_page(source: Path, page: Path) -> list[Path]:
     page.parent.mkdir(parents=True, exist_ok=True)
     written = [page]
     sections = [head(lines), steps_section(lines), schedule_section(lines), heads_section(lines), large_section(lines)]
-    sections += [baselines_section(lines), scaling_section(lines)]
+    sections += [float8_section(lines), baselines_section(lines), scaling_section(lines), profile_section(lines)]
     for name, drawn in plots(lines).items():
         path = page.with_name(f"{page.stem}-{name}.svg")
         path.write_text(drawn, "utf-8")
@@ -75,39 +77,6 @@ def head(lines: Lines) -> str:
         "Useful operations: the forward pass and the gradients of activations and LoRAs (rank 128 on q, k, v, o; that "
         "of attention is 2.5 times its forward pass); frozen weights need none, and recomputation is not counted.\n"
     )
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
-
-
-def step_rows(lines: Lines, part: str) -> list[list[str]]:
-    """One row for each step of a part, in the order of measuring."""
-    rate = lines["machine", "machine"]["matmul_tflops"]
-    rows = []
-    for (found, name), line in lines.items():
-        if found != part:
-            continue
-        if "error" in line:
-            rows.append([name, line["error"], "", "", "", gigabytes(line["peak_bytes"]), "", ""])
-            continue
-        share = f"{line['useful_tflops']:.3g} ({line['useful_tflops'] / rate:.0%})"
-        per_sample, tokens = line["seconds"] / line["batch"], line["tokens_per_second"]
-        facts = [f"{line['seconds']:.4g}", f"{per_sample:.4g}", f"{tokens:.3g}", share, gigabytes(line["peak_bytes"])]
-        rows.append([name, *facts, str(line["blocks_recomputed"]), f"{line['first_seconds']:.3g}"])
-    return rows
-
-
-STEP_COLUMNS = (
-    "step", "s", "s a sample", "tokens/s", "useful TFLOP/s (share of matmul)", "peak GB", "recomputed", "first step, s",
-)  # fmt: skip
-
-
-def gigabytes(peak: float | None) -> str:
-    """Bytes as GB; nothing on a CPU, where torch does not tell."""
-    return "" if peak is None else f"{peak / 1e9:.1f}"
 
 
 def steps_section(lines: Lines) -> str:

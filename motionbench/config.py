@@ -50,9 +50,13 @@ def require(ok: bool, name: str, expected: str, value: object) -> None:
         raise ConfigError(f"{name} must be {expected}, got {value!r}")
 
 
-def setting(default: Value, help: str) -> Value:
-    """A field of a Config with its default and, in a phrase, what it means: shown by `motionbench list settings`."""
-    made: Value = field(default=default, metadata={"help": help})
+def setting(default: Value, help: str, *, later: bool = False) -> Value:
+    """A field of a Config with its default and, in a phrase, what it means: shown by `motionbench list settings`.
+
+    later: it came when there were results already, and its default is what they were made with; at that it is left out
+    of what is written and hashed, so that they stay results of the present configuration.
+    """
+    made: Value = field(default=default, metadata={"help": help, "later": later})
     return made
 
 

@@ -113,11 +113,14 @@ _CONVERTERS: dict[str, Callable[[Any], Any]] = {
 
 
 def config_to_json(config: Any) -> Any:
-    """A method's configuration as JSON values: dataclasses become objects, enums their values, paths strings."""
+    """A method's configuration as JSON values: dataclasses become objects, enums their values, paths strings.
+
+    Settings that came later are left out at their defaults (`config.setting`).
+    """
     if config is None:
         return {}
     if dataclasses.is_dataclass(config) and not isinstance(config, type):
-        return {f.name: _value_to_json(getattr(config, f.name)) for f in dataclasses.fields(config)}
+        return {f.name: _value_to_json(getattr(config, f.name)) for f in dataclasses.fields(config) if _told(f, config)}
     if isinstance(config, Enum):
         return config.value
     if isinstance(config, Path):
@@ -127,6 +130,11 @@ def config_to_json(config: Any) -> Any:
     if isinstance(config, list | tuple):
         return [_value_to_json(value) for value in config]
     return config
+
+
+def _told(field: dataclasses.Field[Any], config: Any) -> bool:
+    """Whether a field is written: all are, but for a later one at its default (`config.setting`)."""
+    return not field.metadata.get("later") or getattr(config, field.name) != field.default
 
 
 def _value_to_json(value: Any) -> Any:

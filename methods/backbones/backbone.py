@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,11 +21,13 @@ from motionbench.errors import MissingWeightsError, NotFiniteError, ShapeError
 from motionbench.pair import to_shape
 from motionbench.typed_json import to_object
 
+from .float8 import float8_weights
 from .flow import euler, gaussian, sampling_times
 from .recompute import recomputed
 
 logger = logging.getLogger(__name__)
 
+FrozenWeights = Literal["unchanged", "float8"]
 PARTS = ("transformer", "vae", "text_encoder", "tokenizer")
 
 
@@ -232,15 +234,26 @@ class Backbone:
 
     @contextmanager
     def training(
-        self, text: Tensor, latents: tuple[int, ...], *, save_memory: bool, dropout: bool = False
+        self,
+        text: Tensor,
+        latents: tuple[int, ...],
+        *,
+        save_memory: bool,
+        dropout: bool = False,
+        frozen_weights: FrozenWeights = "unchanged",
     ) -> Iterator[None]:
         """Ready for training steps on latents of shape (B, C, F, h, w) with one text (1, L, D).
 
         save_memory: activations are recomputed for the gradient, all of them here; the numbers are the same. dropout:
-        something that is trained has it.
+        something that is trained has it. frozen_weights: `float8` rounds those of large products, and what they are
+        multiplied with.
         """
-        with recomputed(self.transformer, len(self.transformer.blocks) if save_memory else 0, random=dropout):
+        count = len(self.transformer.blocks) if save_memory else 0
+        with self._rounding(frozen_weights), recomputed(self.transformer, count, random=dropout):
             yield
+
+    def _rounding(self, frozen_weights: FrozenWeights) -> AbstractContextManager[Any]:
+        return float8_weights(self.transformer, self.device) if frozen_weights == "float8" else nullcontext()
 
     @contextmanager
     def guiding(self, latents: tuple[int, ...], *, save_memory: bool, opened: Sequence[int] = ()) -> Iterator[None]:

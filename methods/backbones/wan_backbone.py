@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from motionbench.clip import Clip
 from motionbench.method import Runtime
 
-from .backbone import PARTS, Backbone
+from .backbone import PARTS, Backbone, FrozenWeights
 from .compiling import compiled_blocks
 from .execution import Execution, execution_for
 from .fast_attention import fast_attention
@@ -144,12 +144,22 @@ class WanBackbone(Backbone):
 
     @contextmanager
     def training(
-        self, text: Tensor, latents: tuple[int, ...], *, save_memory: bool, dropout: bool = False
+        self,
+        text: Tensor,
+        latents: tuple[int, ...],
+        *,
+        save_memory: bool,
+        dropout: bool = False,
+        frozen_weights: FrozenWeights = "unchanged",
     ) -> Iterator[None]:
         """As `Backbone.training`, but as few blocks are recomputed as memory allows, and the text is fixed."""
-        count = self._recomputed_blocks(latents) if save_memory else 0
-        fixed = fixed_text(self.transformer, text) if self.execution.fixed_text and not self._streams else nullcontext()
-        with self.computing(), fixed, recomputed(self.transformer, count, random=dropout):
+        with ExitStack() as ready:
+            ready.enter_context(self.computing())
+            ready.enter_context(self._rounding(frozen_weights))  # before memory is counted
+            if self.execution.fixed_text and not self._streams:
+                ready.enter_context(fixed_text(self.transformer, text))
+            count = self._recomputed_blocks(latents) if save_memory else 0
+            ready.enter_context(recomputed(self.transformer, count, random=dropout))
             self._trains, self._draws_again = True, bool(dropout and count)
             try:
                 yield

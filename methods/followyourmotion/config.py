@@ -50,6 +50,11 @@ class Config:
     temporal_time_min: float = setting(
         0.0, "the temporal stage sees times in [it, 1]: motion is settled in noise (0 in the paper)"
     )
+    frozen_weights: Literal["unchanged", "float8"] = setting(
+        "unchanged",
+        "while tuning; `float8` rounds those of large products, which large GPUs do in less time",
+        later=True,
+    )
     gradient_checkpointing: bool = setting(True, "recompute activations: memory for time")
 
     sparse: bool = setting(True, "the temporal stage takes only sparse_frames of the clip")

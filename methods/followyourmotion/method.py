@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -142,7 +142,7 @@ class FollowYourMotion:
         if parameters and config.spatial_steps:
             frames = encode_frames(self.backbone, clip)
             shape = (config.spatial_batch, *frames.shape[1:])
-            with self.backbone.training(text, shape, save_memory=config.gradient_checkpointing):
+            with self._training(text, shape):
                 train_spatial(self.backbone, frames, text, parameters, config, generator, self.runtime.report)
         for parameter in parameters:
             parameter.requires_grad_(False)
@@ -157,9 +157,15 @@ class FollowYourMotion:
         loras.merge_lora("spatial")
         views = excerpts(backbone, clip, config, generator)
         shape = (config.temporal_batch, *views[0].latents.shape[1:])
-        with backbone.training(text, shape, save_memory=config.gradient_checkpointing):
+        with self._training(text, shape):
             train_temporal(backbone, rope, views, text, parameters, config, generator, self.runtime.report)
         return loras.weights("temporal")
+
+    def _training(self, text: Tensor, shape: tuple[int, ...]) -> AbstractContextManager[None]:
+        config = self.config
+        return self.backbone.training(
+            text, shape, save_memory=config.gradient_checkpointing, frozen_weights=config.frozen_weights
+        )
 
     def _add_lora(self, loras: DecoupledLoras, branch: BranchName, generator: torch.Generator) -> list[nn.Parameter]:
         return loras.add_lora(branch, rank=self.config.rank, scale=self.config.lora_scale, generator=generator)

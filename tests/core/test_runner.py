@@ -4,7 +4,7 @@ import itertools
 import json
 import signal
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +18,7 @@ from motionbench.adapters import kept_files
 from motionbench.arguments import parse_shard
 from motionbench.attempt import AttemptTimeout, classify, describe, time_limit
 from motionbench.case import Category
+from motionbench.config import setting
 from motionbench.device import PeakMemory, resolve_device
 from motionbench.environment import git_state
 from motionbench.errors import (
@@ -430,6 +431,16 @@ def test_config_becomes_plain_json() -> None:
     assert config_to_json(None) == {}
     assert config_to_json({"a": (1, Path("b"), Category.CAMERA, None)}) == {"a": [1, "b", "camera", None]}
     assert json.dumps(config_to_json(DriftConfig(3)))
+
+
+def test_a_setting_that_came_later_changes_no_result_that_is_there() -> None:
+    @dataclass(frozen=True)
+    class Grown:
+        speed: int = setting(2, "of the drift")
+        rounding: str = setting("none", "of the drift", later=True)
+
+    assert config_to_json(Grown()) == {"speed": 2}
+    assert config_to_json(Grown(rounding="float8")) == {"speed": 2, "rounding": "float8"}
 
 
 def test_pixel_methods_load_no_torch_and_keep_no_adapter(tmp_path: Path) -> None:

@@ -1,0 +1,47 @@
+"""Sections of the page of Wan measurements on float8, and on where the time goes."""
+
+from __future__ import annotations
+
+from wan_checks import Lines
+from wan_tables import STEP_COLUMNS, step_rows, table
+
+
+def float8_section(lines: Lines) -> str:
+    """Frozen weights in float8: what they save, and what they cost in accuracy."""
+    rows = step_rows(lines, "float8")
+    if not rows:
+        return ""
+    text = (
+        "## Frozen weights in float8, 1.3B\n\n`frozen_weights=float8`: products of 12 million weights or more, going "
+        "forward; gradients go through the weights as they are.\n\n" + table(STEP_COLUMNS, rows)
+    )
+    slopes, run = lines.get(("rounding", "gradients")), lines.get(("rounding", "losses"))
+    if slopes:
+        kinds = {"bfloat16": slopes["unchanged"], "float8": slopes["float8"]}
+        cells = [[kind, f"{1 - of['cosine']:.2g}", f"{of['norm'] - 1:+.2%}"] for kind, of in kinds.items()]
+        text += (
+            f"\nGradients of a LoRA as large as a trained one against float32, worst of {slopes['draws']} draws:\n\n"
+            + table(("weights", "1 - cosine", "norm"), cells)
+        )
+    if run:
+        kinds = {"float8": run["float8"], "bfloat16, other kernels": run["other kernels"]}
+        cells = [[kind, f"{of['distance']:.2%}", f"{of['end']:+.2%}"] for kind, of in kinds.items()]
+        text += f"\nLosses of {run['steps']} steps on the same draws, apart from those in bfloat16:\n\n" + table(
+            ("run", "mean over steps", "last quarter"), cells
+        )
+    return text
+
+
+def profile_section(lines: Lines) -> str:
+    """Where the seconds of profiled steps go."""
+    seen = {name: line["profile"]["kinds"] for (_, name), line in lines.items() if line.get("profile")}
+    kinds = sorted({kind for own in seen.values() for kind in own})
+    if not kinds:
+        return ""
+    rows = [
+        [name, *(f"{1e3 * own.get(kind, 0.0):.1f}" for kind in kinds), f"{1e3 * sum(own.values()):.1f}"]
+        for name, own in seen.items()
+    ]
+    return "## Where a step's time goes\n\nMilliseconds of the device's kernels in one step.\n\n" + table(
+        ("step", *kinds, "sum"), rows
+    )

@@ -1,0 +1,40 @@
+"""Markdown tables of Wan measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wan_checks import Lines
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
+
+
+def step_rows(lines: Lines, part: str) -> list[list[str]]:
+    """One row for each step of a part, in the order of measuring."""
+    rate = lines["machine", "machine"]["matmul_tflops"]
+    rows = []
+    for (found, name), line in lines.items():
+        if found != part:
+            continue
+        if "error" in line:
+            rows.append([name, line["error"], "", "", "", gigabytes(line["peak_bytes"]), "", ""])
+            continue
+        share = f"{line['useful_tflops']:.3g} ({line['useful_tflops'] / rate:.0%})"
+        per_sample, tokens = line["seconds"] / line["batch"], line["tokens_per_second"]
+        facts = [f"{line['seconds']:.4g}", f"{per_sample:.4g}", f"{tokens:.3g}", share, gigabytes(line["peak_bytes"])]
+        rows.append([name, *facts, str(line["blocks_recomputed"]), f"{line['first_seconds']:.3g}"])
+    return rows
+
+
+STEP_COLUMNS = (
+    "step", "s", "s a sample", "tokens/s", "useful TFLOP/s (share of matmul)", "peak GB", "recomputed", "first step, s",
+)  # fmt: skip
+
+
+def gigabytes(peak: float | None) -> str:
+    """Bytes as GB; nothing on a CPU, where torch does not tell."""
+    return "" if peak is None else f"{peak / 1e9:.1f}"
