@@ -35,7 +35,7 @@ app = typer.Typer(
     "  motionbench leaderboard page --help   (all options of the page)",
 )
 
-Results = Annotated[list[Path], typer.Argument(help="Results folders, or folders of results folders.")]
+Results = Annotated[list[Path], typer.Argument(help="Results folders, archives of them, or folders of both.")]
 Page = Annotated[Path, typer.Option("--out", help="The page to write.")]
 Manifests = Annotated[
     list[Path] | None, typer.Option("--split", help="Manifest of a split that is not installed here; repeatable.")
@@ -120,7 +120,7 @@ def _device(name: str) -> str:
 def submit(
     results: Annotated[Path, typer.Argument(help="The results folder to pack.")],
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder to make, or a .tar.gz; default submissions/NAME.")
+        Path | None, typer.Option("--out", help="Folder, .tar.gz or .tar.xz to make; default submissions/NAME.")
     ] = None,
     target: Annotated[
         str,

@@ -14,6 +14,7 @@ from motionbench.files import write_atomically
 
 from . import media as videos
 from . import overlay
+from .archives import unpacked
 from .boards import Board, make_boards
 from .merging import merge
 from .payload import attempts_data, json_in_script, packed_json, page_data
@@ -64,13 +65,14 @@ def make_page(
     splits: Sequence[Path] = (),
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> PageResult:
-    """Writes the page of these results folders. Raises StoreError where results cannot be trusted."""
-    runs = read_runs(folders, splits)
-    boards = make_boards(merge(runs))
-    media = videos.gather(boards, plan.out, plan.media, plan.limit_megabytes)
-    tracks = overlay.gather_tracks(media, plan.tracks, device=plan.device, report=report)
-    data = page_data(boards, runs, media, plan.title)
-    text = assemble(data, attempts_data(boards, media, tracks), media.embedded)
+    """Writes the page of these results folders and archives. Raises StoreError where results cannot be trusted."""
+    with unpacked(folders) as places:
+        runs = read_runs(places, splits)
+        boards = make_boards(merge(runs))
+        media = videos.gather(boards, plan.out, plan.media, plan.limit_megabytes)
+        tracks = overlay.gather_tracks(media, plan.tracks, device=plan.device, report=report)
+        data = page_data(boards, runs, media, plan.title)
+        text = assemble(data, attempts_data(boards, media, tracks), media.embedded)
     write_atomically(plan.out, text.encode())
     return PageResult(len(text.encode()), tuple(boards), len(media.embedded), len(media.linked), tuple(data["notes"]))
 

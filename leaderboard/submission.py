@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
 import json
-import tarfile
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -19,6 +16,7 @@ from motionbench.errors import StoreError
 from motionbench.files import canonical_json, write_atomically
 from motionbench.schema import SCHEMA
 
+from .archives import archive_stem, is_archive, to_archive
 from .privacy import without_paths
 from .reading import Run, read_run
 from .verify import check_videos, require_intact
@@ -61,16 +59,11 @@ def pack(plan: Submission) -> Packed:
     files["SUBMISSION.json"] = _as_json(_manifest(run, plan, files))
     files["README.md"] = _card(run, plan).encode()
     if archive:
-        write_atomically(plan.out, _tar(files, plan.out.name.partition(".")[0]))
+        write_atomically(plan.out, to_archive(files, plan.out))
     else:
         for name, data in files.items():
             write_atomically(plan.out / name, data)
     return Packed(plan.out, len(files), sum(map(len, files.values())), _advice(plan))
-
-
-def is_archive(out: Path) -> bool:
-    """Whether a submission of this name is one file."""
-    return out.name.endswith((".tar.gz", ".tgz"))
 
 
 def require_scores(run: Run) -> None:
@@ -175,21 +168,10 @@ def _as_json(value: Any) -> bytes:
     return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def _tar(files: dict[str, bytes], top: str) -> bytes:
-    """The same bytes for the same files: sorted names, no dates, no owners."""
-    buffer = io.BytesIO()
-    with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as zipped, tarfile.open(fileobj=zipped, mode="w") as tar:
-        for name in sorted(files):
-            entry = tarfile.TarInfo(f"{top}/{name}")
-            entry.size = len(files[name])
-            tar.addfile(entry, io.BytesIO(files[name]))
-    return buffer.getvalue()
-
-
 def _advice(plan: Submission) -> str:
     if plan.target == "hub":
-        name = plan.out.name.partition(".")[0]
-        unpack, folder = (f"tar xzf {plan.out} && ", name) if is_archive(plan.out) else ("", plan.out)
+        name = archive_stem(plan.out)
+        unpack, folder = (f"tar xf {plan.out} && ", name) if is_archive(plan.out) else ("", plan.out)
         return f"next: {unpack}hf upload YOUR-NAME/{name} {folder} --repo-type dataset"
     hint = "" if plan.videos_url else " (with --videos-url, others can check the scores against the videos)"
     return f"next: commit {plan.out} to a branch and open a pull request{hint}"

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from motionbench.data_cards.hub.catalog import bytes_to_catalog
 from motionbench.data_cards.hub.errors import HubError
+from motionbench.leaderboard.archives import unpacked
 
 from motionbench.errors import ManifestError, StoreError
 from motionbench.gate import read_gate_file
@@ -21,7 +22,7 @@ from motionbench.store import ResultStore
 
 SCHEMA_1 = Path(__file__).parent / "schema_1"  # of a run of 26 November, and the manifest of `mini` as it was then
 REVISIONS = {"mini": "cff8ee796c725ded", "lite": "56af7c06f4271762"}  # as records of schema 1 name them
-PUBLISHED = sorted(path.parent for path in (Path(__file__).parents[2] / "docs/results/records").glob("**/run.json"))
+PUBLISHED = sorted((Path(__file__).parents[2] / "docs/results/records").glob("*/*.tar.xz"))
 
 
 @pytest.fixture
@@ -40,8 +41,14 @@ def test_the_sample_is_of_schema_1() -> None:
     assert '"normalised"' in (SCHEMA_1 / "summary.json").read_text()
 
 
-@pytest.mark.parametrize("folder", [SCHEMA_1, *PUBLISHED], ids=lambda path: path.name)
-def test_records_scores_and_rows_of_older_folders_are_read(folder: Path) -> None:
+@pytest.mark.parametrize("place", [SCHEMA_1, *PUBLISHED], ids=lambda path: path.name)
+def test_records_scores_and_rows_of_older_folders_are_read(place: Path) -> None:
+    with unpacked([place]) as (folder,):
+        for inner in (folder, *folder.glob("controls/*")):
+            check_that_it_is_read(inner)
+
+
+def check_that_it_is_read(folder: Path) -> None:
     store = ResultStore(folder)
     records, scores, summary = store.records(), store.scores(), store.read_summary()
     assert records

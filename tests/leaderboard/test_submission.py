@@ -8,6 +8,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from motionbench.leaderboard.archives import unpacked
 from motionbench.leaderboard.reading import read_runs
 from motionbench.leaderboard.submission import Submission, pack
 from results_factory import RunRecipe, write_run
@@ -16,6 +17,8 @@ from typer.testing import CliRunner
 from motionbench.cli import app
 from motionbench.errors import StoreError
 from motionbench.split import Split
+
+SUFFIXES = (".tar.gz", ".tgz", ".tar.xz")
 
 
 @pytest.fixture
@@ -45,16 +48,45 @@ def test_a_pack_is_a_results_folder_again(tmp_path: Path, results: Path, split: 
     assert all(mine.store.has_video(record) for record in mine.records if record.video)
 
 
-def test_an_archive_has_the_same_bytes_each_time(tmp_path: Path, results: Path) -> None:
-    archives = [pack(Submission(results, tmp_path / name / "smm.tar.gz", "hub")).out for name in ("a", "b")]
+@pytest.mark.parametrize("ending", SUFFIXES)
+def test_an_archive_has_the_same_bytes_each_time(tmp_path: Path, results: Path, ending: str) -> None:
+    archives = [pack(Submission(results, tmp_path / name / f"smm{ending}", "hub")).out for name in ("a", "b")]
     assert archives[0].read_bytes() == archives[1].read_bytes()
     with tarfile.open(archives[0]) as tar:
         assert "smm/records.jsonl" in tar.getnames()
 
 
+def test_archives_are_read_as_the_folders_that_they_hold(tmp_path: Path, results: Path, split: Split) -> None:
+    plain = write_run(tmp_path / "gallery/backbone", split, RunRecipe("backbone"))
+    packed = pack(Submission(results, tmp_path / "gallery/smm.tar.xz", "pr")).out
+    for given in ([plain, packed], [tmp_path / "gallery"]):
+        with unpacked(given) as places:
+            runs = {run.name: run for run in read_runs(places, [split.root])}
+        assert list(runs) == ["backbone", "smm", "smm/frozen"]
+        assert runs["smm"].records == read_runs([results])[0].records
+    assert not places[-1].exists()
+
+
+@pytest.mark.parametrize("cut", [0, 100, -20], ids=["empty", "head", "tail"])
+def test_a_damaged_archive_is_named(tmp_path: Path, results: Path, cut: int) -> None:
+    whole = pack(Submission(results, tmp_path / "smm.tar.xz", "pr")).out
+    whole.write_bytes(whole.read_bytes()[:cut])
+    with pytest.raises(StoreError, match=r"smm\.tar\.xz: expected an archive"), unpacked([whole]):
+        pass
+
+
+def test_an_archive_cannot_write_outside_its_folder(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.tar.gz"
+    with tarfile.open(bad, "w:gz") as tar:
+        tar.addfile(tarfile.TarInfo("../../run.json"))
+    with pytest.raises(StoreError, match=r"bad\.tar\.gz"), unpacked([bad]):
+        pass
+    assert not (tmp_path / "run.json").exists()
+
+
 def test_advice_for_an_archive_unpacks_it_first(tmp_path: Path, results: Path) -> None:
     archive, folder = (pack(Submission(results, tmp_path / name, "hub")) for name in ("smm.tar.gz", "smm"))
-    assert archive.advice == f"next: tar xzf {archive.out} && hf upload YOUR-NAME/smm smm --repo-type dataset"
+    assert archive.advice == f"next: tar xf {archive.out} && hf upload YOUR-NAME/smm smm --repo-type dataset"
     assert folder.advice == f"next: hf upload YOUR-NAME/smm {folder.out} --repo-type dataset"
 
 
