@@ -17,6 +17,7 @@ DTYPES = ("float32", "bfloat16")
 def resolve_device(name: str, *, needs_torch: bool = True) -> str:
     """`cpu` or `cuda[:i]` for `auto`, `cpu` or `cuda[:i]`: `auto` is the first GPU if there is one.
 
+    A GPU that is named by number becomes torch's current one: kernels that torch does not launch itself go there.
     needs_torch: False for work on pixels, for which `auto` is `cpu` and torch stays unloaded.
     Raises ConfigError if the name is another one, or the GPU is not there.
     """
@@ -33,6 +34,8 @@ def resolve_device(name: str, *, needs_torch: bool = True) -> str:
     index = int(name.partition(":")[2] or 0)
     if index >= count:
         raise ConfigError(f"device {name!r} is not here: torch sees {count} GPUs; use --device auto")
+    if ":" in name:
+        torch.cuda.set_device(index)
     return name
 
 

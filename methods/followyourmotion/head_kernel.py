@@ -34,11 +34,12 @@ def kernel_sums(query: Tensor, key: Tensor, grid: TokenGrid) -> Tensor:
     key = key.to(query.dtype)
     blocks = (triton.cdiv(tokens, ROWS), heads)
     shapes: dict[str, Any] = {"FRAMES": grid.frames, "CELLS": grid.cells, "BLOCK": block_size(grid)}
-    _sum_rows[blocks](
-        query, key, sums, width**-0.5 * 1.4426950408889634, *query.stride(), *key.stride(), width,
-        **shapes, TOKENS=tokens, WIDTH=max(16, triton.next_power_of_2(width)), ROWS=ROWS, COLUMNS=COLUMNS,
-        num_warps=8, num_stages=3,
-    )  # fmt: skip
+    with torch.cuda.device_of(query):  # Triton launches on the current device
+        _sum_rows[blocks](
+            query, key, sums, width**-0.5 * 1.4426950408889634, *query.stride(), *key.stride(), width,
+            **shapes, TOKENS=tokens, WIDTH=max(16, triton.next_power_of_2(width)), ROWS=ROWS, COLUMNS=COLUMNS,
+            num_warps=8, num_stages=3,
+        )  # fmt: skip
     return sums.sum(2, dtype=torch.float64)
 
 

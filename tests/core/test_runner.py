@@ -503,13 +503,17 @@ def test_devices_are_checked_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("gpu", "cuda:x", "cuda:-1"):
         with pytest.raises(ConfigError, match="unknown device"):
             resolve_device(name)
+    current: list[int] = []
     for count in (0, 2):
         cuda = SimpleNamespace(is_available=lambda count=count: count > 0, device_count=lambda count=count: count)
+        cuda.set_device = current.append
         monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
         assert resolve_device("auto") == ("cuda" if count else "cpu")
         with pytest.raises(ConfigError, match=f"is not here: torch sees {count} GPUs"):
             resolve_device("cuda:2")
+    assert not current
     assert resolve_device("cuda:1") == "cuda:1"
+    assert current == [1]  # else a kernel of our own would be launched on the first one
 
 
 def test_git_state_is_of_a_tracked_package_only(tmp_path: Path) -> None:
