@@ -1,26 +1,31 @@
-"""Write the tables of results folders of one split as Markdown: no number in docs/results/lite.md is typed by hand.
+"""Write the tables of results of one split as Markdown: no number in docs/results/lite.md is typed by hand.
 
 Example (the page is that of the file, between its marks; the README's table likewise):
-  python benchmarks/results_page.py results/many/lite/* --against backbone --against followyourmotion \
+  python benchmarks/results_page.py docs/results/records/lite --against backbone --against followyourmotion \
     --page docs/results/lite.md --readme README.md
 
-A row is a results folder and named like it. Folders must be scored, with the controls beside them.
+A row is a results folder, or an archive that `motionbench results pack` made of one, and named like it; a folder of
+either stands for all in it. They must be scored, with the controls beside them.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from motionbench.leaderboard.archives import unpacked
+
 from motionbench import registry
+from motionbench.bootstrap import macro_mean
 from motionbench.comparison import Difference, compare
 from motionbench.marked_page import put_between, table
 from motionbench.metric import MetricInfo
 from motionbench.record import Row
 from motionbench.scorer import metric_infos
 from motionbench.store import ResultStore
-from motionbench.summary import ALL, Attempts
+from motionbench.summary import ALL, Attempts, values_to_strata
 
 HEADLINE, TEXT = "motion_fidelity", "text_alignment"
 STARTS = {"noise": "noise", "noised_reference": "noised reference", "inverted": "inverted", "none": "–"}
@@ -126,6 +131,35 @@ def by_category(runs: Sequence[Run]) -> str:
     return table(["method", *categories], rows)
 
 
+def by_seed(runs: Sequence[Run]) -> str:
+    """Motion fidelity and rank under each seed alone, and the paired difference of the last seed to the first."""
+    seeds = sorted({record.seed for run in runs for record in run.attempts.records})
+    parts = {(run.name, seed): of_seed(run.attempts, seed) for run in runs for seed in seeds}
+    means = {key: macro_mean(values_to_strata(part.case_values(HEADLINE))) for key, part in parts.items()}
+    head = ["method", *(text for seed in seeds for text in (f"seed {seed}", "rank"))]
+    head.append(f"seed {seeds[-1]} − seed {seeds[0]} [95%]")
+    rows = []
+    for run in runs:
+        ranks = [1 + sum(means[other.name, seed] > means[run.name, seed] for other in runs) for seed in seeds]
+        cells = [
+            text for seed, rank in zip(seeds, ranks, strict=True) for text in (number(means[run.name, seed]), rank)
+        ]
+        found = compare(parts[run.name, seeds[-1]], parts[run.name, seeds[0]], [HEADLINE])
+        rows.append([f"`{run.name}`", *map(str, cells), told(next(d for d in found if d.category == ALL))])
+    return table(head, rows)
+
+
+def of_seed(attempts: Attempts, seed: int) -> Attempts:
+    """The attempts of one seed alone."""
+    return replace(attempts, records=tuple(record for record in attempts.records if record.seed == seed))
+
+
+def has_seeds(runs: Sequence[Run]) -> bool:
+    """Whether every run has attempts of the same seeds, and of several."""
+    seeds = {frozenset(record.seed for record in run.attempts.records) for run in runs}
+    return len(seeds) == 1 and len(seeds.pop()) > 1
+
+
 def controls(run: Run) -> str:
     """Floor, ceiling and copy, on the same cases."""
     names = sorted({row.method for row in run.summary.control_rows})
@@ -189,6 +223,8 @@ def page(runs: Sequence[Run], against: Sequence[Run], contrasts: Sequence[tuple[
         "Paired differences over references, with 95% intervals:",
         differences(runs, against),
     ]
+    if has_seeds(runs):
+        parts += ["Under each seed alone:", by_seed(runs)]
     for a, b in contrasts:
         parts += [f"`{a.name}` − `{b.name}`, paired:", contrast(a, b)]
     return "\n\n".join([*parts, "Controls, means on the same cases:", controls(runs[0])])
@@ -220,6 +256,12 @@ def _control_row(run: Run, name: str, role: str) -> list[str]:
     return [f"`{name}` ({role})", "", "", fidelity, normalized, text, "", ""]
 
 
+def results_folders(place: Path) -> list[Path]:
+    """The folder itself, or those of the results in it."""
+    below = sorted(path.parent for path in place.glob("*/run.json"))
+    return below if below and not (place / "run.json").is_file() else [place]
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -229,7 +271,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--page", type=Path, help="the file whose tables are replaced; else they are printed")
     parser.add_argument("--readme", type=Path, help="the file whose short table is replaced")
     args = parser.parse_args(argv)
-    runs = best_first([Run(folder) for folder in args.results])
+    with unpacked(args.results) as places:
+        runs = best_first([Run(folder) for place in places for folder in results_folders(place)])
     by_name = {run.name: run for run in runs}
     contrasts = [(by_name[a], by_name[b]) for a, b in args.contrast]
     text = page(runs, [by_name[name] for name in args.against], contrasts)

@@ -6,12 +6,14 @@ import importlib
 import json
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from motionbench.split import read_split
+from motionbench.summary import Attempts
 from motionbench.video import read_clip
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -86,3 +88,19 @@ def test_a_split_of_curves_is_a_split(tmp_path: Path, script: Any, monkeypatch: 
     assert case.caption != case.prompt
     a, b = (read_clip(tmp_path / name / "references" / "vee.mp4").frames for name in ("a", "b"))
     assert np.array_equal(a, b)
+
+
+def test_groups_are_means_of_their_references_and_a_lost_clip_is_one_below_half(script: Any) -> None:
+    groups = script("groups_page")
+    values = {("multi_object/6001/2", 0): 0.9, ("multi_object/6001/2", 1): 0.3, ("multi_object/6002/2", 0): 0.8}
+    records = tuple(SimpleNamespace(case_id=case, seed=seed, key=f"{case}{seed}", status="ok") for case, seed in values)
+    scores = {
+        (record.key, metric): SimpleNamespace(value=values[record.case_id, record.seed], details={})
+        for record in records
+        for metric in ("motion_fidelity", "text_alignment")
+    }
+    group_of = {"multi_object/6001/2": "3 objects", "multi_object/6002/2": "4 objects"}
+    mean, cells = groups._row(Attempts("swing", records, scores), group_of, ["3 objects", "4 objects", "5 objects"])
+    assert mean == pytest.approx(0.7)  # (0.6 + 0.8) / 2: seeds of a case first
+    assert cells[:3] == ["0.600", "0.800", "–"]
+    assert cells[4] == "1 of 3"

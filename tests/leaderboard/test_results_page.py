@@ -7,11 +7,13 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from motionbench.leaderboard.archives import to_archive
 from results_factory import INFOS, RunRecipe, write_run, write_split
 
+from motionbench.comparison import compare
 from motionbench.scorer import metric_infos
 from motionbench.store import ResultStore
-from motionbench.summary import Attempts, make_summary
+from motionbench.summary import Attempts, make_summary, summarize
 
 METHODS, CONTROLS = ("followyourmotion", "ditflow", "backbone"), ("frozen", "oracle")
 
@@ -59,6 +61,37 @@ def test_a_row_for_each_folder_best_first_and_differences_to_others(
     assert "| `backbone` | – | – |" in text, "no difference to itself"
     assert "`oracle` (ceiling)" in short
     assert short.count("\n| `") == len(METHODS) + 2
+
+
+def test_two_seeds_are_told_apart_and_archives_are_read(results_page: ModuleType, tmp_path: Path) -> None:
+    split, infos = write_split(tmp_path / "split", references=3), metric_infos(INFOS)
+    versions = {name: info.version for name, info in infos.items()}
+    for name in (*METHODS, *CONTROLS):
+        recipe = RunRecipe(name, seeds=(0, 1), videos=False, metric_versions=versions)
+        write_run(tmp_path / "made" / name, split, recipe)
+    controls = {name: Attempts.read(ResultStore(tmp_path / "made" / name), infos) for name in CONTROLS}
+    means, gains = {}, {}
+    for name in METHODS:
+        store = ResultStore(tmp_path / "made" / name)
+        attempts = Attempts.read(store, infos)
+        store.write_summary(make_summary(store.read_run()["configuration"], attempts, controls, infos))
+        texts = {path.name: path.read_bytes() for path in store.folder.iterdir() if path.is_file()}
+        target = tmp_path / "lite" / f"{name}.tar.xz"
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(to_archive(texts, target))
+        for seed in (0, 1):
+            rows = summarize(results_page.of_seed(attempts, seed), {}, infos)
+            means[name, seed] = next(r.mean for r in rows if (r.metric, r.category) == ("motion_fidelity", "all"))
+        seeds = (results_page.of_seed(attempts, seed) for seed in (1, 0))
+        gains[name] = next(d.difference for d in compare(*seeds, ["motion_fidelity"]) if d.category == "all")
+    page = tmp_path / "lite.md"
+    page.write_text("<!-- tables:begin -->\n<!-- tables:end -->\n", "utf-8")
+    results_page.main([str(tmp_path / "lite"), "--page", str(page)])
+    row = next(line for line in page.read_text("utf-8").split("Under each seed")[1].splitlines() if "`ditflow`" in line)
+    first, rank, second, _, difference = [cell.strip() for cell in row.split("|")[2:7]]
+    assert (first, second) == tuple(f"{means['ditflow', seed]:.3f}" for seed in (0, 1))
+    assert int(rank) == 1 + sum(means[name, 0] > means["ditflow", 0] for name in METHODS)
+    assert difference.startswith(f"{gains['ditflow']:+.3f} [".replace("-", "−")), "over the cases that both have"
 
 
 def test_a_folder_without_scores_is_named(results_page: ModuleType, tmp_path: Path) -> None:
