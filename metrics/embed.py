@@ -76,6 +76,8 @@ def load_clip(name: str, device: str, *, fetch: bool = False) -> ClipModel:
         return _load_tiny(device)
     if name == EFFICIENTNET:
         return _load_efficientnet(device)
+    if name in PREFETCH and not fetch and not _openai_file(name.partition(":")[0]).is_file():
+        raise _not_here(name)  # said before open_clip, whose import takes seconds
     import open_clip
 
     architecture, _, tag = name.partition(":")
@@ -103,20 +105,26 @@ def _weights(architecture: str, tag: str, fetch: bool) -> tuple[Path, dict[str, 
             f"open_clip knows no weights {tag!r} of {architecture}; known: {known}; or give a file's path"
         )
     revision = REVISIONS.get((architecture, tag))
-    mend = f"with network run: {fetch_command(f'{architecture}:{tag}')}"
     path = _kept(recipe, revision)
     if path is None and not fetch:
-        raise MissingWeightsError(f"weights {architecture}:{tag} are not here; {mend}")
+        raise _not_here(f"{architecture}:{tag}")
     try:
         if path is None and recipe.get("url"):  # holds the file's hash, which open_clip checks
             path = Path(source.download_pretrained(recipe, prefer_hf_hub=False))
         elif path is None:
             path = Path(source.download_pretrained_from_hf(recipe["hf_hub"].rstrip("/"), revision=revision))
     except (OSError, RuntimeError) as error:
-        raise MissingWeightsError(
-            f"weights {architecture}:{tag} are not here and cannot be fetched ({error}); {mend}"
-        ) from error
+        raise _not_here(f"{architecture}:{tag}", f" and cannot be fetched ({error})") from error
     return path, dict(recipe)
+
+
+def _not_here(name: str, why: str = "") -> MissingWeightsError:
+    return MissingWeightsError(f"weights {name} are not here{why}; with network run: {fetch_command(name)}")
+
+
+def _openai_file(architecture: str) -> Path:
+    """Where open_clip keeps OpenAI's own file of an architecture."""
+    return Path(os.path.expanduser("~/.cache/clip")) / f"{architecture}.pt"
 
 
 def _kept(recipe: dict[str, Any], revision: str | None) -> Path | None:

@@ -14,7 +14,7 @@ from .camera_motion import fit_camera
 from .motion_comparison import LEAST_TRACKS, Part, Reading, compare_motions, compare_parts
 from .motion_field import motion_to_field
 from .track_matching import MOVING_RANGE, Motion
-from .track_windows import sample_motions, sample_windows
+from .track_windows import sample_motions
 
 Windows = Sequence[tuple[Motion, Motion]]  # (generated, reference), at the same number of frames
 
@@ -81,12 +81,12 @@ class MotionFidelity:
         return cls()
 
     def measure(self, sample: Sample) -> Measurement:
-        windows = sample_windows(sample)
+        windows, whole = sample_motions(sample)
         support = windows_support(windows)
         lacking = lacking_support(windows)
         if lacking:
             return Measurement(None, lacking, support)
-        value, readings, parts = clip_fidelity(windows, sample_motions(sample))
+        value, readings, parts = clip_fidelity(windows, whole)
         details = {
             **support,
             **windows_details(windows),

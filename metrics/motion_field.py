@@ -45,15 +45,20 @@ def motion_to_field(motion: Motion) -> MotionField:
     no harm; but what moves must move at the same place of the frame.
     """
     motion = motion.steps_seen
-    places = _places(motion.size)
-    shape = (len(places), motion.weights.shape[1])
+    shape = (_PER_SIDE**2, motion.weights.shape[1])
     if not len(motion.points):
         return MotionField(np.zeros((*shape, 2)), np.zeros(shape))
-    middle = (motion.points[:, 1:] + motion.points[:, :-1]) / 2
-    square = ((places[:, None, None] - middle[None]) ** 2).sum(-1)  # (P, N, T-1)
-    kernel = np.exp(-square / (2 * _BLUR**2)) * motion.weights
-    mass = kernel.sum(axis=1)
-    steps = np.einsum("pnt,ntc->ptc", kernel, motion.steps) / np.maximum(mass, 1e-9)[..., None]
+    middle = (motion.points[:, 1:] + motion.points[:, :-1]) / 2  # (N, T-1, 2)
+    x, y = (_closeness(middle[..., i], motion.size[i]) for i in (0, 1))  # a Gaussian of both is the product
+
+    def around(signal: Array) -> Array:
+        """(P, T-1) sums over the tracks of a signal (N, T-1)."""
+        found: Array = np.matmul(y * signal.T[:, None], x.swapaxes(1, 2))  # (T-1, rows, columns)
+        return found.reshape(len(found), -1).T
+
+    mass = around(motion.weights)
+    moved = [around(motion.steps[..., i] * motion.weights) for i in (0, 1)]
+    steps = np.stack(moved, axis=-1) / np.maximum(mass, 1e-9)[..., None]
     even = motion.asked * 2 * np.pi * _BLUR**2 / float(np.prod(motion.size))
     return MotionField(steps, (mass > _LEAST_MASS * even).astype(float))
 
@@ -63,8 +68,8 @@ def field_likeness(a: MotionField, b: MotionField) -> float:
     return likeness(a.steps, a.seen, b.steps, b.seen)
 
 
-def _places(size: tuple[float, float]) -> Array:
-    """(P, 2) centers of an even tiling of the frame, in diagonals."""
-    even = (np.arange(_PER_SIDE) + 0.5) / _PER_SIDE
-    x, y = np.meshgrid(even * size[0], even * size[1])
-    return np.stack([x.ravel(), y.ravel()], axis=-1)
+def _closeness(middle: Array, extent: float) -> Array:
+    """(T-1, 8, N) Gaussian of the distance along one side of the frame, between the places and tracks (N, T-1)."""
+    places = (np.arange(_PER_SIDE) + 0.5) / _PER_SIDE * extent  # centers of an even tiling, in diagonals
+    found: Array = np.exp(-((places[:, None] - middle.T[:, None]) ** 2) / (2 * _BLUR**2))
+    return found

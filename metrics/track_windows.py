@@ -31,20 +31,16 @@ def clip_windows(clip: Clip, n: int) -> list[Clip]:
     return [clip] if n == 1 else [Clip(clip.frames[a:b], clip.fps) for a, b in window_spans(len(clip), n)]
 
 
-def sample_windows(sample: Sample) -> list[tuple[Motion, Motion]]:
-    """(generated, reference) motion of each window, at the same number of frames."""
+def sample_motions(sample: Sample) -> tuple[list[tuple[Motion, Motion]], tuple[Motion, Motion]]:
+    """(generated, reference) motion of each window, at the same number of frames; and of the whole clips.
+
+    One clip after the other, so that a tracker may keep what it saw in the windows' frames for the whole.
+    """
     clips = sample.generated, sample.reference
     n = count_windows(min(map(len, clips)))
-    return [
-        _equal_frames(tracks_to_motion(sample.tracks(g)), tracks_to_motion(sample.tracks(r)))
-        for g, r in zip(*(clip_windows(clip, n) for clip in clips), strict=True)
-    ]
-
-
-def sample_motions(sample: Sample) -> tuple[Motion, Motion]:
-    """(generated, reference) motion of the whole clips."""
-    generated, reference = (tracks_to_motion(sample.tracks(clip)) for clip in (sample.generated, sample.reference))
-    return generated, reference
+    followed = [[tracks_to_motion(sample.tracks(shown)) for shown in (*clip_windows(clip, n), clip)] for clip in clips]
+    *windows, whole = zip(*followed, strict=True)
+    return [_equal_frames(*window) for window in windows], whole
 
 
 def cut_tracks(tracks: Tracks, n: int) -> list[Tracks]:

@@ -59,8 +59,8 @@ class Residual(nn.Module):
         self.norm_first, self.norm_second = _norm(channels), _norm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.first(F.relu(self.norm_first(x)))
-        return cast(Tensor, x + self.second(F.relu(self.norm_second(y))))
+        y = self.first(F.relu(self.norm_first(x), inplace=True))
+        return cast(Tensor, self.second(F.relu(self.norm_second(y), inplace=True)).add_(x))
 
 
 class Stem(nn.Module):

@@ -24,13 +24,13 @@ from motionbench.typed_json import to_object
 from ..threads import Workers, workers
 from .following import follow, follow_in_windows, inside_frame
 from .frame_features import TrackerConfig
+from .frame_memory import FrameMemory
 from .tiny_scene import ScenePath
 from .tracker_net import KeysValues, Prediction, TrackerNet
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 CHUNK = 80  # queries followed at once, whatever the number of cores: same digits everywhere, and fit for the cache
 ACCELERATOR_CHUNK = 1024  # the same elsewhere than on the CPU: bounds memory at about 0.3 GB for 17 frames
-FRAMES = 3  # described at once
 CONTEXT = 16  # frames of the window before that a window of a long clip shows too
 
 
@@ -123,6 +123,7 @@ class LearnedTracker:
 
     def __init__(self, model: TrackerNet, device: str) -> None:
         self.model, self.device = model, device
+        self._memory = FrameMemory(self._describe)
 
     @classmethod
     def create(cls, device: str) -> Self:
@@ -147,8 +148,7 @@ class LearnedTracker:
         height, width = self.cells(clip.height, clip.width)
         scale = np.array([width / clip.width, height / clip.height], dtype=np.float32)
         small = torch.from_numpy((queries.astype(np.float32) + 0.5) * scale - 0.5)
-        stem = self.model.config.stem
-        around = self._survey(resize_frames(clip.frames, height * stem, width * stem), team)
+        around = self._survey(self._memory.levels(clip.frames, team), team)
         chunk = CHUNK if self.device == "cpu" else ACCELERATOR_CHUNK
         parts = team.map(partial(self._follow, around), small.split(chunk))
         points = (np.concatenate([p for p, _ in parts]) + 0.5) / scale - 0.5
@@ -158,11 +158,15 @@ class LearnedTracker:
         """Height and width, in cells of the network, at which it sees a clip of so many pixels: a square."""
         return self.model.config.size, self.model.config.size
 
-    def _survey(self, frames: torch.Tensor, team: Workers) -> Surroundings:
-        """What is the same for all queries, from frames (T, 3, H, W); the support points may still be on their
+    def _describe(self, frames: NDArray[np.uint8]) -> list[torch.Tensor]:
+        """Features of frames (T, H, W, 3) at each stride: (1, T, h, w, C)."""
+        stem = self.model.config.stem
+        height, width = self.cells(*frames.shape[1:3])
+        return self.model.describe(resize_frames(frames, height * stem, width * stem)[None].to(self.device))
+
+    def _survey(self, levels: list[torch.Tensor], team: Workers) -> Surroundings:
+        """What is the same for all queries, from the frames' features; the support points may still be on their
         way when it returns."""
-        parts = team.map(lambda part: self.model.describe(part[None].to(self.device)), frames.split(FRAMES))
-        levels = [torch.cat(level, dim=1) for level in zip(*parts, strict=True)]
         shared_keys = SharedKeys(self.model.config.rounds)
         return Surroundings(levels, shared_keys, team.start(self._follow_support, levels, shared_keys))
 

@@ -44,7 +44,9 @@ def gelu(x: Tensor) -> Tensor:
     if x.device.type != "cpu":
         return F.gelu(x, approximate="tanh")
     slope = torch.addcmul(x.new_tensor(_GELU_SLOPE), x, x, value=0.044715 * _GELU_SLOPE)
-    return x * torch.sigmoid(x * slope)
+    if torch.is_grad_enabled():
+        return x * torch.sigmoid(x * slope)
+    return slope.mul_(x).sigmoid_().mul_(x)
 
 
 class TimeBlock(nn.Module):
@@ -57,8 +59,8 @@ class TimeBlock(nn.Module):
         self.widen, self.narrow = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self._over_time(self.norm_time(x))
-        return cast(Tensor, x + self.narrow(gelu(self.widen(self.norm_channel(x)))))
+        x = self._over_time(self.norm_time(x)).add_(x)
+        return cast(Tensor, self.narrow(gelu(self.widen(self.norm_channel(x)))).add_(x))
 
     def _over_time(self, x: Tensor) -> Tensor:
         """`self.time` of tokens (M, T, D), as a convolution of images one pixel high: with channels last, as they lie

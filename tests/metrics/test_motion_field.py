@@ -11,7 +11,7 @@ from motionbench.metrics.motion_field import field_likeness, motion_to_field
 from motionbench.metrics.track_windows import (
     clip_windows,
     count_windows,
-    sample_windows,
+    sample_motions,
     tracks_to_windows,
     window_spans,
     window_tracks,
@@ -91,8 +91,10 @@ def test_each_window_is_tracked_afresh_and_reversing_the_clips_reverses_the_wind
     sample = make_sample(make_tracks(straight(10, 17, (3, 0))), make_tracks(straight(10, 17, (3, 0))))
     look = sample.tracks
     object.__setattr__(sample, "tracks", lambda window: (asked.append(len(window)), look(window))[1])
-    assert [len(g.points[0]) for g, _ in sample_windows(sample)] == [9, 9]
-    assert asked == [9, 9, 9, 9]
+    windows, whole = sample_motions(sample)
+    assert [len(g.points[0]) for g, _ in windows] == [9, 9]
+    assert [len(side.points[0]) for side in whole] == [17, 17]
+    assert asked == [9, 9, 17, 9, 9, 17]  # one clip after the other
     forth, back = clip_windows(clip, 2), clip_windows(Clip(clip.frames[::-1].copy(), 8.0), 2)
     assert all(np.array_equal(a.frames[::-1], b.frames) for a, b in zip(forth, reversed(back), strict=True))
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from motionbench.metrics.motion_fidelity import MotionFidelity
 from motionbench.metrics.trackers.frame_features import TrackerConfig
 from motionbench.metrics.trackers.learned import load_tracker
 from motionbench.metrics.trackers.map_reading import Patches, _read_squares, read_features
@@ -14,7 +15,9 @@ from motionbench.metrics.trackers.real import CELLS, COARSEST, RealTracker
 from motionbench.metrics.trackers.tracker_net import TrackerNet
 
 from motionbench.clip import Clip
+from motionbench.pair import measure, to_sample
 from motionbench.registry import load
+from motionbench.track_cache import TrackCache
 from motionbench.tracks import grid_queries
 
 
@@ -73,14 +76,40 @@ def test_a_pan_is_followed_to_a_fraction_of_a_pixel(real, height, width):
     assert not found.visible[true[..., 0] < -2].any()
 
 
-def test_any_number_of_threads_finds_the_same_bits(real, threads):
+def test_any_number_of_threads_finds_the_same_bits(threads):
     clip, found = panning(5, 64, 96, 2.0), []
     for count in (1, 2, 4):
         torch.set_num_threads(count)
-        found.append(real.track(clip, grid_queries(64, 96, 10)))
+        found.append(RealTracker.create("cpu").track(clip, grid_queries(64, 96, 10)))
     for other in found[1:]:
         assert np.array_equal(other.points, found[0].points)
         assert np.array_equal(other.visible, found[0].visible)
+
+
+def test_a_window_of_a_clip_that_was_seen_is_followed_to_the_same_bits(real):
+    clip, queries = panning(7, 64, 96, 2.0), grid_queries(64, 96, 3)
+    real.track(clip, queries)
+    window = Clip(clip.frames[2:5], clip.fps)
+    again, fresh = (tracker.track(window, queries) for tracker in (real, RealTracker.create("cpu")))
+    assert np.array_equal(again.points, fresh.points)
+    assert np.array_equal(again.visible, fresh.visible)
+
+
+def test_places_are_those_that_version_2_always_found(real):
+    """As it was before features were shared; a change of these is a change of version."""
+    found = real.track(panning(6, 72, 128, 3.0), grid_queries(72, 128, 3)).points[:, -1]
+    known = [
+        [5.7657, 11.5494], [48.5094, 11.5119], [91.0952, 11.5203], [5.8149, 35.4947], [48.4646, 35.4584],
+        [91.1539, 35.5321], [5.7657, 59.4514], [48.4790, 59.4882], [91.1537, 59.4843],
+    ]  # fmt: skip
+    assert np.allclose(found, known, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_the_headline_is_what_it_was_before_features_were_shared(tmp_path):
+    pair = panning(13, 72, 128, 2.0), panning(13, 72, 128, 3.0)
+    eyes = TrackCache("real", device="cpu", grid=20, folder=tmp_path)
+    assert measure(MotionFidelity(), to_sample(*pair, eyes)).value == pytest.approx(0.923037, abs=1e-4)
 
 
 def test_a_point_goes_its_way_whoever_else_is_asked_for(real):

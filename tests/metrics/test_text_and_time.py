@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -263,6 +264,7 @@ def test_real_footage_without_weights_is_no_number_but_a_command(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     embed.shared_embedder.cache_clear()
+    monkeypatch.setitem(sys.modules, "open_clip", None)  # told without its import, which takes seconds
     with pytest.raises(MissingWeightsError, match="motionbench prefetch text_alignment"):
         kind.create(REAL)
 
