@@ -21,8 +21,8 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from motionbench.case import Case, Category, Level
 from motionbench.clip import Clip
 from motionbench.files import file_sha256
+from motionbench.manifest import MANIFEST, write_manifest
 from motionbench.seeds import derive_seed
-from motionbench.split import MANIFEST, write_manifest
 from motionbench.video import write_clip
 
 Array = NDArray[np.float64]

@@ -14,8 +14,8 @@ from motionbench.case import Case, Category, Level
 from motionbench.clip import Clip
 from motionbench.errors import UnknownNameError, VideoError
 from motionbench.files import file_sha256, write_atomically
+from motionbench.manifest import MANIFEST, parse_manifest, write_manifest
 from motionbench.seeds import derive_seed
-from motionbench.split import MANIFEST, parse_manifest, write_manifest
 from motionbench.video import encode_clip, read_clip
 
 from .split_card import write_card

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from motionbench.errors import StoreError
+from motionbench.manifest import CASE_ID
 from motionbench.record import Record, Score
-from motionbench.split import CASE_ID
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 Rule = tuple[str, Callable[[Any], bool], str]

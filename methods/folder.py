@@ -13,8 +13,9 @@ from motionbench.clip import Clip
 from motionbench.config import setting, suited_config
 from motionbench.errors import ConfigError, MissingInputError, VideoError
 from motionbench.kept_clip import KeptClip
+from motionbench.manifest import CASE_ID
 from motionbench.method import InputContract, Runtime
-from motionbench.split import CASE_ID, Split
+from motionbench.split import Split
 
 COLUMNS = ("case_id", "file")
 

@@ -38,7 +38,7 @@ def reading_adapter(folder: Path) -> Iterator[None]:
 
     try:
         yield
-    except (OSError, KeyError, TypeError, json.JSONDecodeError, SafetensorError) as error:
+    except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise StoreError(f"cannot read an adapter from {folder}: {error!r}") from error
 
 

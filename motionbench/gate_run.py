@@ -22,13 +22,14 @@ from motionbench.files import write_json
 from motionbench.footage import AUTO, tracker_for
 from motionbench.gate import GateFile, read_gate_file
 from motionbench.gate_verdict import DIRECTIONS, Judged, verdict
+from motionbench.manifest import MANIFEST, write_manifest
 from motionbench.metric import MetricRuntime
 from motionbench.pair import SHAPE, to_sample
 from motionbench.plan import NO_BACKBONE, RunPlan, config_to_json, resolve
 from motionbench.progress import Bars
 from motionbench.runner import RunResult, run
 from motionbench.schema import SCHEMA
-from motionbench.split import MANIFEST, Split, read_split, write_manifest
+from motionbench.split import Split, read_split
 from motionbench.split_location import find_split
 from motionbench.store import ResultStore
 from motionbench.summary import cost

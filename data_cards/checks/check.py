@@ -9,7 +9,8 @@ from typing import Any
 
 from motionbench.case import Case, Category
 from motionbench.errors import ManifestError
-from motionbench.split import MANIFEST, cases_to_revision, read_split, split_names, splits_folder
+from motionbench.manifest import MANIFEST
+from motionbench.split import cases_to_revision, read_split, split_names, splits_folder
 
 from ..hub.card_check import check_card
 from .duplicates import Look, find_duplicates

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from motionbench.case import Case
-from motionbench.split import (
+from motionbench.manifest import (
     BYTE_ORDER_MARK,
     PARSERS,
     SHARED,

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from motionbench.case import Category
 from motionbench.errors import ManifestError
-from motionbench.split import MANIFEST, Split
+from motionbench.manifest import MANIFEST
+from motionbench.split import Split
 
 from .address import Address
 from .card import render_card

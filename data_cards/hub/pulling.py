@@ -10,7 +10,8 @@ from pathlib import Path
 
 from motionbench.errors import MotionBenchError, StoreError
 from motionbench.files import make_folder, write_atomically, write_json
-from motionbench.split import MANIFEST, read_split
+from motionbench.manifest import MANIFEST
+from motionbench.split import read_split
 
 from .address import Address
 from .catalog import CATALOG, SplitEntry, bytes_to_catalog

@@ -21,7 +21,7 @@ from motionbench.files import (
     write_atomically,
     write_json,
 )
-from motionbench.split import MANIFEST, write_manifest
+from motionbench.manifest import MANIFEST, write_manifest
 
 from .cards import render_split_card
 from .recipe import NAME, Entry, read_recipe, recipe_hash

@@ -12,7 +12,7 @@ import numpy as np
 from motionbench.case import Case, Level
 from motionbench.errors import VideoError
 from motionbench.files import file_sha256, make_folder, write_atomically, write_json
-from motionbench.split import MANIFEST, write_manifest
+from motionbench.manifest import MANIFEST, write_manifest
 from motionbench.video import read_clip
 
 from .renderer3d import Rendered, render_scene

@@ -6,15 +6,15 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from motionbench.errors import StoreError
 from motionbench.typed_json import to_object
 
 from .kit import KEY_SCHEMA
 
-CHOICES = ("left", "right", "same", "broken")
 LARGEST = 4_000_000  # bytes of an answer file: 20,000 answers
+LONGEST_RATER = 64  # characters of a name
 VOTES_SCHEMA = 1
 
 
@@ -133,32 +133,43 @@ def read_sheet(file: Path, key: Mapping[str, Any]) -> Sheet:
     value = json.loads(file.read_bytes())
     if not isinstance(value, dict) or value.get("schema") != KEY_SCHEMA:
         raise ValueError("expected the file that the raters' page downloads")
-    if value.get("study") != key["study"]:
-        raise ValueError(f"it answers study {value.get('study')!r}, and this is {key['study']!r}")
-    rater, answers = value.get("rater"), value.get("answers")
-    if not isinstance(rater, str) or not 1 <= len(rater) <= 64 or not isinstance(answers, list):
-        raise ValueError("expected a rater and a list of answers")
-    choices = dict(_choice(answer, key) for answer in answers)
-    if len(choices) < len(answers):
-        raise ValueError("a question is answered twice")
+    made = to_object(_AnswerFile, value, refuse_unknown=False)
+    if made.study != key["study"]:
+        raise ValueError(f"it answers study {made.study!r}, and this is {key['study']!r}")
+    if not 1 <= len(made.rater) <= LONGEST_RATER:
+        raise ValueError(f"rater must have 1 to {LONGEST_RATER} characters, got {len(made.rater)}")
     questions = key["questions"]
+    if unknown := [answer.question for answer in made.answers if answer.question not in questions]:
+        raise ValueError(f"unknown question {unknown[0]!r}")
+    choices = {answer.question: answer.by_side for answer in made.answers}
+    if len(choices) < len(made.answers):
+        raise ValueError("a question is answered twice")
     asked = [name for name in choices if "catch" in questions[name] and choices[name] != "broken"]
     right = sum(choices[name] == questions[name]["right"] for name in asked)
-    return Sheet(rater, str(file), choices, (right, len(asked)))
+    return Sheet(made.rater, str(file), choices, (right, len(asked)))
 
 
-def _choice(answer: Any, key: Mapping[str, Any]) -> tuple[str, str]:
-    """Question and choice by side, `a` or `b`. Raises ValueError."""
-    if not isinstance(answer, dict):
-        raise ValueError(f"expected an answer, got {type(answer).__name__}")
-    name, left, choice = (answer.get(word) for word in ("question", "left", "choice"))
-    if not isinstance(name, str) or name not in key["questions"]:
-        raise ValueError(f"unknown question {name!r}")
-    if left not in ("a", "b") or choice not in CHOICES:
-        raise ValueError(f"question {name}: expected a side and one of {', '.join(CHOICES)}, got {left!r}, {choice!r}")
-    if choice in ("left", "right"):
-        choice = left if choice == "left" else "ba"["ab".index(left)]
-    return name, choice
+@dataclass(frozen=True)
+class _Answer:
+    """One answer as the page writes it. left: which side, `a` or `b`, was shown on the left."""
+
+    question: str
+    left: Literal["a", "b"]
+    choice: Literal["left", "right", "same", "broken"]
+
+    @property
+    def by_side(self) -> str:
+        """The choice as `a` or `b`, whichever place that was shown in; `same` and `broken` as they are."""
+        if self.choice in ("left", "right"):
+            return self.left if self.choice == "left" else "ba"["ab".index(self.left)]
+        return self.choice
+
+
+@dataclass(frozen=True)
+class _AnswerFile:
+    study: str
+    rater: str
+    answers: tuple[_Answer, ...]
 
 
 def _votes(sheet: Sheet, key: Mapping[str, Any]) -> Iterable[Vote]:

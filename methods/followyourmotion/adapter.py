@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from motionbench.adapter_folder import new_adapter_folder, read_facts, reading_adapter, write_facts
+from motionbench.typed_json import to_object
 
 from .branches import BRANCHES, BranchName
 from .config import Config
@@ -70,12 +71,22 @@ def peft_config(branch: BranchName, rank: int, scale: float) -> LoraConfig:
 def load_adapter(folder: Path) -> MotionAdapter:
     """The adapter that `MotionAdapter.save` wrote. Raises StoreError naming what is missing or of another schema."""
     with reading_adapter(folder):
-        values = read_facts(folder, METHOD)
-        settings = values["config"] | {"head_times": tuple(values["config"]["head_times"])}
+        facts = to_object(_Facts, read_facts(folder, METHOD), refuse_unknown=False)
         return MotionAdapter(
-            backbone=values["backbone"],
-            config=Config(**settings),
-            temporal=np.asarray(values["temporal"], dtype=bool),
-            scores=None if values["scores"] is None else HeadScores.from_json(values["scores"]),
-            loras={b: load_file(folder / b / "adapter_model.safetensors") for b in BRANCHES if b in values["branches"]},
+            backbone=facts.backbone,
+            config=facts.config,
+            temporal=np.asarray(facts.temporal, dtype=bool),
+            scores=None if facts.scores is None else HeadScores.from_json(facts.scores),
+            loras={b: load_file(folder / b / "adapter_model.safetensors") for b in BRANCHES if b in facts.branches},
         )
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What `adapter.json` holds."""
+
+    backbone: str
+    config: Config
+    temporal: tuple[tuple[int, ...], ...]
+    scores: dict[str, tuple[tuple[float, ...], ...]] | None
+    branches: tuple[BranchName, ...]

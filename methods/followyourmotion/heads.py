@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -63,7 +63,7 @@ class HeadScores:
         return {name: values.tolist() for name, values in asdict(self).items()}
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> HeadScores:
+    def from_json(cls, values: Mapping[str, Any]) -> HeadScores:
         """The scores that `to_json` wrote."""
         return cls(**{name: np.asarray(values[name], np.float64) for name in cls.__dataclass_fields__})
 

@@ -13,25 +13,27 @@ import numpy as np
 
 from motionbench.clip import Clip
 from motionbench.errors import ManifestError, ShapeError, VideoError
+from motionbench.manifest import parse_reference, parse_text
 from motionbench.pair import SHAPE
-from motionbench.split import parse_reference, parse_text
+from motionbench.typed_json import to_object
 
 OPPONENTS = 4  # references of other footage that each output is shown
 _SAME_ASPECT = 0.05
-_TEXTS = ("project", "category", "kind", "group", "method")
+_FILES = ("reference", "generated")
 
 
 @dataclass(frozen=True)
 class Pair:
     """One output and the reference that it was made from, as paths below the manifest's folder.
 
-    project: who made it; only references of the same project are its opponents. group: which footage the reference
-    shows, where that is in the list under several names. kind: `transfer`, or `edit` (the reference's own geometry).
+    id: by default GENERATED from REFERENCE. project: who made it; only references of the same project are its opponents.
+    group: which footage the reference shows, where that is in the list under several names. kind: `transfer`, or `edit`
+    (the reference's own geometry).
     """
 
-    id: str
     reference: str
     generated: str
+    id: str = ""
     project: str = ""
     category: str = ""
     kind: str = "transfer"
@@ -93,15 +95,11 @@ def read_pairs(path: Path) -> tuple[list[Pair], list[str]]:
 
 
 def _to_pair(line: Any) -> Pair:
-    if not isinstance(line, dict):
-        raise ValueError(f"a pair must be a JSON object, got {type(line).__name__}")
-    lacking = [key for key in ("reference", "generated") if key not in line]
-    if lacking:
-        raise ValueError(f"no {' and no '.join(lacking)}")
-    files = {key: parse_reference(key, line[key]) for key in ("reference", "generated")}
-    texts = {key: parse_text(key, line[key]) for key in _TEXTS if key in line}
-    given = parse_text("id", line["id"]) if "id" in line else f"{files['generated']} from {files['reference']}"
-    return Pair(given, **files, **{"group": files["reference"], **texts})
+    pair = to_object(Pair, line, refuse_unknown=False)
+    for key in sorted(vars(pair).keys() & set(line)):
+        (parse_reference if key in _FILES else parse_text)(key, line[key])
+    named = pair.id or f"{pair.generated} from {pair.reference}"
+    return replace(pair, id=named, group=pair.group or pair.reference)
 
 
 def survey_pairs(folder: Path, pairs: Iterable[Pair], wrong: Iterable[str] = ()) -> Survey:

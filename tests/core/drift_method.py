@@ -23,8 +23,8 @@ from motionbench.backbone import BackboneEntry
 from motionbench.case import Case, Category, Level
 from motionbench.clip import Clip
 from motionbench.errors import MissingWeightsError, NotFiniteError, VideoError
+from motionbench.manifest import write_manifest
 from motionbench.method import InputContract, Runtime
-from motionbench.split import write_manifest
 
 
 class OutOfMemoryError(RuntimeError):

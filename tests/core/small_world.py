@@ -16,9 +16,9 @@ from motionbench import registry
 from motionbench.case import Case, Category, Level
 from motionbench.clip import Clip
 from motionbench.errors import MissingInputError, MissingWeightsError, ShapeError
+from motionbench.manifest import write_manifest
 from motionbench.method import InputContract, Runtime
 from motionbench.metric import Measurement, MetricInfo, MetricRuntime, Sample
-from motionbench.split import write_manifest
 from motionbench.tracks import Tracks
 
 FRAMES, SIDE = 5, 32

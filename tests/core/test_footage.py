@@ -12,10 +12,11 @@ from small_world import Restless, Still, install, make_clip, make_split
 from motionbench import cli, footage
 from motionbench.errors import UnknownNameError
 from motionbench.footage import judged_world, tracker_for, world_of
+from motionbench.manifest import write_manifest
 from motionbench.plan import RunPlan
 from motionbench.runner import run
 from motionbench.scorer import ScorePlan, score
-from motionbench.split import Split, read_split, write_manifest
+from motionbench.split import Split, read_split
 from motionbench.store import ResultStore
 
 RENDERED = "rendered by motionbench.data_cards.world"

@@ -15,7 +15,7 @@ from footage import encode, hdr_card, moving_frames, place, remux, silence
 
 from motionbench.case import Case, Category, Level
 from motionbench.files import file_sha256
-from motionbench.split import write_manifest
+from motionbench.manifest import write_manifest
 
 FRAMES = moving_frames(24, 96, 128)
 GOP = "keyint=8:min-keyint=8:scenecut=0:bframes=3:b-adapt=0"

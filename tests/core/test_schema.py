@@ -15,9 +15,10 @@ from motionbench.leaderboard.archives import unpacked
 
 from motionbench.errors import ManifestError, StoreError
 from motionbench.gate import read_gate_file
+from motionbench.manifest import write_manifest
 from motionbench.metric import headline_of
 from motionbench.schema import SCHEMA, to_current
-from motionbench.split import read_split, write_manifest
+from motionbench.split import read_split
 from motionbench.store import ResultStore
 
 SCHEMA_1 = Path(__file__).parent / "schema_1"  # of a run of 26 November, and the manifest of `mini` as it was then

@@ -15,7 +15,8 @@ from footage import encode, moving_frames
 from motionbench import split as split_module
 from motionbench.case import Category, Level
 from motionbench.errors import ManifestError, UnknownNameError, VideoError
-from motionbench.split import read_split, split_names, write_manifest
+from motionbench.manifest import write_manifest
+from motionbench.split import read_split, split_names
 
 LINE: dict[str, Any] = {
     "id": "camera/0001/0",

@@ -21,7 +21,8 @@ from typer.testing import CliRunner
 
 from motionbench.case import Case, Level
 from motionbench.errors import UnknownNameError
-from motionbench.split import MANIFEST, Split, read_split, write_manifest
+from motionbench.manifest import MANIFEST, write_manifest
+from motionbench.split import Split, read_split
 from motionbench.video import read_clip
 
 

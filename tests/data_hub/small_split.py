@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from motionbench.case import Case, Category, Level
 from motionbench.clip import Clip
-from motionbench.split import write_manifest
+from motionbench.manifest import write_manifest
 
 FRAMES, SIZE = 9, 64
 LICENSE, SOURCE = "CC-BY-4.0", "made by the tests"

@@ -17,7 +17,8 @@ from motionbench.data_cards.hub.publishing import push_splits
 from motionbench.data_cards.hub.pulling import pull_splits
 
 from motionbench.errors import ConfigError, ManifestError, StoreError
-from motionbench.split import Split, read_split, write_manifest
+from motionbench.manifest import write_manifest
+from motionbench.split import Split, read_split
 
 pytestmark = pytest.mark.minimums
 

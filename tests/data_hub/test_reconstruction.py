@@ -25,7 +25,8 @@ from typer.testing import CliRunner
 from motionbench.case import Category, Level
 from motionbench.clip import Clip
 from motionbench.errors import ConfigError, ManifestError
-from motionbench.split import line_to_case, read_split
+from motionbench.manifest import line_to_case
+from motionbench.split import read_split
 
 FRAMES, LENGTH = 6, 9
 NAMES = ("bear", "dogs-jump", "breakdance", "rgbd_dataset_freiburg1_xyz")

@@ -16,11 +16,12 @@ import numpy as np
 from motionbench.case import Case, Category, Level
 from motionbench.clip import Clip
 from motionbench.files import canonical_json, hash_json, write_json
+from motionbench.manifest import write_manifest
 from motionbench.metric import MetricInfo
 from motionbench.record import Reason, Record, Score
 from motionbench.schema import SCHEMA
 from motionbench.seeds import derive_seed
-from motionbench.split import Split, read_split, write_manifest
+from motionbench.split import Split, read_split
 from motionbench.store import ResultStore
 from motionbench.summary import Attempts, make_summary
 from motionbench.summary_file import Summary

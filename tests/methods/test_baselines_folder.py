@@ -13,10 +13,10 @@ from motionbench.case import Case, Category, Level
 from motionbench.clip import Clip
 from motionbench.errors import ConfigError, MissingInputError, VideoError
 from motionbench.files import file_sha256
+from motionbench.manifest import write_manifest
 from motionbench.method import Method, Runtime
 from motionbench.plan import RunPlan
 from motionbench.runner import run
-from motionbench.split import write_manifest
 from motionbench.store import ResultStore
 
 

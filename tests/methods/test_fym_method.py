@@ -348,6 +348,12 @@ def test_bad_folders_are_typed_errors(fitted, tmp_path):
     weights.write_bytes(weights.read_bytes()[:50])
     with pytest.raises(StoreError, match="cannot read"):
         made.load_adapter(tmp_path / "cut")
+    adapter.save(tmp_path / "edited")
+    facts = json.loads((tmp_path / "edited" / "adapter.json").read_text())
+    for key, value in (("temporal", "all"), ("branches", ["temporal", "third"]), ("scores", {"spatial": [0.5]})):
+        (tmp_path / "edited" / "adapter.json").write_text(json.dumps(facts | {key: value}))
+        with pytest.raises(StoreError, match=rf"cannot read.*{key}"):
+            made.load_adapter(tmp_path / "edited")
     other = dataclasses.replace(adapter, backbone="wan2.1-1.3b")
     with pytest.raises(ConfigError, match="cannot run on stand_in"):
         made.generate(other, "x", seed=0)

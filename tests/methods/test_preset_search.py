@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from motionbench import registry
 from motionbench.case import Case, Category, Level
 from motionbench.errors import ConfigError
+from motionbench.manifest import write_manifest
 from motionbench.metric import Measurement, MetricInfo
-from motionbench.split import write_manifest
 from motionbench.tracks import Tracks
 
 QUICK = {"rank": 2, "spatial_steps": 2, "temporal_steps": 2, "sparse_frames": 5, "head_times": [0.5], "head_alpha": 0.8}

@@ -118,7 +118,7 @@ def test_bad_input_is_named_and_the_rest_is_done(outputs: Path, tmp_path: Path) 
     assert [pair.generated for pair in survey.pairs] == ["g-right.mp4", "g-down.mp4", "longer.mp4"]
     told = "\n".join(survey.left_out)
     for part in ("the same clips as g-right.mp4", "broken.mp4 from r-down.mp4: the output cannot be read", "one frame",
-                 "missing.mp4", "the output is the reference itself", "no generated"):  # fmt: skip
+                 "missing.mp4", "the output is the reference itself", "'generated' is missing"):  # fmt: skip
         assert part in told
     assert survey.unequal == {"length": 1, "size": 1, "rate": 1}
     # One footage under two names is no opponent of itself.
@@ -131,7 +131,7 @@ def test_bad_input_is_named_and_the_rest_is_done(outputs: Path, tmp_path: Path) 
 
 def test_a_list_without_pairs_and_a_folder_without_clips_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").write_text("{}\n")
-    with pytest.raises(ManifestError, match=r"holds no pair.*line 1: no reference and no generated"):
+    with pytest.raises(ManifestError, match=r"holds no pair.*line 1: key 'reference' is missing"):
         read_pairs(tmp_path / "empty.jsonl")
     (tmp_path / "x.mp4").write_bytes(b"no video")
     with pytest.raises(ManifestError, match=r"holds no clip.*x\.mp4: cannot be read"):
@@ -144,7 +144,7 @@ def random_outcomes(seed: int, n: int = 14) -> list[Outcome]:
     rng = np.random.default_rng(seed)
     outcomes = []
     for i in range(n):
-        pair = Pair(f"p{i}", f"r{i}", f"g{i}", group=f"f{i % 9}")
+        pair = Pair(f"r{i}", f"g{i}", f"p{i}", group=f"f{i % 9}")
         own = None if i == 5 else round(float(rng.normal(1, 1)), 1)
         others = {f"o{k}": None if k == 3 and i % 4 == 0 else round(float(rng.normal(0, 1)), 1) for k in range(4)}
         outcomes.append(Outcome(pair, own, "", 100, round(float(rng.normal(-1, 1)), 1), others))
