@@ -8,13 +8,14 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from motionbench.backbone import make_backbone
 from motionbench.clip import Clip
 from motionbench.config import setting, suited_config
 from motionbench.errors import StoreError
 from motionbench.kept_clip import KeptClip
 from motionbench.method import InputContract, Runtime
 from motionbench.seeds import derive_seed
+
+from .backbones.backbone_method import BackboneMethod
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class SampleConfig:
     guidance: float | None = setting(None, "classifier-free guidance; none: the backbone's own")
 
 
-class BackboneOnly:
+class BackboneOnly(BackboneMethod):
     """The backbone alone, prompted but not tuned: what motion the prompt itself explains (the floor of transfer)."""
 
     name: ClassVar[str] = "backbone"
@@ -39,16 +40,6 @@ class BackboneOnly:
     )
     Config: ClassVar[type] = SampleConfig
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
-
-    def __init__(self, config: SampleConfig, runtime: Runtime) -> None:
-        self.config = config
-        self.runtime = runtime
-        self.backbone = make_backbone(runtime)
-
-    @classmethod
-    def create(cls, config: SampleConfig | None, runtime: Runtime) -> Self:
-        """The control on the runtime's backbone; config None takes the defaults."""
-        return cls(suited_config(cls, runtime.backbone, config), runtime)
 
     def fit(self, reference: Clip, caption: str, *, seed: int) -> KeptClip:
         """Nothing is learned and nothing kept."""
@@ -63,8 +54,7 @@ class BackboneOnly:
             guidance=self.config.guidance,
             on_step=lambda done, total: self.runtime.report("sample", done, total),
         )
-        clip: Clip = self.backbone.decode(latents)
-        return clip
+        return self.backbone.decode(latents)
 
     def load_adapter(self, folder: Path) -> KeptClip:
         """The empty adapter of a folder."""

@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from motionbench.backbone import make_backbone
 from motionbench.clip import Clip
-from motionbench.config import suited_config
-from motionbench.errors import ConfigError
-from motionbench.method import InputContract, Runtime
+from motionbench.method import InputContract
 from motionbench.seeds import derive_seed
 
 from ..backbones.backbone import Backbone
+from ..backbones.backbone_method import BackboneMethod
 from ..tuning.training import encode_frames
 from .adapter import MotionAdapter, load_adapter
 from .branches import BRANCHES, BranchName
@@ -33,7 +31,7 @@ from .sampling import excerpts
 from .stages import train_spatial, train_temporal
 
 
-class FollowYourMotion:
+class FollowYourMotion(BackboneMethod):
     """Decoupled spatial and temporal LoRAs on classified attention heads (Follow-Your-Motion, arXiv:2506.05207).
 
     fit: tell spatial from temporal heads, tune the spatial LoRA on single frames, then the temporal LoRA on sparse
@@ -45,16 +43,7 @@ class FollowYourMotion:
     Config: ClassVar[type] = FymConfig
     presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
 
-    def __init__(self, config: FymConfig, runtime: Runtime, backbone: Backbone) -> None:
-        self.config = config
-        self.runtime = runtime
-        self.backbone = backbone
-
-    @classmethod
-    def create(cls, config: FymConfig | None, runtime: Runtime) -> Self:
-        """The method on the runtime's backbone; config None takes the preset that suits the backbone."""
-        backbone = make_backbone(runtime)
-        return cls(suited_config(cls, runtime.backbone, config), runtime, backbone)
+    config: FymConfig
 
     def fit(self, reference: Clip, caption: str, *, seed: int) -> MotionAdapter:
         """Tune both LoRAs on one reference. Deterministic in (reference, caption, seed)."""
@@ -113,8 +102,7 @@ class FollowYourMotion:
     @contextmanager
     def tuned(self, adapter: MotionAdapter) -> Iterator[Backbone]:
         """The backbone with an adapter's branches active (`branches_at_inference`); untouched again on leaving."""
-        if adapter.backbone != self.backbone.name:
-            raise ConfigError(f"adapter of backbone {adapter.backbone} cannot run on {self.backbone.name}")
+        self.require_same_backbone(adapter)
         config = adapter.config
         with self._tunable(adapter.temporal, isolate_norm=config.isolate_norm) as loras:
             for branch in self._active:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from motionbench.adapter_folder import new_adapter_folder, read_facts, reading_adapter, write_facts
-from motionbench.backbone import make_backbone
 from motionbench.clip import Clip
-from motionbench.config import require, setting, suited_config
-from motionbench.errors import ConfigError, StoreError
-from motionbench.method import InputContract, Runtime
+from motionbench.config import require, setting
+from motionbench.errors import StoreError
 from motionbench.seeds import derive_seed
 
-from ..backbones.backbone import Backbone
+from ..backbones.backbone_method import BackboneMethod
 from ..backbones.flow import gaussian, sampling_times
 from .noised_reference import NoisedReference
 from .sampling import Guide, InnerSchedule, sample_guided
@@ -81,27 +79,11 @@ class GuidanceAdapter:
             return cls(method, facts["backbone"], facts["config"], tensors)
 
 
-class GuidanceMethod:
+class GuidanceMethod(BackboneMethod):
     """A method that guides sampling by the reference's latents; a subclass says how, in `guide`.
 
     It may also keep more of the reference (`inspect`), and start or step otherwise (`start`, `times`).
     """
-
-    name: ClassVar[str]
-    contract: ClassVar[InputContract]
-    Config: ClassVar[type]
-    presets: ClassVar[dict[str, dict[str, Any]]]
-
-    def __init__(self, config: Any, runtime: Runtime, backbone: Backbone) -> None:
-        self.config = config
-        self.runtime = runtime
-        self.backbone = backbone
-
-    @classmethod
-    def create(cls, config: Any, runtime: Runtime) -> Self:
-        """The method on the runtime's backbone; config None takes the preset that suits the backbone."""
-        config = suited_config(cls, runtime.backbone, config)
-        return cls(config, runtime, make_backbone(runtime))
 
     @property
     def opened_blocks(self) -> tuple[int, ...]:
@@ -143,8 +125,7 @@ class GuidanceMethod:
 
         Raises NotFiniteError if the guidance breaks.
         """
-        if adapter.backbone != self.backbone.name:
-            raise ConfigError(f"adapter of backbone {adapter.backbone} cannot run on {self.backbone.name}")
+        self.require_same_backbone(adapter)
         backbone, config, times = self.backbone, self.config, self.times()
         text = backbone.encode_text([prompt])
         start = self.start(adapter, seed=seed)

@@ -14,14 +14,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from motionbench.adapter_folder import new_adapter_folder, read_facts, reading_adapter, write_facts
-from motionbench.backbone import make_backbone
 from motionbench.clip import Clip
-from motionbench.config import suited_config
-from motionbench.errors import ConfigError, MissingInputError
-from motionbench.method import InputContract, Runtime
+from motionbench.errors import MissingInputError
+from motionbench.method import Runtime
 from motionbench.seeds import derive_seed
 
 from ..backbones.backbone import Backbone
+from ..backbones.backbone_method import BackboneMethod
 from ..backbones.draws import Draw
 from ..backbones.flow import gaussian
 from ..taps.self_attention import require_self_attentions
@@ -62,26 +61,14 @@ class TunedAdapter:
             return cls(method, facts["backbone"], facts["config"], weights, start)
 
 
-class TunedMethod:
+class TunedMethod(BackboneMethod):
     """A method that tunes modules on all self-attentions. A subclass says which (`host`, `fill`) and how (`tune`)."""
 
-    name: ClassVar[str]
-    contract: ClassVar[InputContract]
-    Config: ClassVar[type]
-    presets: ClassVar[dict[str, dict[str, Any]]]
     Adapter: ClassVar[type[TunedAdapter]] = TunedAdapter
 
     def __init__(self, config: Any, runtime: Runtime, backbone: Backbone) -> None:
         require_self_attentions(self.name, backbone)
-        self.config = config
-        self.runtime = runtime
-        self.backbone = backbone
-
-    @classmethod
-    def create(cls, config: Any, runtime: Runtime) -> Self:
-        """The method on the runtime's backbone; None takes its preset. Raises ConfigError if it cannot run."""
-        config = suited_config(cls, runtime.backbone, config)
-        return cls(config, runtime, make_backbone(runtime))
+        super().__init__(config, runtime, backbone)
 
     def host(self, settings: dict[str, Any]) -> AbstractContextManager[nn.ModuleList]:
         """The backbone with fresh modules to tune, of the shape that a configuration says; untouched on leaving."""
@@ -144,8 +131,7 @@ class TunedMethod:
     @contextmanager
     def tuned(self, adapter: TunedAdapter) -> Iterator[Backbone]:
         """The backbone with an adapter at work; untouched again on leaving."""
-        if adapter.backbone != self.backbone.name:
-            raise ConfigError(f"adapter of backbone {adapter.backbone} cannot run on {self.backbone.name}")
+        self.require_same_backbone(adapter)
         with self.host(adapter.config) as layers:
             self.fill(layers, adapter)
             yield self.backbone

@@ -26,7 +26,7 @@ _FILES = ("reference", "generated")
 class Pair:
     """One output and the reference that it was made from, as paths below the manifest's folder.
 
-    id: by default GENERATED from REFERENCE. project: who made it; only references of the same project are its opponents.
+    id: `GENERATED from REFERENCE` by default. project: who made it; only references of one project are opponents.
     group: which footage the reference shows, where that is in the list under several names. kind: `transfer`, or `edit`
     (the reference's own geometry).
     """
