@@ -5,7 +5,8 @@ Example (the page is that of the file, between its marks; the README's table lik
     --page docs/results/lite.md --readme README.md
 
 A row is a results folder, or an archive that `motionbench results pack` made of one, and named like it; a folder of
-either stands for all in it. They must be scored, with the controls beside them.
+either stands for all in it. They must be scored by the same metrics, with the controls beside them; which of those is
+the headline, judges the prompt, or marks floor and ceiling is what the metrics say of themselves.
 """
 
 from __future__ import annotations
@@ -21,13 +22,12 @@ from motionbench import registry
 from motionbench.bootstrap import macro_mean
 from motionbench.comparison import Difference, compare
 from motionbench.marked_page import put_between, table
-from motionbench.metric import MetricInfo
+from motionbench.metric import MetricInfo, headline_of
 from motionbench.record import Row
 from motionbench.scorer import metric_infos
 from motionbench.store import ResultStore
 from motionbench.summary import ALL, Attempts, values_to_strata
 
-HEADLINE, TEXT = "motion_fidelity", "text_alignment"
 STARTS = {"noise": "noise", "noised_reference": "noised reference", "inverted": "inverted", "none": "–"}
 
 
@@ -54,6 +54,12 @@ class Run:
         self.method = str(summary.configuration["method"])
         self.summary = summary
         self.infos: Mapping[str, MetricInfo] = metric_infos(list(summary.metrics))
+        headline = headline_of(self.infos)
+        if headline is None:
+            raise SystemExit(f"{folder} has no score by which methods are ranked; run `motionbench score {folder}`")
+        self.headline = headline
+        self.of_text = [name for name, info in self.infos.items() if info.measures == "text"]
+        self.others = [name for name in self.infos if name not in (headline, *self.of_text)]
         self.attempts = Attempts.read(store, self.infos)
         self.device = store.read_run()["environment"]["device"]
 
@@ -76,17 +82,31 @@ class Run:
 
 
 def best_first(runs: Sequence[Run]) -> list[Run]:
-    """By motion fidelity; what has no value comes last."""
-    means = {run.name: run.row(HEADLINE).mean for run in runs}
+    """By the headline metric; what has no value comes last."""
+    means = {run.name: run.row(run.headline).mean for run in runs}
     return sorted(runs, key=lambda run: (means[run.name] is None, -(means[run.name] or 0.0)))
 
 
 def overview(runs: Sequence[Run]) -> str:
-    """One row a folder: the headline, what it cost the prompt, seconds and memory."""
-    head = ["method", "trained", "starts from", "motion fidelity [95%]", "normalized", "text alignment [95%]",
-            "appearance leak", "temporal gap (distance)", "s per fit", "s per clip", "peak GiB", "failed",
-            "gate"]  # fmt: skip
+    """One row a folder: the headline, what it cost the prompt, the other metrics, seconds and memory."""
+    first = runs[0]
+    head = [
+        *_beginning(first),
+        *(f"{heading(first, name)} [95%]" for name in first.of_text),
+        *(heading(first, name) for name in first.others),
+        *("s per fit", "s per clip", "peak GiB", "failed", "gate"),
+    ]
     return table(head, [_overview(run) for run in runs])
+
+
+def heading(run: Run, metric: str) -> str:
+    """What a column of a metric is called; of one whose best value is 0, that it is so."""
+    info = run.infos[metric]
+    return info.heading.lower() + (" (0 is best)" if info.better == "zero" else "")
+
+
+def _beginning(run: Run) -> list[str]:
+    return ["method", "trained", "starts from", f"{heading(run, run.headline)} [95%]", "normalized"]
 
 
 def _overview(run: Run) -> list[str]:
@@ -94,9 +114,8 @@ def _overview(run: Run) -> list[str]:
     memory = cost.peak_memory_bytes
     return [
         *_begin(run),
-        run.mean(TEXT),
-        number(run.row("appearance_leak").mean),
-        number(run.row("temporal_gap").mean),
+        *map(run.mean, run.of_text),
+        *(number(run.row(name).mean) for name in run.others),
         _seconds(cost.fit_seconds),
         _seconds(cost.generate_seconds),
         "–" if memory is None else f"{memory / 2**30:.2f}",
@@ -106,10 +125,11 @@ def _overview(run: Run) -> list[str]:
 
 
 def _begin(run: Run) -> list[str]:
-    """What every table of methods begins with: name, kind, and motion fidelity as it is and normalized."""
+    """What every table of methods begins with: name, kind, and the headline as it is and normalized."""
     contract = registry.load("methods", run.method).contract
     trained, start = "per clip" if contract.trains else "no", STARTS[contract.start_latent]
-    return [f"`{run.name}`", trained, start, run.mean(HEADLINE), number(run.row(HEADLINE).normalized, places=2)]
+    normalized = number(run.row(run.headline).normalized, places=2)
+    return [f"`{run.name}`", trained, start, run.mean(run.headline), normalized]
 
 
 def _gate(run: Run) -> str:
@@ -125,17 +145,18 @@ def _seconds(value: float | None) -> str:
 
 
 def by_category(runs: Sequence[Run]) -> str:
-    """Motion fidelity in each category."""
+    """The headline in each category."""
     categories = runs[0].categories
-    rows = [[f"`{run.name}`", *(run.mean(HEADLINE, c) for c in categories)] for run in runs]
+    rows = [[f"`{run.name}`", *(run.mean(run.headline, c) for c in categories)] for run in runs]
     return table(["method", *categories], rows)
 
 
 def by_seed(runs: Sequence[Run]) -> str:
-    """Motion fidelity and rank under each seed alone, and the paired difference of the last seed to the first."""
+    """The headline and rank under each seed alone, and the paired difference of the last seed to the first."""
     seeds = sorted({record.seed for run in runs for record in run.attempts.records})
     parts = {(run.name, seed): of_seed(run.attempts, seed) for run in runs for seed in seeds}
-    means = {key: macro_mean(values_to_strata(part.case_values(HEADLINE))) for key, part in parts.items()}
+    headline = runs[0].headline
+    means = {key: macro_mean(values_to_strata(part.case_values(headline))) for key, part in parts.items()}
     head = ["method", *(text for seed in seeds for text in (f"seed {seed}", "rank"))]
     head.append(f"seed {seeds[-1]} − seed {seeds[0]} [95%]")
     rows = []
@@ -144,7 +165,7 @@ def by_seed(runs: Sequence[Run]) -> str:
         cells = [
             text for seed, rank in zip(seeds, ranks, strict=True) for text in (number(means[run.name, seed]), rank)
         ]
-        found = compare(parts[run.name, seeds[-1]], parts[run.name, seeds[0]], [HEADLINE])
+        found = compare(parts[run.name, seeds[-1]], parts[run.name, seeds[0]], [headline])
         rows.append([f"`{run.name}`", *map(str, cells), told(next(d for d in found if d.category == ALL))])
     return table(head, rows)
 
@@ -164,26 +185,31 @@ def controls(run: Run) -> str:
     """Floor, ceiling and copy, on the same cases."""
     names = sorted({row.method for row in run.summary.control_rows})
     metrics, categories = list(run.summary.metrics), run.categories
-    head = ["control", *(f"{HEADLINE}, {c}" for c in categories), *(f"{m}, all" for m in metrics)]
-    cells = [(HEADLINE, c) for c in categories] + [(m, ALL) for m in metrics]
+    head = ["control", *(f"{run.headline}, {c}" for c in categories), *(f"{m}, all" for m in metrics)]
+    cells = [(run.headline, c) for c in categories] + [(m, ALL) for m in metrics]
     rows = [[f"`{name}`", *(number(run.row(m, c, name).mean) for m, c in cells)] for name in names]
     return table(head, rows)
 
 
 def differences(runs: Sequence[Run], others: Sequence[Run]) -> str:
-    """Motion fidelity and text alignment, paired with those of other runs."""
-    head = ["method", *(f"{metric} − that of `{other.name}`" for other in others for metric in (HEADLINE, TEXT))]
+    """The headline and what judges the prompt, paired with those of other runs."""
+    head = ["method", *(f"{metric} − that of `{other.name}`" for other in others for metric in _paired(other))]
     return table(head, [[f"`{run.name}`", *_differences(run, others)] for run in runs])
+
+
+def _paired(run: Run) -> list[str]:
+    return [run.headline, *run.of_text]
 
 
 def _differences(run: Run, others: Sequence[Run]) -> list[str]:
     cells = []
     for other in others:
+        metrics = _paired(other)
         if other is run:
-            cells += ["–", "–"]
+            cells += ["–"] * len(metrics)
             continue
-        found = {d.metric: d for d in compare(run.attempts, other.attempts, [HEADLINE, TEXT]) if d.category == ALL}
-        cells += [told(found[metric]) for metric in (HEADLINE, TEXT)]
+        overall = {d.metric: d for d in compare(run.attempts, other.attempts, metrics) if d.category == ALL}
+        cells += [told(overall[metric]) for metric in metrics]
     return cells
 
 
@@ -218,7 +244,7 @@ def page(runs: Sequence[Run], against: Sequence[Run], contrasts: Sequence[tuple[
     parts = [
         overview(runs),
         facts(runs),
-        "Motion fidelity by category:",
+        f"{runs[0].infos[runs[0].headline].heading} by category:",
         by_category(runs),
         "Paired differences over references, with 95% intervals:",
         differences(runs, against),
@@ -232,12 +258,13 @@ def page(runs: Sequence[Run], against: Sequence[Run], contrasts: Sequence[tuple[
 
 def short_table(runs: Sequence[Run]) -> str:
     """The README's: fewer columns, with the ceiling and the floor as rows."""
-    head = ["method", "trained", "starts from", "motion fidelity [95%]", "normalized", "text alignment",
-            "s per fit / clip", "follows the direction"]  # fmt: skip
     first = runs[0]
-    marks = [_control_row(first, "oracle", "ceiling"), _control_row(first, "frozen", "floor")]
-    rows = [_short_row(run) for run in runs]
-    return table(head, [marks[0], *rows, marks[1]])
+    texts = [heading(first, name) for name in first.of_text]
+    info, present = first.infos[first.headline], {row.method for row in first.summary.control_rows}
+    ceiling = [_control_row(first, name, "ceiling") for name in info.ceiling if name in present][:1]
+    floor = [_control_row(first, info.floor, "floor")] if info.floor in present else []
+    head = [*_beginning(first), *texts, "s per fit / clip", "follows the direction"]
+    return table(head, [*ceiling, *(_short_row(run) for run in runs), *floor])
 
 
 def _short_row(run: Run) -> list[str]:
@@ -246,14 +273,14 @@ def _short_row(run: Run) -> list[str]:
     said = {"exempt": "(no transfer)", "passed": "yes"}.get(gate["state"], "**unvalidated**")
     if gate.get("difference") is not None:
         said += f": {interval(gate['difference'], gate['low'], gate['high'], '+', places=2)}"
-    return [*_begin(run), number(run.row(TEXT).mean), seconds, said]
+    return [*_begin(run), *(number(run.row(name).mean) for name in run.of_text), seconds, said]
 
 
 def _control_row(run: Run, name: str, role: str) -> list[str]:
-    row = run.row(HEADLINE, ALL, name)
-    fidelity, normalized = interval(row.mean, row.low, row.high), number(row.normalized, places=2)
-    text = number(run.row(TEXT, ALL, name).mean)
-    return [f"`{name}` ({role})", "", "", fidelity, normalized, text, "", ""]
+    row = run.row(run.headline, ALL, name)
+    mean, normalized = interval(row.mean, row.low, row.high), number(row.normalized, places=2)
+    texts = [number(run.row(metric, ALL, name).mean) for metric in run.of_text]
+    return [f"`{name}` ({role})", "", "", mean, normalized, *texts, "", ""]
 
 
 def results_folders(place: Path) -> list[Path]:
