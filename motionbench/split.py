@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from motionbench.case import Case, Category
-from motionbench.errors import ManifestError, VideoError
+from motionbench.errors import ManifestError, PluginError, VideoError
 from motionbench.files import canonical_json, file_sha256
 from motionbench.manifest import MANIFEST, parse_manifest
 from motionbench.registry import unknown
@@ -107,10 +107,13 @@ def read_split(name_or_path: str | Path) -> Split:
 
 @cache
 def splits_folder() -> Path:
-    """The folder of the embedded splits, found without importing the room that holds it."""
+    """The folder of the embedded splits, found without importing the room that holds it. Raises PluginError."""
     spec = find_spec("motionbench.data_cards")
     if spec is None or not spec.submodule_search_locations:
-        raise ManifestError("motionbench.data_cards is not installed; pip install -e .")
+        raise PluginError(
+            f"motionbench.data_cards expected beside {Path(__file__).parent}, which is not an installed motionbench; "
+            "run in another folder, or pip install -e . in this one"
+        )
     return Path(next(iter(spec.submodule_search_locations))) / "splits"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from motionbench.errors import MotionBenchError, StoreError
+from motionbench.errors import ManifestError, StoreError, UnknownNameError
 from motionbench.split import Split, read_split
 from motionbench.store import ResultStore
 
@@ -69,6 +69,6 @@ class SplitFinder:
         if place not in self._read:
             try:
                 self._read[place] = read_split(place)
-            except MotionBenchError as error:
+            except (ManifestError, UnknownNameError) as error:
                 self._read[place] = str(error) if Path(place).exists() else "nothing there"
         return self._read[place]

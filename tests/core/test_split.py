@@ -14,9 +14,11 @@ from footage import encode, moving_frames
 
 from motionbench import split as split_module
 from motionbench.case import Category, Level
-from motionbench.errors import ManifestError, UnknownNameError, VideoError
+from motionbench.errors import ManifestError, PluginError, UnknownNameError, VideoError
 from motionbench.manifest import write_manifest
 from motionbench.split import read_split, split_names
+from motionbench.split_location import find_split
+from motionbench.store import ResultStore
 
 LINE: dict[str, Any] = {
     "id": "camera/0001/0",
@@ -187,3 +189,15 @@ def test_looking_for_embedded_splits_imports_no_room() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "splits []\n"
+
+
+def test_a_checkout_that_is_not_installed_is_named_and_not_taken_for_a_lost_split(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # With the repository's root as working folder, `python -m motionbench` finds the hub there but none of the rooms.
+    monkeypatch.setattr(split_module, "find_spec", lambda name: None)
+    split_module.splits_folder.cache_clear()
+    store = ResultStore(tmp_path)
+    monkeypatch.setattr(store, "read_run", lambda: {"configuration": {"split": "lite", "split_revision": "0"}})
+    with pytest.raises(PluginError, match="not an installed motionbench; run in another folder, or pip install -e"):
+        find_split(store)
