@@ -27,7 +27,8 @@ from typing import Any
 
 import ray_nodes
 
-from motionbench.store import ResultStore, comparable, comparable_score
+from motionbench.record import comparable, comparable_score
+from motionbench.store import ResultStore
 
 CHEAP = ("run", "--method", "reversed", "--split", "lite", "--device", "cpu")
 # Cheap ones: of the embedded backbone a few steps of sampling.
@@ -42,13 +43,13 @@ MOST_TRIES = 6  # of the same command, undisturbed, until it ends well
 SLOW_DISK = "import os, time; sync = os.fsync; os.fsync = lambda handle: (time.sleep(0.05), sync(handle))[1]"
 JUMPING_CLOCK = """
 import datetime, random, time
-from motionbench import store
+from motionbench import record
 real = datetime.datetime
 class Jumping(real):
     @classmethod
     def now(cls, zone=None):
         return real.now(zone) + datetime.timedelta(days=random.choice((-400, -1, 0, 1, 400)))
-store.datetime = Jumping
+record.datetime = Jumping
 clock = time.time
 time.time = lambda: clock() + random.choice((-1e6, 0.0, 1e6))
 """

@@ -25,9 +25,9 @@ from pathlib import Path
 
 from motionbench.forecast import makespan
 from motionbench.outcome import Outcome
-from motionbench.record import Record
+from motionbench.record import Record, video_path
 from motionbench.split import read_split
-from motionbench.store import ResultStore, video_path
+from motionbench.store import ResultStore
 from motionbench.video import encode_clip
 
 # A method whose cost is known: it sleeps. Nodes find it as they find any plugin.

@@ -28,9 +28,9 @@ from motionbench.bootstrap import macro_mean, percentile_interval
 from motionbench.config import build_config
 from motionbench.device import resolve_device
 from motionbench.files import append_line, canonical_json, read_lines
+from motionbench.job import resolve_dtype
 from motionbench.marked_page import table
 from motionbench.method import Runtime
-from motionbench.plan import resolve_dtype
 from motionbench.split import Split, read_split
 
 FACTORS = ("reference", "prompt", "time", "draw")

@@ -26,7 +26,8 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from motionbench.metrics.embed import TINY, ClipEmbedder, ClipModel, load_clip, shared_embedder
+from motionbench.metrics.embed import ClipEmbedder, shared_embedder
+from motionbench.metrics.image_models import TINY, ClipModel, load_clip
 from motionbench.metrics.temporal import consecutive_cosine
 from motionbench.metrics.text_alignment import mean_text_cosine
 from torchmetrics.functional.pairwise import pairwise_cosine_similarity

@@ -31,7 +31,8 @@ from pathlib import Path
 from typing import Any
 
 from motionbench.gate_run import both_directions
-from motionbench.plan import RunPlan, resolve
+from motionbench.job import resolve
+from motionbench.plan import RunPlan
 from motionbench.processes import work_side_by_side
 from motionbench.runner import run
 from motionbench.store import ResultStore

@@ -27,7 +27,8 @@ from motionbench.methods.backbones.wan_weights import Weights
 from motionbench.methods.followyourmotion.decoupled_lora import decoupled_loras
 from motionbench.methods.followyourmotion.losses import denoise_loss, motion_loss
 from motionbench.methods.followyourmotion.rope import paper_positions, placed_rope
-from motionbench.methods.tuning.training import Learner, Schedule, Steps, predict, random_times
+from motionbench.methods.tuning.learner import Learner, Schedule
+from motionbench.methods.tuning.training import Steps, predict, random_times
 from wan_flops import Shape, training_flops
 from wan_profile import profile
 

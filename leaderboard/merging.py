@@ -11,9 +11,9 @@ from motionbench.case import Category
 from motionbench.errors import StoreError
 from motionbench.files import hash_json
 from motionbench.metric import headline_of
-from motionbench.record import Record, Score
+from motionbench.record import Record, Score, comparable
 from motionbench.split import Split
-from motionbench.store import ResultStore, comparable
+from motionbench.store import ResultStore
 
 from .facts import MethodFacts, method_facts
 from .reading import Run

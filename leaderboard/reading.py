@@ -11,10 +11,10 @@ from motionbench.controls import control_stores
 from motionbench.errors import StoreError
 from motionbench.files import hash_json
 from motionbench.metric import MetricInfo
-from motionbench.record import Record, Score
+from motionbench.record import Record, Score, comparable
 from motionbench.split import Split
 from motionbench.split_location import SplitFinder
-from motionbench.store import ResultStore, comparable
+from motionbench.store import ResultStore
 
 from .checking import check_records, check_scores
 

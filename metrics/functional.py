@@ -21,26 +21,21 @@ Examples:
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
-from motionbench.errors import ShapeError
-from motionbench.tracks import Tracks
+from numpy.typing import ArrayLike
 
 from . import legacy
 from . import motion_fidelity as headline
 from . import track_matching as matching
 from . import track_statistics as statistics
 from .appearance import leak_share
+from .arrays import Size, Visible, to_embeddings, to_motions, to_steps, to_track_pair, to_tracks
 from .camera_agreement import camera_likeness
 from .camera_motion import fit_camera
 from .temporal import consecutive_cosine
 from .text_alignment import mean_text_cosine
-from .track_matching import Motion, tracks_to_motion
+from .track_matching import tracks_to_motion
 from .track_windows import tracks_to_windows
 from .trajectory_error import course_errors, thing_courses
-
-Size = tuple[int, int]
-Visible = tuple[ArrayLike, ArrayLike] | None
 
 __all__ = [
     "appearance_leak",
@@ -73,7 +68,7 @@ def motion_fidelity(generated: ArrayLike, reference: ArrayLike, size: Size, *, v
         >>> motion_fidelity(still, points, (64, 64)), motion_fidelity(points, still, (64, 64))
         (0.0, None)
     """
-    made, true = _pair(generated, reference, size, visible)
+    made, true = to_track_pair(generated, reference, size, visible)
     windows = tracks_to_windows(made, true)
     if headline.lacking_support(windows):
         return None
@@ -92,7 +87,7 @@ def motion_fidelity_smm(generated: ArrayLike, reference: ArrayLike) -> float | N
         >>> round(motion_fidelity_smm(points, points), 4)
         1.0
     """
-    made, true = _steps(generated), _steps(reference)
+    made, true = to_steps(generated), to_steps(reference)
     return None if made is None or true is None else legacy.smm_fidelity(made, true)[0]
 
 
@@ -107,7 +102,7 @@ def motion_fidelity_released(generated: ArrayLike, reference: ArrayLike) -> floa
         >>> motion_fidelity_released(points, points) < 0.6  # two equal clips
         True
     """
-    made, true = _steps(generated), _steps(reference)
+    made, true = to_steps(generated), to_steps(reference)
     return None if made is None or true is None else legacy.released_fidelity(made, true)[0]
 
 
@@ -120,9 +115,9 @@ def motion_fidelity_det(generated: ArrayLike, reference: ArrayLike, size: Size) 
         >>> round(motion_fidelity_det(points, points, (64, 64)), 4)
         1.0
     """
-    if _steps(generated) is None or _steps(reference) is None:
+    if to_steps(generated) is None or to_steps(reference) is None:
         return None
-    return legacy.det_fidelity(_tracks(generated, size, None), _tracks(reference, size, None))[0]
+    return legacy.det_fidelity(to_tracks(generated, size, None), to_tracks(reference, size, None))[0]
 
 
 def camera_agreement(
@@ -137,7 +132,7 @@ def camera_agreement(
         >>> round(camera_agreement(points, points, (64, 64)), 3), round(camera_agreement(still, points, (64, 64)), 3)
         (1.0, 0.06)
     """
-    made, true = _motions(generated, reference, size, visible)
+    made, true = to_motions(generated, reference, size, visible)
     frames = min(made.points.shape[1], true.points.shape[1])
     if frames < 2:
         return None
@@ -154,7 +149,7 @@ def speed_ratio(generated: ArrayLike, reference: ArrayLike, size: Size, *, visib
         >>> round(speed_ratio(points[:, :1] + 2 * (points - points[:, :1]), points, (64, 64)), 3)
         1.0
     """
-    return statistics.speed_ratio(*_motions(generated, reference, size, visible))
+    return statistics.speed_ratio(*to_motions(generated, reference, size, visible))
 
 
 def motion_smoothness(
@@ -169,7 +164,7 @@ def motion_smoothness(
         >>> motion_smoothness(shaken, points, (64, 64)) > 3
         True
     """
-    return statistics.motion_smoothness(*_motions(generated, reference, size, visible))
+    return statistics.motion_smoothness(*to_motions(generated, reference, size, visible))
 
 
 def dynamic_degree(generated: ArrayLike, size: Size, *, visible: ArrayLike | None = None) -> float | None:
@@ -181,7 +176,7 @@ def dynamic_degree(generated: ArrayLike, size: Size, *, visible: ArrayLike | Non
         >>> round(dynamic_degree(points, (64, 64)), 3)
         0.994
     """
-    return statistics.dynamic_degree(tracks_to_motion(_tracks(generated, size, visible)))
+    return statistics.dynamic_degree(tracks_to_motion(to_tracks(generated, size, visible)))
 
 
 def trajectory_error(generated: ArrayLike, truth: ArrayLike, size: Size, *, visible: Visible = None) -> float | None:
@@ -195,7 +190,7 @@ def trajectory_error(generated: ArrayLike, truth: ArrayLike, size: Size, *, visi
         >>> round(trajectory_error(scene, scene, (64, 64)), 3)
         0.0
     """
-    made, true = _motions(generated, truth, size, visible)
+    made, true = to_motions(generated, truth, size, visible)
     frames = min(made.points.shape[1], true.points.shape[1])
     wanted = thing_courses(matching.resample_motion(true, frames))
     if not wanted:
@@ -210,7 +205,7 @@ def text_alignment(frames: ArrayLike, text: ArrayLike) -> float:
         >>> round(text_alignment([[1.0, 0.0], [0.6, 0.8]], [1.0, 0.0]), 3)
         0.8
     """
-    return mean_text_cosine(_embeddings(frames, 2), _embeddings(text, 1))
+    return mean_text_cosine(to_embeddings(frames, 2), to_embeddings(text, 1))
 
 
 def temporal_consistency(frames: ArrayLike) -> float | None:
@@ -220,7 +215,7 @@ def temporal_consistency(frames: ArrayLike) -> float | None:
         >>> round(temporal_consistency([[1.0, 0.0], [0.6, 0.8], [0.6, 0.8]]), 3)
         0.8
     """
-    embedded = _embeddings(frames, 2)
+    embedded = to_embeddings(frames, 2)
     return consecutive_cosine(embedded) if len(embedded) > 1 else None
 
 
@@ -245,36 +240,5 @@ def appearance_leak(generated: ArrayLike, reference: ArrayLike, prompt: ArrayLik
         >>> appearance_leak([prompt] * 3, [caption] * 3, prompt, caption)
         0.0
     """
-    frames = _embeddings(generated, 2), _embeddings(reference, 2)
-    return leak_share(*frames, _embeddings(prompt, 1), _embeddings(caption, 1))
-
-
-def _tracks(points: ArrayLike, size: Size, visible: ArrayLike | None) -> Tracks:
-    """Arrays as tracks. Raises ShapeError."""
-    array = np.asarray(points, dtype=np.float32)
-    seen = np.ones(array.shape[:2], bool) if visible is None else np.asarray(visible, dtype=bool)
-    return Tracks(array, seen, *size)
-
-
-def _pair(generated: ArrayLike, reference: ArrayLike, size: Size, visible: Visible) -> tuple[Tracks, Tracks]:
-    seen = (None, None) if visible is None else visible
-    return _tracks(generated, size, seen[0]), _tracks(reference, size, seen[1])
-
-
-def _motions(generated: ArrayLike, reference: ArrayLike, size: Size, visible: Visible) -> tuple[Motion, Motion]:
-    made, true = _pair(generated, reference, size, visible)
-    return tracks_to_motion(made), tracks_to_motion(true)
-
-
-def _steps(points: ArrayLike) -> NDArray[np.float64] | None:
-    """Points as the formulas of others take them; None where there is no track or no step."""
-    tracks = _tracks(points, (1, 1), None).points
-    return tracks.astype(np.float64) if len(tracks) and tracks.shape[1] > 1 else None
-
-
-def _embeddings(vectors: ArrayLike, dimensions: int) -> NDArray[np.float32]:
-    array = np.asarray(vectors, dtype=np.float32)
-    if array.ndim != dimensions or 0 in array.shape:
-        wanted = {1: "(D,)", 2: "(T, D)"}[dimensions]
-        raise ShapeError(f"embeddings must be {wanted} unit vectors and not empty, got {array.shape}")
-    return array
+    frames = to_embeddings(generated, 2), to_embeddings(reference, 2)
+    return leak_share(*frames, to_embeddings(prompt, 1), to_embeddings(caption, 1))

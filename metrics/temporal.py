@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from motionbench.metric import Measurement, MetricInfo, Sample
 
 from .efficientnet import NAME as EFFICIENTNET
-from .embed import SeenByModel, load_clip
+from .embed import SeenByModel
+from .image_models import load_clip
 
 Array = NDArray[np.float32]
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from motionbench.metric import Measurement, MetricInfo, Sample
 
-from .embed import REAL, SeenByModel
+from .embed import SeenByModel
+from .image_models import REAL
 
 
 def mean_text_cosine(frames: NDArray[np.float32], text: NDArray[np.float32]) -> float:

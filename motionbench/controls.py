@@ -13,8 +13,9 @@ from dataclasses import replace
 from motionbench import registry
 from motionbench.config import build_config
 from motionbench.errors import ConfigError, PluginError, UnknownNameError
+from motionbench.job import resolve
 from motionbench.metric import MetricInfo
-from motionbench.plan import RunPlan, resolve
+from motionbench.plan import RunPlan
 from motionbench.record import Record
 from motionbench.runner import Observer, run
 from motionbench.store import ResultStore

@@ -14,8 +14,9 @@ from motionbench.controls import control_stores, run_controls, to_controls
 from motionbench.device import resolve_device
 from motionbench.files import hash_json
 from motionbench.footage import AUTO, footage_to_text, tracker_for
+from motionbench.job import Job, resolve
 from motionbench.metric import MetricInfo
-from motionbench.plan import Job, RunPlan, check_engine, resolve
+from motionbench.plan import RunPlan, check_engine
 from motionbench.progress import Bars
 from motionbench.ray_cluster import connected
 from motionbench.ray_scoring import score_with_ray

@@ -15,7 +15,7 @@ from typing import Any
 
 from motionbench.errors import StoreError
 from motionbench.files import read_lines
-from motionbench.plan import Job
+from motionbench.job import Job
 from motionbench.runner import done_keys, pending_units
 from motionbench.store import ResultStore
 

@@ -22,10 +22,11 @@ from motionbench.files import write_json
 from motionbench.footage import AUTO, tracker_for
 from motionbench.gate import GateFile, read_gate_file
 from motionbench.gate_verdict import DIRECTIONS, Judged, verdict
+from motionbench.job import NO_BACKBONE, resolve
 from motionbench.manifest import MANIFEST, write_manifest
 from motionbench.metric import MetricRuntime
 from motionbench.pair import SHAPE, to_sample
-from motionbench.plan import NO_BACKBONE, RunPlan, config_to_json, resolve
+from motionbench.plan import RunPlan, config_to_json
 from motionbench.progress import Bars
 from motionbench.runner import RunResult, run
 from motionbench.schema import SCHEMA

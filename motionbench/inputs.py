@@ -14,8 +14,8 @@ from typing import Any
 
 from motionbench.case import Case
 from motionbench.files import write_files
+from motionbench.job import Job, Unit
 from motionbench.outcome import Files
-from motionbench.plan import Job, Unit
 from motionbench.split import Split
 
 logger = logging.getLogger(__name__)

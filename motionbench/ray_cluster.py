@@ -16,7 +16,8 @@ import motionbench
 from motionbench import registry
 from motionbench.errors import ConfigError, MissingExtra, MotionBenchError
 from motionbench.files import make_folder, write_atomically
-from motionbench.plan import NO_BACKBONE, SHARED, Job
+from motionbench.job import NO_BACKBONE, Job
+from motionbench.plan import SHARED
 from motionbench.ray_node import Questions, account
 from motionbench.store import ResultStore
 

@@ -25,8 +25,9 @@ from motionbench.environment import versions
 from motionbench.errors import MotionBenchError
 from motionbench.files import scratch_folder
 from motionbench.inputs import Inputs
+from motionbench.job import NO_BACKBONE, Job
 from motionbench.outcome import Order, Outcome
-from motionbench.plan import NO_BACKBONE, Job, RunPlan
+from motionbench.plan import RunPlan
 from motionbench.split import Split, read_split, split_names
 from motionbench.store import ResultStore
 from motionbench.worker import MethodCache, Worker

@@ -27,7 +27,8 @@ from motionbench.ray_engine import actor_maker
 from motionbench.ray_node import Reply
 from motionbench.ray_pool import Pool
 from motionbench.record import Record, Score
-from motionbench.scorer import Clips, ScoreJob, ScorePlan, ScoreResult, Take, ready_metrics, score_record
+from motionbench.record_scorer import Clips, score_record
+from motionbench.scorer import ScoreJob, ScorePlan, ScoreResult, Take, ready_metrics
 from motionbench.split import Split
 from motionbench.store import ResultStore
 from motionbench.track_cache import TrackCache

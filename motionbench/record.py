@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Literal
 
 from motionbench.schema import SCHEMA
+
+# Differ between two runs of one command; everything else is under the promise "same records, same scores".
+RECORD_MEASUREMENTS = ("fit_seconds", "generate_seconds", "peak_memory_bytes", "created", "restarts")
+SCORE_MEASUREMENTS = ("seconds",)
 
 
 class Reason(StrEnum):
@@ -66,6 +71,14 @@ class Score:
     seconds: float = 0.0
     schema: int = SCHEMA
 
+    @property
+    def support(self) -> float | None:
+        """Share of the tracked points that stay in sight, in the clip that keeps fewer; None if it does not say."""
+        tracks, points = self.details.get("tracks"), self.details.get("points")
+        if not (isinstance(tracks, list) and isinstance(points, list) and len(tracks) == len(points) and points):
+            return None
+        return min(float(kept) / max(float(asked), 1.0) for kept, asked in zip(tracks, points, strict=True))
+
 
 @dataclass(frozen=True)
 class Row:
@@ -93,3 +106,23 @@ class Row:
     n_failed: int
     support: float | None = None
     signed: float | None = None
+
+
+def comparable(record: Record) -> dict[str, Any]:
+    """The fields of a record that two runs of one command share: all but times, memory, date and restarts."""
+    return {key: value for key, value in asdict(record).items() if key not in RECORD_MEASUREMENTS}
+
+
+def comparable_score(score: Score) -> dict[str, Any]:
+    """The fields of a score that two runs of one command share: all but its time."""
+    return {key: value for key, value in asdict(score).items() if key not in SCORE_MEASUREMENTS}
+
+
+def now() -> str:
+    """The time, ISO 8601 in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def video_path(case_id: str, seed: int) -> str:
+    """Where the video of a case lies below its results folder."""
+    return f"videos/{case_id}--s{seed}.mp4"

@@ -15,7 +15,8 @@ from motionbench.attempt import UNREAD
 from motionbench.case import Case
 from motionbench.environment import environment
 from motionbench.errors import VideoError
-from motionbench.plan import Job, RunPlan, Unit, resolve
+from motionbench.job import Job, Unit, resolve
+from motionbench.plan import RunPlan
 from motionbench.ray_cluster import check_nodes, connected
 from motionbench.ray_engine import run_with_ray
 from motionbench.record import Reason, Record

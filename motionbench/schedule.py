@@ -13,9 +13,9 @@ from typing import Protocol
 
 from motionbench.adapters import kept_files
 from motionbench.attempt import Failure
+from motionbench.job import Job, Unit
 from motionbench.outcome import Order, Outcome
 from motionbench.pace import Pace
-from motionbench.plan import Job, Unit
 from motionbench.record import Reason, Record
 from motionbench.store import ResultStore
 from motionbench.worker import failed_outcomes, fit_key

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 from motionbench import registry
 from motionbench.case import Case
-from motionbench.clip import Clip
 from motionbench.errors import ManifestError, MotionBenchError, StoreError
 from motionbench.footage import AUTO, tracker_for, world_of
-from motionbench.metric import Measurement, Metric, MetricInfo, MetricRuntime, Sample, model_name
-from motionbench.pair import GEOMETRY, SHAPE, View, measure, unmeasured
+from motionbench.metric import Measurement, Metric, MetricInfo, MetricRuntime, model_name
+from motionbench.pair import GEOMETRY, SHAPE
 from motionbench.record import Record, Score
+from motionbench.record_scorer import Clips, score_record, shape_text, to_score, video_label
 from motionbench.split import Split
 from motionbench.store import ResultStore
 from motionbench.track_cache import TrackCache
@@ -156,23 +154,16 @@ def _missing(
 def _stands(store: ResultStore, tracker: str, models: Mapping[str, str | None], record: Record, score: Score) -> bool:
     """Whether a score need not be made again: no error, and video, tracker, model and geometry of today."""
     details = score.details
-    agree = details.get("tracker", tracker) == tracker and details.get("video", _label(record)) == _label(record)
+    agree = details.get("tracker", tracker) == tracker and details.get("video", video_label(record)) == video_label(
+        record
+    )
     if "error" in details or not agree or not _by_model(score, models[score.metric]):
         return False
     if details.get("geometry") == GEOMETRY:
         return True
     # Without one it is of the first geometry, which differs only for clips that had to be brought to another shape.
     shape = store.video_shape(record)
-    return shape is None or _shape(shape) == details.get("scored_at")
-
-
-def _label(record: Record) -> str:
-    """The video that a score is of: a case can be done again, and not every device gives the same bytes again."""
-    return (record.video_sha256 or "")[:16]
-
-
-def _shape(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape[:3]))
+    return shape is None or shape_text(shape) == details.get("scored_at")
 
 
 def _by_model(score: Score, model: str | None) -> bool:
@@ -193,7 +184,7 @@ def _withdrawn(
         score = held.get((record.key, info.name, info.version))
         if score is not None and score.value is not None and not _by_model(score, models[info.name]):
             why = Measurement(None, result.unavailable[info.name], {"error": "unavailable"})
-            yield _to_score(record, info, why, 0.0, {})
+            yield to_score(record, info, why, 0.0, {})
 
 
 def ready_metrics(names: Sequence[str], runtime: MetricRuntime, result: ScoreResult) -> dict[str, Metric]:
@@ -218,52 +209,3 @@ def _case(cases: Mapping[str, Case], record: Record, split: Split) -> Case:
         return cases[record.case_id]
     except KeyError:
         raise ManifestError(f"split {split.name} has no case {record.case_id}, which the results hold") from None
-
-
-class Clips:
-    """The clips of a record, one pair in memory, the reference kept from case to case."""
-
-    def __init__(self, store: ResultStore, split: Split) -> None:
-        self.store, self.split = store, split
-        self._held: tuple[tuple[object, ...], View, Clip] | None = None
-
-    def read(self, record: Record, case: Case) -> tuple[Clip, Clip]:
-        """(generated, reference) as a pair. Raises VideoError."""
-        made = self.store.read_video(record)
-        key = (case.reference_id, *made.frames.shape)
-        if self._held is None or self._held[0] != key:
-            whole = self.split.read_reference(case)
-            view = View.of(made, whole)
-            self._held = (key, view, view.reference(whole))
-        _, view, reference = self._held
-        return view.generated(made), reference
-
-
-def score_record(
-    record: Record, case: Case, metrics: Sequence[Metric], clips: Clips, tracks: TrackCache
-) -> Iterator[Score]:
-    """One score for each metric; an error that is ours becomes a null with a note."""
-    try:
-        generated, reference = clips.read(record, case)
-    except MotionBenchError as error:
-        for metric in metrics:
-            yield _to_score(record, metric.info, unmeasured(error), 0.0, {})
-        return
-    sample = Sample(generated, reference, case.prompt, case.caption, case.id, case.category.value, tracks)
-    for metric in metrics:
-        tracks.used = False
-        start = time.perf_counter()
-        measured = measure(metric, sample)
-        context: dict[str, Any] = {"scored_at": _shape(generated.frames.shape), "geometry": GEOMETRY}
-        context["video"] = _label(record)
-        if tracks.used:
-            context["tracker"] = tracks.label
-        yield _to_score(record, metric.info, measured, time.perf_counter() - start, context)
-
-
-def _to_score(
-    record: Record, info: MetricInfo, measured: Measurement, seconds: float, context: Mapping[str, Any]
-) -> Score:
-    details = {**measured.details, **context}
-    value = None if measured.value is None else float(measured.value)
-    return Score(record.key, info.name, info.version, value, measured.note, details, round(seconds, 4))

@@ -14,9 +14,10 @@ from motionbench.clip import Clip
 from motionbench.config import build_config
 from motionbench.device import resolve_device
 from motionbench.errors import ConfigError
+from motionbench.job import resolve_dtype
 from motionbench.method import Runtime
 from motionbench.pair import to_shape
-from motionbench.plan import RunPlan, resolve_dtype
+from motionbench.plan import RunPlan
 from motionbench.progress import Bars
 from motionbench.video import Sampled, read_clip, sample_file, write_clip
 from motionbench.video_file import check_file

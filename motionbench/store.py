@@ -12,7 +12,6 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,38 +31,15 @@ from motionbench.files import (
     write_json,
 )
 from motionbench.outcome import Outcome
-from motionbench.record import Record, Score
+from motionbench.record import Record, Score, now
 from motionbench.schema import SCHEMA, Kind, to_current
 from motionbench.summary_file import Summary
-from motionbench.typed_json import to_object
+from motionbench.typed_json import differences, to_object
 from motionbench.video_file import header_shape
 
 logger = logging.getLogger(__name__)
 
 Noun = TypeVar("Noun")
-# Differ between two runs of one command; everything else is under the promise "same records, same scores".
-RECORD_MEASUREMENTS = ("fit_seconds", "generate_seconds", "peak_memory_bytes", "created", "restarts")
-SCORE_MEASUREMENTS = ("seconds",)
-
-
-def now() -> str:
-    """The time, ISO 8601 in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def comparable(record: Record) -> dict[str, Any]:
-    """The fields of a record that two runs of one command share: all but times, memory, date and restarts."""
-    return {key: value for key, value in asdict(record).items() if key not in RECORD_MEASUREMENTS}
-
-
-def comparable_score(score: Score) -> dict[str, Any]:
-    """The fields of a score that two runs of one command share: all but its time."""
-    return {key: value for key, value in asdict(score).items() if key not in SCORE_MEASUREMENTS}
-
-
-def video_path(case_id: str, seed: int) -> str:
-    """Where the video of a case lies below its results folder."""
-    return f"videos/{case_id}--s{seed}.mp4"
 
 
 class ResultStore:
@@ -267,13 +243,3 @@ class ResultStore:
             return to_object(noun, line)
         except ValueError as error:
             raise StoreError(f"{where}: malformed line ({error}); remove it, then repeat the command") from error
-
-
-def differences(there: Any, asked: Any, path: str = "") -> list[str]:
-    """One phrase for each key in which two JSON values differ."""
-    if isinstance(there, dict) and isinstance(asked, dict):
-        keys = sorted(set(there) | set(asked))
-        return [
-            text for key in keys for text in differences(there.get(key), asked.get(key), f"{path}.{key}".lstrip("."))
-        ]
-    return [] if there == asked else [f"{path}: {there!r} there, {asked!r} asked"]

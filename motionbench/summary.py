@@ -153,7 +153,7 @@ def make_summary(
         on_record=counts(attempts.records),
         gate=gate_of(attempts.method, configuration).to_json(),
         cost=cost(attempts.records),
-        failures=tuple(failure(r) for r in attempts.records if r.status == "failed"),
+        failures=tuple(Failure.of(r) for r in attempts.records if r.status == "failed"),
     )
 
 
@@ -185,11 +185,6 @@ def cost(records: Sequence[Record]) -> Cost:
     )
 
 
-def failure(record: Record) -> Failure:
-    """What is published of a failed attempt."""
-    return Failure(record.case_id, record.seed, record.reason, record.error)
-
-
 def _row(attempts: Attempts, everyone: Mapping[str, Attempts], info: MetricInfo, category: str) -> Row:
     records = [r for r in attempts.records if category in (ALL, category_of(r.case_id))]
     cases = frozenset(r.case_id for r in records)
@@ -214,16 +209,8 @@ def _row(attempts: Attempts, everyone: Mapping[str, Attempts], info: MetricInfo,
 def _support(attempts: Attempts, records: Iterable[Record], metric: str) -> float | None:
     """Mean over all scores that say how many of their points were kept, those without a value included."""
     scores = (attempts.scores.get((record.key, metric)) for record in records)
-    shares = [share for score in scores if score is not None and (share := score_support(score)) is not None]
+    shares = [share for score in scores if score is not None and (share := score.support) is not None]
     return float(np.mean(shares)) if shares else None
-
-
-def score_support(score: Score) -> float | None:
-    """Share of the tracked points that stay in sight, in the clip that keeps fewer; None if the score does not say."""
-    tracks, points = score.details.get("tracks"), score.details.get("points")
-    if not (isinstance(tracks, list) and isinstance(points, list) and len(tracks) == len(points) and points):
-        return None
-    return min(float(kept) / max(float(asked), 1.0) for kept, asked in zip(tracks, points, strict=True))
 
 
 def _strata(attempts: Attempts, metric: str, cases: frozenset[str]) -> dict[str, list[float]]:

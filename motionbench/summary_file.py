@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from motionbench.metric import MetricInfo
-from motionbench.record import Reason, Row
+from motionbench.record import Reason, Record, Row
 from motionbench.schema import SCHEMA
 
 
@@ -27,6 +27,11 @@ class Failure:
     seed: int
     reason: Reason | None
     error: str | None
+
+    @classmethod
+    def of(cls, record: Record) -> Self:
+        """What is published of a record."""
+        return cls(record.case_id, record.seed, record.reason, record.error)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""JSON into dataclasses, checked by pydantic: what a file holds is what the dataclass says, or the key that is not."""
+"""JSON into dataclasses, checked by pydantic; and in which keys two JSON values differ."""
 
 from __future__ import annotations
 
@@ -30,6 +30,16 @@ def to_object(kind: type[Noun], value: Any, *, refuse_unknown: bool = True) -> N
     except ValidationError as error:
         raise ValueError(_first_problem(error)) from None
     return made
+
+
+def differences(there: Any, asked: Any, path: str = "") -> list[str]:
+    """One phrase for each key in which two JSON values differ."""
+    if isinstance(there, dict) and isinstance(asked, dict):
+        keys = sorted(set(there) | set(asked))
+        return [
+            text for key in keys for text in differences(there.get(key), asked.get(key), f"{path}.{key}".lstrip("."))
+        ]
+    return [] if there == asked else [f"{path}: {there!r} there, {asked!r} asked"]
 
 
 @cache

@@ -20,12 +20,12 @@ from motionbench.errors import MotionBenchError, PluginError, StoreError, VideoE
 from motionbench.fallbacks import execution
 from motionbench.files import hash_json, scratch_folder
 from motionbench.gpu_memory import next_preset
+from motionbench.job import Job
 from motionbench.method import Runtime, report_nothing
 from motionbench.outcome import Files, Order, Outcome
-from motionbench.plan import Job, config_to_json
-from motionbench.record import Reason, Record
+from motionbench.plan import config_to_json
+from motionbench.record import Reason, Record, now, video_path
 from motionbench.seeds import derive_seed
-from motionbench.store import now, video_path
 from motionbench.video import encode_clip
 
 logger = logging.getLogger(__name__)

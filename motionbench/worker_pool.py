@@ -18,8 +18,9 @@ from typing import Any, cast
 
 from motionbench import registry
 from motionbench.device import core_count
+from motionbench.job import Job
 from motionbench.outcome import Order
-from motionbench.plan import AUTO, Job
+from motionbench.plan import AUTO
 from motionbench.schedule import Schedule
 from motionbench.worker_process import LOGGER, Task
 

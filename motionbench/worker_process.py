@@ -18,8 +18,9 @@ from typing import Any
 
 import motionbench.cpu_threads  # noqa: F401  before torch is loaded
 from motionbench.errors import MotionBenchError
+from motionbench.job import resolve
 from motionbench.outcome import Order
-from motionbench.plan import RunPlan, resolve
+from motionbench.plan import RunPlan
 from motionbench.worker import Worker
 
 LOGGER = "motionbench"  # the level of all that we log

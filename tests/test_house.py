@@ -28,6 +28,7 @@ LARGEST_WEIGHTS = 24 * 10**6
 WEIGHTS = {".safetensors", ".pt"}
 LARGEST_CLIPS = 2 * 10**6  # beside the splits' own: what the committed results show
 LARGEST_OTHER = 400_000  # pages and pictures: what a command makes anew is not committed
+LONGEST_FILE = 250  # lines
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 POINTS = [(group, point) for group in GROUPS for point in entry_points(group=f"motionbench.{group}")]
 
@@ -307,6 +308,11 @@ def test_dependencies_are_ranges_without_caps() -> None:
     project = PROJECT["project"]
     wanted = [*project["dependencies"], *(d for group in project["optional-dependencies"].values() for d in group)]
     assert [d for d in wanted if re.search(r"==|<|~=|@", d.split(";")[0])] == []
+
+
+def test_no_file_of_the_product_is_longer_than_one_idea() -> None:
+    lengths = {module: path.read_text(encoding="utf-8").count("\n") for module, path in MODULES.items()}
+    assert {module: length for module, length in lengths.items() if length > LONGEST_FILE} == {}
 
 
 def test_no_file_is_named_for_nothing_in_particular() -> None:

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from motionbench.store import ResultStore, comparable, comparable_score
+from motionbench.record import comparable, comparable_score
+from motionbench.store import ResultStore
 
 SHORT = ("spatial_steps=3", "temporal_steps=8", "sample_steps=4")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from motionbench.errors import MissingExtra
 
 from .camera3d import Camera, buffer_to_distance, quaternion_to_matrix
 from .mocap import Motion, read_motion
+from .room3d import blocks, pattern
 from .scenes3d import FPS, FRAMES, Scene
 
 Floats = NDArray[np.float64]
@@ -236,39 +238,8 @@ def are_visible(shot: Shot, pixels: Floats, distance: Floats) -> NDArray[np.bool
     x, y = np.round(pixels[:, 0]).astype(int), np.round(pixels[:, 1]).astype(int)
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height) & (distance > 0)
     drawn = np.zeros(len(pixels))
-    for dx in (
-        -1,
-        0,
-        1,
-    ):  # at a slanted face the pixel's own depth may be a little nearer: the farthest around it counts
-        for dy in (-1, 0, 1):
-            there = shot.distance[np.clip(y + dy, 0, height - 1), np.clip(x + dx, 0, width - 1)]
-            drawn = np.maximum(drawn, there)
+    # At a slanted face the pixel's own depth may be a little nearer: the farthest around it counts.
+    for dx, dy in product((-1, 0, 1), repeat=2):
+        there = shot.distance[np.clip(y + dy, 0, height - 1), np.clip(x + dx, 0, width - 1)]
+        drawn = np.maximum(drawn, there)
     return np.asarray(inside & (distance <= drawn + SAME_DEPTH))
-
-
-def blocks(scene: Scene, rng: np.random.Generator) -> list[tuple[Floats, Floats]]:
-    """(center, half size) of the floor, the walls and, in camera scenes, the blocks that stand about."""
-    room = [
-        (np.array([0.0, -0.1, 0.0]), np.array([9.0, 0.1, 9.0])),
-        (np.array([0.0, 6.0, -5.0]), np.array([9.0, 6.1, 0.1])),
-        (np.array([-7.0, 6.0, 0.0]), np.array([0.1, 6.1, 9.0])),
-        (np.array([7.0, 6.0, 0.0]), np.array([0.1, 6.1, 9.0])),
-    ]
-    if scene.category is Category.HUMAN:
-        return room
-    places = [(x, z) for x in (-3.2, -1.1, 1.1, 3.2) for z in (-2.5, 0.0)]
-    for x, z in places:
-        half = rng.uniform([0.3, 0.3, 0.3], [0.6, 0.9, 0.6])
-        jitter = rng.uniform(-0.3, 0.3, 2)
-        room.append((np.array([x + jitter[0], half[1], z + jitter[1]]), half))
-    return room
-
-
-def pattern(rng: np.random.Generator, contrast: float = 1.0) -> NDArray[np.uint8]:
-    """A texture (512, 512, 3) with detail at several sizes, which a tracker can hold; contrast: in (0, 1]."""
-    picture = np.zeros((512, 512, 3))
-    for cells, weight in ((8, 0.5), (32, 0.3), (128, 0.2)):
-        tile = 512 // cells
-        picture += weight * np.kron(rng.random((cells, cells, 3)), np.ones((tile, tile, 1)))
-    return np.asarray(140 + 200 * contrast * (picture - 0.5)).astype(np.uint8)

@@ -13,7 +13,7 @@ from typing import Any
 
 from motionbench.errors import ConfigError, StoreError
 from motionbench.files import write_atomically, write_json
-from motionbench.store import now
+from motionbench.record import now
 
 from ..page import ASSETS as SHARED_ASSETS
 from ..payload import json_in_script

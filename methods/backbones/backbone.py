@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -17,46 +15,18 @@ from einops import rearrange
 from torch import Tensor
 
 from motionbench.clip import Clip
-from motionbench.errors import MissingWeightsError, NotFiniteError, ShapeError
+from motionbench.errors import NotFiniteError, ShapeError
 from motionbench.pair import to_shape
-from motionbench.typed_json import to_object
 
+from .backbone_spec import BackboneSpec
 from .float8 import float8_weights
 from .flow import euler, gaussian, sampling_times
+from .parts import load_parts
 from .recompute import recomputed
 
 logger = logging.getLogger(__name__)
 
 FrozenWeights = Literal["unchanged", "float8"]
-PARTS = ("transformer", "vae", "text_encoder", "tokenizer")
-
-
-@dataclass(frozen=True)
-class BackboneSpec:
-    """What a folder's weights were made for; kept as `motionbench.json` beside them.
-
-    frames, height, width: of a clip in pixels (frames = 4k + 1, as Wan's VAE takes them); fps: frames per second.
-    text_tokens: prompts are padded to this length. shift, guidance, steps: sampling defaults.
-    negative_prompt: the other side of classifier-free guidance.
-    """
-
-    frames: int
-    height: int
-    width: int
-    fps: float
-    text_tokens: int
-    shift: float
-    guidance: float
-    steps: int
-    negative_prompt: str = ""
-
-    @classmethod
-    def read(cls, path: Path) -> BackboneSpec:
-        """The spec in a JSON file; unknown keys are an error, so that a misspelled default is not lost."""
-        try:
-            return to_object(cls, json.loads(path.read_text("utf-8")))
-        except ValueError as error:
-            raise ShapeError(f"{path}: {error}") from error
 
 
 class Backbone:
@@ -108,27 +78,7 @@ class Backbone:
         The transformer gets `dtype`, but for the modules that Wan keeps in float32; VAE and text encoder stay float32.
         Raises MissingWeightsError naming the parts that are absent.
         """
-        from diffusers import AutoencoderKLWan, WanTransformer3DModel
-        from transformers import PreTrainedTokenizerFast, UMT5EncoderModel
-
-        missing = [part for part in PARTS if not (folder / part).is_dir()]
-        if missing:
-            raise MissingWeightsError(
-                f"backbone {name}: {folder} has no {', '.join(missing)}; expected a diffusers folder of a Wan model"
-            )
-        options: dict[str, Any] = {"local_files_only": True}
-        parts = {
-            "transformer": WanTransformer3DModel.from_pretrained(
-                folder / "transformer", torch_dtype=getattr(torch, dtype), **options
-            ),
-            "vae": AutoencoderKLWan.from_pretrained(folder / "vae", torch_dtype=torch.float32, **options),
-            "text_encoder": UMT5EncoderModel.from_pretrained(folder / "text_encoder", dtype=torch.float32, **options),
-            # Not AutoTokenizer: the class that transformers 5 noted in the folder has another name in transformers 4.
-            "tokenizer": PreTrainedTokenizerFast.from_pretrained(folder / "tokenizer", **options),
-        }
-        for part in ("transformer", "vae", "text_encoder"):
-            parts[part] = parts[part].to(device).eval().requires_grad_(False)
-        return cls(name, spec, parts, device=device, dtype=dtype)
+        return cls(name, spec, load_parts(name, folder, device=device, dtype=dtype), device=device, dtype=dtype)
 
     def latent_shape(self, frames: int | None = None) -> tuple[int, int, int, int]:
         """(C, F, h, w) of a clip of `frames` pixel frames (default: the native number)."""

@@ -8,7 +8,8 @@ from pathlib import Path
 from motionbench.backbone import BackboneEntry
 from motionbench.method import Runtime
 
-from .backbone import Backbone, BackboneSpec
+from .backbone import Backbone
+from .backbone_spec import BackboneSpec
 from .random_weights import save_random_wan
 from .wan_backbone import WanBackbone
 from .wan_models import WAN_1_3B, WAN_14B, WanModel

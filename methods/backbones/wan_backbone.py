@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from typing import Any
@@ -15,11 +15,12 @@ from torch import Tensor
 from motionbench.clip import Clip
 from motionbench.method import Runtime
 
-from .backbone import PARTS, Backbone, FrozenWeights
+from .backbone import Backbone, FrozenWeights
 from .compiling import compiled_blocks
 from .execution import Execution, execution_for
 from .fast_attention import fast_attention
 from .fixed_text import fixed_text
+from .parts import PARTS, LazyParts
 from .recompute import blocks_to_recompute, free_device_bytes, recomputed
 from .streaming import blocks_to_stream, is_streamed, place
 from .tensor_cache import TensorCache
@@ -27,29 +28,6 @@ from .wan_models import WanModel
 from .wan_weights import Weights, fetch_weights
 
 logger = logging.getLogger(__name__)
-
-
-class LazyParts(Mapping[str, Any]):
-    """The parts of a diffusers folder, each loaded when it is first asked for."""
-
-    def __init__(self, loaders: Mapping[str, Callable[[], Any]]) -> None:
-        self._loaders = loaders
-        self._loaded: dict[str, Any] = {}
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self._loaded:
-            self._loaded[name] = self._loaders[name]()
-        return self._loaded[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._loaders)
-
-    def __len__(self) -> int:
-        return len(self._loaders)
-
-    def release(self, name: str) -> None:
-        """Forgets a part; the next one who asks loads it again."""
-        self._loaded.pop(name, None)
 
 
 class WanBackbone(Backbone):

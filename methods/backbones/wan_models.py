@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .backbone import BackboneSpec
+from .backbone_spec import BackboneSpec
 
 # Of all Wan2.1 sizes: 16 latent channels, heads of 128 channels, UMT5-XXL embeddings of 4096.
 HEAD_WIDTH = 128

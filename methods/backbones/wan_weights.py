@@ -17,7 +17,8 @@ from typing import Any
 
 from motionbench.errors import MissingWeightsError
 
-from .backbone import PARTS, BackboneSpec
+from .backbone_spec import BackboneSpec
+from .parts import PARTS
 from .wan_models import WanModel
 
 logger = logging.getLogger(__name__)

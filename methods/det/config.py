@@ -8,7 +8,7 @@ from typing import Any
 from motionbench.config import require, setting
 
 from ..tuning.config import TINY, TINY_STEPS, OptimizerConfig
-from ..tuning.training import Schedule
+from ..tuning.learner import Schedule
 
 
 @dataclass(frozen=True)

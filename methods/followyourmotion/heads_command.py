@@ -14,8 +14,8 @@ from motionbench.config import build_config
 from motionbench.device import resolve_device
 from motionbench.errors import ConfigError
 from motionbench.gpu_memory import CHOICES
+from motionbench.job import resolve_dtype
 from motionbench.method import Runtime
-from motionbench.plan import resolve_dtype
 from motionbench.progress import Bars
 from motionbench.single_transfer import read_reference
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from ..backbones.backbone import Backbone
 from ..backbones.draws import Draw
-from ..tuning.training import Report, Schedule, predict, random_times, train
+from ..tuning.learner import Schedule
+from ..tuning.training import Report, predict, random_times, train
 from .config import Config
 from .losses import denoise_loss, motion_loss
 from .rope import PlacedRope

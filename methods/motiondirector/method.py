@@ -14,9 +14,10 @@ from motionbench.method import InputContract
 from ..backbones.draws import Draw
 from ..backbones.flow import noised
 from ..tuning.debiased_loss import temporal_loss
+from ..tuning.learner import Learner
 from ..tuning.lora import activate_lora
 from ..tuning.lora_method import KEPT, LoraMethod
-from ..tuning.training import Learner, encode_frames, take_steps
+from ..tuning.training import encode_frames, take_steps
 from .config import PRESETS
 from .config import Config as DirectorConfig
 

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from motionbench.config import require, setting
 
-from .training import Schedule, TimeDensity
+from .learner import Schedule
+from .training import TimeDensity
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ from .following import follow, follow_in_windows, inside_frame
 from .frame_features import TrackerConfig
 from .frame_memory import FrameMemory
 from .tiny_scene import ScenePath
-from .tracker_net import KeysValues, Prediction, TrackerNet
+from .tracker_blocks import KeysValues
+from .tracker_net import Prediction, TrackerNet
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 CHUNK = 80  # queries followed at once, whatever the number of cores: same digits everywhere, and fit for the cache

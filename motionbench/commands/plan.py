@@ -12,8 +12,9 @@ from motionbench.commands.output import print_json, print_pairs
 from motionbench.commands.planning import takes_plan
 from motionbench.evaluation import default_folder
 from motionbench.forecast import Forecast, forecast
+from motionbench.job import resolve
 from motionbench.pace import seconds_to_text
-from motionbench.plan import RunPlan, resolve
+from motionbench.plan import RunPlan
 from motionbench.ray_cluster import Share, connected
 from motionbench.store import ResultStore
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from motionbench import registry
 from motionbench.config import build_config
-from motionbench.plan import NO_BACKBONE, config_to_json, resolve_dtype
+from motionbench.job import NO_BACKBONE, resolve_dtype
+from motionbench.plan import config_to_json
 from motionbench.store import ResultStore
 
 

@@ -12,7 +12,7 @@ from motionbench.commands.output import print_json
 from motionbench.commands.planning import takes_plan
 from motionbench.commands.scoring import list_failures
 from motionbench.plan import RunPlan
-from motionbench.summary import failure
+from motionbench.summary_file import Failure
 
 
 @takes_plan
@@ -26,7 +26,7 @@ def run(plan: RunPlan, out: options.Out = None, as_json: options.Json = False) -
     failed = results.failures
     list_failures(results.store, failed, "run")
     if as_json:
-        print_json({"results": str(results.folder), "failures": [asdict(failure(record)) for record in failed]})
+        print_json({"results": str(results.folder), "failures": [asdict(Failure.of(record)) for record in failed]})
     else:
         typer.echo(results.folder)
     raise typer.Exit(1 if failed else 0)

@@ -13,8 +13,9 @@ from motionbench.commands import options
 from motionbench.commands.output import print_json
 from motionbench.evaluation import to_score_plan
 from motionbench.files import write_atomically
+from motionbench.job import resolve
 from motionbench.marked_page import BEGIN, put_between
-from motionbench.plan import RunPlan, resolve
+from motionbench.plan import RunPlan
 from motionbench.progress import Bars
 from motionbench.scorer import ScorePlan, metric_infos
 from motionbench.split import read_split

@@ -13,11 +13,12 @@ from typing import Literal
 from motionbench.comparison import Difference, compare
 from motionbench.controls import control_stores
 from motionbench.errors import StoreError
+from motionbench.job import resolve
 from motionbench.metric import MetricInfo
-from motionbench.plan import RunPlan, resolve
+from motionbench.plan import RunPlan
 from motionbench.record import Row
 from motionbench.store import ResultStore
-from motionbench.summary import ALL, Attempts, bases, cost, failure, summarize
+from motionbench.summary import ALL, Attempts, bases, cost, summarize
 from motionbench.summary_file import Cost, Failure
 
 from .declaration import SECONDS, Contrast, Study
@@ -157,7 +158,7 @@ def _variant_result(
     if attempts is None:
         return VariantResult(name, variant.title, {}, Cost(), planned, 0, (), variant.published)
     rows = {(row.metric, row.category): row for row in summarize(attempts, controls, infos)}
-    failures = tuple(failure(record) for record in attempts.records if record.status == "failed")
+    failures = tuple(Failure.of(record) for record in attempts.records if record.status == "failed")
     paid = cost(attempts.records)
     return VariantResult(name, variant.title, rows, paid, planned, len(attempts.records), failures, variant.published)
 

@@ -13,8 +13,9 @@ from typing import Any, Protocol
 from motionbench.controls import control_stores, run_controls
 from motionbench.errors import ConfigError, MotionBenchError
 from motionbench.files import hash_json
+from motionbench.job import Unit, resolve
 from motionbench.metric import MetricInfo
-from motionbench.plan import RunPlan, Unit, resolve
+from motionbench.plan import RunPlan
 from motionbench.processes import work_side_by_side
 from motionbench.runner import Observer, run
 from motionbench.scorer import ScorePlan, ScoreResult, score

@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 from footage import moving_frames
 
-from motionbench import plan as plan_module
 from motionbench import registry
 from motionbench.backbone import BackboneEntry
 from motionbench.case import Case, Category, Level
@@ -135,7 +134,7 @@ def install(patch: pytest.MonkeyPatch, seconds: float = 0.0) -> type[Drift]:
     """Makes the registry know `drift` and a backbone `tiny` without weights; forgets earlier calls."""
     load = registry.load
     fakes = {("methods", "drift"): Drift, ("backbones", "tiny"): BackboneEntry("", None, lambda: "w1")}
-    patch.setattr(plan_module.registry, "load", lambda group, name: fakes.get((group, name)) or load(group, name))
+    patch.setattr(registry, "load", lambda group, name: fakes.get((group, name)) or load(group, name))
     patch.setattr(Drift, "fits", [])
     patch.setattr(Drift, "generated", [])
     patch.setattr(Drift, "seconds", seconds)

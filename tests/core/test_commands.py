@@ -21,8 +21,9 @@ from motionbench.clip import Clip
 from motionbench.commands.repeating import retry_command
 from motionbench.method import InputContract
 from motionbench.plan import RunPlan, config_to_json
+from motionbench.record import comparable, comparable_score
 from motionbench.runner import run
-from motionbench.store import ResultStore, comparable, comparable_score
+from motionbench.store import ResultStore
 from motionbench.video import read_clip
 
 COMMON = ["--tracker", "still", "--metrics", "change,travel", "--device", "cpu"]

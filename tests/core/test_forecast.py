@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 from motionbench.cli import app
 from motionbench.errors import StoreError
 from motionbench.forecast import Costs, forecast, makespan
-from motionbench.plan import RunPlan, resolve
+from motionbench.job import resolve
+from motionbench.plan import RunPlan
 from motionbench.record import Score
 from motionbench.runner import run
 from motionbench.store import ResultStore

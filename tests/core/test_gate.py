@@ -14,7 +14,8 @@ from motionbench.leaderboard.facts import method_facts
 
 from motionbench import registry
 from motionbench.gate import NOT_RUN, gate_of, read_gate_file, verdict_to_gate
-from motionbench.plan import RunPlan, resolve
+from motionbench.job import resolve
+from motionbench.plan import RunPlan
 from motionbench.summary import make_summary
 from motionbench.table import notes, summary_table
 

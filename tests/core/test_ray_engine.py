@@ -17,11 +17,12 @@ from fake_ray import FakeRay, Node, NodeDiedError, RayTaskError
 from motionbench import ray_cluster, ray_node
 from motionbench.errors import ConfigError, MissingExtra, MotionBenchError, StoreError
 from motionbench.inputs import unit_inputs
-from motionbench.plan import RunPlan, resolve
+from motionbench.job import resolve
+from motionbench.plan import RunPlan
 from motionbench.ray_cluster import Share, connect
-from motionbench.record import Reason
+from motionbench.record import Reason, comparable
 from motionbench.runner import run
-from motionbench.store import ResultStore, comparable
+from motionbench.store import ResultStore
 
 
 def plan_for(folder: Path, **changes: Any) -> RunPlan:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from drift_method import make_split
 
-from motionbench.store import ResultStore, comparable
+from motionbench.record import comparable
+from motionbench.store import ResultStore
 
 SCRIPT = Path(__file__).with_name("drift_method.py")
 

@@ -29,11 +29,12 @@ from motionbench.errors import (
     StoreError,
     UnknownNameError,
 )
-from motionbench.plan import config_to_json, resolve
-from motionbench.record import Reason, Record
+from motionbench.job import resolve
+from motionbench.plan import config_to_json
+from motionbench.record import Reason, Record, comparable
 from motionbench.runner import RunPlan, run
 from motionbench.seeds import derive_seed
-from motionbench.store import ResultStore, comparable
+from motionbench.store import ResultStore
 
 
 def plan_for(folder: Path, **changes: Any) -> RunPlan:

@@ -19,11 +19,11 @@ from motionbench.footage import world_of
 from motionbench.metric import Measurement, MetricRuntime, Sample
 from motionbench.pair import GEOMETRY, SHAPE
 from motionbench.plan import RunPlan
-from motionbench.record import Score
+from motionbench.record import Score, video_path
 from motionbench.runner import run
 from motionbench.scorer import ScorePlan, ScoreResult, score
 from motionbench.split import Split, read_split
-from motionbench.store import ResultStore, video_path
+from motionbench.store import ResultStore
 from motionbench.track_cache import TrackCache
 
 CASES = 8  # 2 categories x 2 references x 2 prompts

@@ -22,8 +22,8 @@ from motionbench.clip import Clip
 from motionbench.errors import StoreError, VideoError
 from motionbench.metric import MetricInfo
 from motionbench.outcome import Outcome
-from motionbench.record import Reason, Record, Row, Score
-from motionbench.store import ResultStore, comparable, comparable_score
+from motionbench.record import Reason, Record, Row, Score, comparable, comparable_score
+from motionbench.store import ResultStore
 from motionbench.summary_file import Failure, Summary
 from motionbench.video import encode_clip
 

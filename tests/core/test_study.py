@@ -18,11 +18,12 @@ from drift_method import Drift
 from motionbench import cli
 from motionbench.comparison import Difference
 from motionbench.errors import ConfigError
+from motionbench.job import resolve
 from motionbench.metric import Measurement
-from motionbench.plan import resolve
 from motionbench.progress import Bars
+from motionbench.record import comparable
 from motionbench.scorer import ScorePlan, metric_infos
-from motionbench.store import ResultStore, comparable
+from motionbench.store import ResultStore
 from motionbench.studies.declaration import Study, parse_study, read_study
 from motionbench.studies.report import make_report, to_verdict
 from motionbench.studies.running import plan_variants, run_study, score_study, to_tasks, variant_folders

@@ -17,10 +17,11 @@ from drift_method import Drift, DriftConfig, make_split
 from motionbench import worker_pool
 from motionbench.device import core_count
 from motionbench.errors import ConfigError, MissingWeightsError
-from motionbench.plan import RunPlan, resolve
-from motionbench.record import Reason
+from motionbench.job import resolve
+from motionbench.plan import RunPlan
+from motionbench.record import Reason, comparable
 from motionbench.runner import run
-from motionbench.store import ResultStore, comparable
+from motionbench.store import ResultStore
 from motionbench.worker_pool import worker_count
 
 SCRIPT = Path(__file__).with_name("drift_worker.py")

@@ -21,9 +21,9 @@ from typer.testing import CliRunner
 
 from motionbench.clip import Clip
 from motionbench.errors import StoreError
-from motionbench.record import Reason, Record
+from motionbench.record import Reason, Record, video_path
 from motionbench.split import read_split
-from motionbench.store import ResultStore, video_path
+from motionbench.store import ResultStore
 
 app = typer.Typer()
 app.command("push")(commands.push)

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import WanTransformer3DModel
-from motionbench.methods.backbones.backbone import Backbone, BackboneSpec
+from motionbench.methods.backbones.backbone import Backbone
+from motionbench.methods.backbones.backbone_spec import BackboneSpec
 from motionbench.methods.backbones.flow import euler, gaussian, sampling_times
 from torch import Tensor
 

@@ -17,7 +17,7 @@ from motionbench.methods.followyourmotion.decoupled_lora import MERGE_TOLERANCE,
 from motionbench.methods.followyourmotion.leak import norm_leak
 from motionbench.methods.followyourmotion.low_rank import LowRank
 from motionbench.methods.followyourmotion.method import FollowYourMotion
-from motionbench.methods.tuning.training import Learner
+from motionbench.methods.tuning.learner import Learner
 from small_wan import moving_clip
 from split_attention import SplitFollowYourMotion, split_loras
 from stand_in import StandIn, moving_square, random_transformer

@@ -28,7 +28,7 @@ from motionbench.methods.backbones.wan_models import WAN_1_3B
 from motionbench.methods.backbones.wan_weights import check_weights
 from motionbench.methods.followyourmotion.config import Config
 from motionbench.methods.followyourmotion.method import FollowYourMotion
-from motionbench.methods.tuning.training import Learner
+from motionbench.methods.tuning.learner import Learner
 from small_wan import moving_clip, small_folder
 from stand_in import StandIn
 from test_replay import BufferRecorder

@@ -19,7 +19,7 @@ from motionbench.methods.backbones.wan_weights import check_weights
 from motionbench.methods.guidance import sampling
 from motionbench.methods.motioninversion.embeddings import motion_embeddings
 from motionbench.methods.taps.token_grid import TokenGrid
-from motionbench.methods.tuning.training import Learner
+from motionbench.methods.tuning.learner import Learner
 from small_wan import moving_clip, small_folder
 
 from motionbench import registry

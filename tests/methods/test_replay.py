@@ -15,7 +15,8 @@ from motionbench.methods.followyourmotion.config import Config
 from motionbench.methods.followyourmotion.method import FollowYourMotion
 from motionbench.methods.motiondirector.config import Config as DirectorConfig
 from motionbench.methods.motiondirector.method import MotionDirector
-from motionbench.methods.tuning.training import CHECK_EVERY, Learner, LossWatch, Schedule, take_steps
+from motionbench.methods.tuning.learner import CHECK_EVERY, Learner, LossWatch, Schedule
+from motionbench.methods.tuning.training import take_steps
 from stand_in import StandIn, moving_square
 
 from motionbench.errors import NotFiniteError

@@ -21,8 +21,8 @@ from motionbench import registry, worker
 from motionbench.attempt import Failure, out_of_memory
 from motionbench.config import build_config
 from motionbench.gpu_memory import choose_preset, next_preset
+from motionbench.job import resolve_dtype
 from motionbench.method import Runtime
-from motionbench.plan import resolve_dtype
 from motionbench.record import Reason
 from motionbench.runner import RunPlan, run
 from motionbench.store import ResultStore

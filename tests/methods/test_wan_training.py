@@ -18,7 +18,7 @@ from motionbench.methods.backbones.wan_models import WAN_1_3B, WAN_14B
 from motionbench.methods.backbones.wan_weights import check_weights
 from motionbench.methods.followyourmotion.config import Config
 from motionbench.methods.followyourmotion.method import FollowYourMotion
-from motionbench.methods.tuning.training import Learner
+from motionbench.methods.tuning.learner import Learner
 from small_wan import moving_clip, small_folder
 from torch.utils._python_dispatch import TorchDispatchMode
 

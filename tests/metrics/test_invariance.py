@@ -14,10 +14,11 @@ import torch
 from motionbench.metrics.trackers.tiny import TinyTracker
 
 from motionbench.plan import RunPlan
+from motionbench.record import comparable_score
 from motionbench.runner import run
 from motionbench.scorer import ScorePlan, score
 from motionbench.split import read_split
-from motionbench.store import ResultStore, comparable_score
+from motionbench.store import ResultStore
 from motionbench.tracks import grid_queries
 
 MOTION = (

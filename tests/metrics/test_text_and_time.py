@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from motionbench.metrics import embed
+from motionbench.metrics import embed, image_models
 from motionbench.metrics.appearance import AppearanceLeak
-from motionbench.metrics.embed import ClipEmbedder, letterbox, load_clip
+from motionbench.metrics.embed import ClipEmbedder
+from motionbench.metrics.image_models import letterbox, load_clip
 from motionbench.metrics.temporal import (
     TemporalConsistency,
     TemporalGap,
@@ -249,7 +250,7 @@ OWN, REAL = MetricRuntime(world="procedural"), MetricRuntime()
 
 @pytest.mark.parametrize("kind", FOLLOWING)
 def test_the_model_follows_the_footage(kind: type, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embed, "REAL", name)
+    monkeypatch.setattr(image_models, "REAL", name)
     clip = random_clip(3)
     sample = Sample(clip, random_clip(4), "a red ball rolls", "a blue box", "camera/0000/0", "camera", pytest.fail)
     for runtime, model in ((OWN, "tiny-clip"), (REAL, name)):

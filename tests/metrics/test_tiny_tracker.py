@@ -18,11 +18,8 @@ from motionbench.metrics.trackers.frame_features import TrackerConfig
 from motionbench.metrics.trackers.learned import load_tracker, save_tracker
 from motionbench.metrics.trackers.map_reading import at_stride, read_features, read_maps
 from motionbench.metrics.trackers.tiny import FOLDER, TinyTracker
-from motionbench.metrics.trackers.tracker_net import (
-    Prediction,
-    TrackerNet,
-    gelu,
-)
+from motionbench.metrics.trackers.tracker_blocks import gelu
+from motionbench.metrics.trackers.tracker_net import Prediction, TrackerNet
 from tiny_fakes import DiscWorld, shifted_clip
 
 from motionbench.clip import Clip

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from motionbench.methods.backbones.backbone import BackboneSpec
+from motionbench.methods.backbones.backbone_spec import BackboneSpec
 
 SPEC = BackboneSpec(frames=17, height=64, width=64, fps=8.0, text_tokens=32, shift=3.0, guidance=4.0, steps=20)
 TEXT_WIDTH = 96
