@@ -166,7 +166,8 @@ class WanBackbone(Backbone):
             return blocks
         batch, _, *grid = latents
         tokens = batch * math.prod(side // p for side, p in zip(grid, self.transformer.config.patch_size, strict=True))
-        return blocks_to_recompute(self.transformer, tokens, self.dtype.itemsize, free)
+        compiled = self.execution.compiler is not None
+        return blocks_to_recompute(self.transformer, tokens, self.dtype.itemsize, free, compiled=compiled)
 
     def velocity(self, latents: Tensor, t: Tensor, text: Tensor) -> Tensor:
         """As `Backbone.velocity`."""
