@@ -49,8 +49,8 @@ def list_splits(as_json: Json = False) -> None:
     if as_json:
         return print_json(rows)
     for row in rows:
-        told = ", ".join(f"{n} {name}" for name, n in row["references"].items())
-        typer.echo(f"{row['name']}  revision {row['revision']}  {row['cases']} cases  references: {told}")
+        counted = ", ".join(f"{n} {name}" for name, n in row["references"].items())
+        typer.echo(f"{row['name']}  revision {row['revision']}  {row['cases']} cases  references: {counted}")
     return None
 
 
@@ -108,7 +108,7 @@ def build_from_sources(
     from .reconstruction.recipe import NAME, SETS
 
     if sources is None:
-        wanted = "; ".join(f"{held.title} from {held.url} as {held.layout}" for held in SETS.values())
+        wanted = "; ".join(f"{source.title} from {source.url} as {source.layout}" for source in SETS.values())
         raise ConfigError(f"split {NAME!r} is cut from your own downloads: give --sources DIR with {wanted}")
     folder = out or Path("splits") / NAME
     with Bars(f"build {NAME}") as bars:
@@ -171,7 +171,7 @@ def check(
         for line in group_findings(seen.findings):
             typer.echo(fill_record(line, indent=4))
         counts = Counter(one.severity for one in seen.findings)
-        told = ", ".join(f"{counts[one]} {one}{'s' * (counts[one] != 1)}" for one in Severity if counts[one])
-        typer.echo(f"{seen.name}  revision {seen.revision}  {seen.cases} cases  {told or 'sound'}")
+        counted = ", ".join(f"{counts[one]} {one}{'s' * (counts[one] != 1)}" for one in Severity if counts[one])
+        typer.echo(f"{seen.name}  revision {seen.revision}  {seen.cases} cases  {counted or 'sound'}")
     if seen.errors:
         raise typer.Exit(EXIT_FINDINGS)

@@ -33,10 +33,10 @@ def unpacked(results: Iterable[Path]) -> Iterator[list[Path]]:
     Raises StoreError naming an archive that is damaged, too large, or would write outside its folder.
     """
     with TemporaryDirectory(prefix="motionbench-") as scratch:
-        found = []
+        folders = []
         for number, place in enumerate(_with_inner(list(results))):
-            found.append(_unpack(place, Path(scratch, str(number))) if is_archive(place) else place)
-        yield found
+            folders.append(_unpack(place, Path(scratch, str(number))) if is_archive(place) else place)
+        yield folders
 
 
 def _with_inner(results: Sequence[Path]) -> Iterator[Path]:

@@ -101,9 +101,9 @@ def make_boards(entries: Sequence[Entry]) -> list[Board]:
         if entry not in floating:
             keyed[_key(entry), entry.tracker].append(entry)
     for control in floating:
-        own = _key(control)
-        alike = [place for place in keyed if place[0][2:] == own[2:] and place[1] == control.tracker]
-        for place in alike or [(own, control.tracker)]:
+        its_key = _key(control)
+        alike = [place for place in keyed if place[0][2:] == its_key[2:] and place[1] == control.tracker]
+        for place in alike or [(its_key, control.tracker)]:
             keyed[place].append(control)
     _adopt_unscored(keyed)
     return [_board(key, tracker, _ordered(members)) for (key, tracker), members in sorted(keyed.items(), key=repr)]
@@ -126,8 +126,8 @@ def _adopt_unscored(keyed: dict[tuple[Key, str | None], list[Entry]]) -> None:
     for key, tracker in [pair for pair in keyed if pair[1] is None]:
         others = [pair for pair in keyed if pair[0] == key and pair[1] is not None]
         if len(others) == 1:
-            held = {entry.id for entry in keyed[others[0]]}
-            keyed[others[0]].extend(e for e in keyed.pop((key, tracker)) if e.id not in held)
+            ids = {entry.id for entry in keyed[others[0]]}
+            keyed[others[0]].extend(e for e in keyed.pop((key, tracker)) if e.id not in ids)
 
 
 def _ordered(entries: Iterable[Entry]) -> list[Entry]:

@@ -116,14 +116,14 @@ def _in_order(boards: Iterable[Board]) -> Iterator[tuple[Board, Entry, Record, l
         for case_id in sorted({r.case_id for e in board.entries for r in e.records}):
             by_category[case_id.partition("/")[0]].append(case_id)
         turns = [case for turn in zip_longest(*by_category.values()) for case in turn if case is not None]
-        held: dict[str, list[tuple[Entry, Record]]] = {}
+        by_case: dict[str, list[tuple[Entry, Record]]] = {}
         for entry in board.entries:
             for record in entry.records:
-                held.setdefault(record.case_id, []).append((entry, record))
+                by_case.setdefault(record.case_id, []).append((entry, record))
         for case_id in turns:
-            for entry, record in held[case_id]:
-                found = reference_video(entry, board.cases.get(case_id)), generated_video(entry, record)
-                yield board, entry, record, [video for video in found if video is not None]
+            for entry, record in by_case[case_id]:
+                videos = reference_video(entry, board.cases.get(case_id)), generated_video(entry, record)
+                yield board, entry, record, [video for video in videos if video is not None]
 
 
 def _read(video: Video, folder: Path, notes: list[str]) -> tuple[Path, bytes]:

@@ -52,16 +52,19 @@ def rank_methods(values: Mapping[str, Mapping[str, float]], info: MetricInfo) ->
 
 def _strata(values: Mapping[str, Mapping[str, float]], methods: list[str]) -> list[Floats]:
     """A table (methods, references) for each category, NaN where a method has no value on a reference."""
-    held: dict[str, dict[str, dict[str, list[float]]]] = {}
+    strata: dict[str, dict[str, dict[str, list[float]]]] = {}
     for name in methods:
         for case, value in sorted(values[name].items()):
             reference = case.rpartition("/")[0]
-            held.setdefault(category_of(case), {}).setdefault(reference, {}).setdefault(name, []).append(value)
+            strata.setdefault(category_of(case), {}).setdefault(reference, {}).setdefault(name, []).append(value)
     return [
         np.array(
-            [[np.mean(held[category][ref].get(name, [np.nan])) for ref in sorted(held[category])] for name in methods]
+            [
+                [np.mean(strata[category][ref].get(name, [np.nan])) for ref in sorted(strata[category])]
+                for name in methods
+            ]
         )
-        for category in sorted(held)
+        for category in sorted(strata)
     ]
 
 

@@ -64,8 +64,8 @@ def read_runs(folders: Sequence[Path], splits: Sequence[Path] = ()) -> list[Run]
     """
     stores: dict[Path, ResultStore] = {}
     for folder in (inner for outer in folders for inner in _results_folders(outer)):
-        own = ResultStore(folder)
-        for store in (own, *control_stores(own).values()):
+        its_store = ResultStore(folder)
+        for store in (its_store, *control_stores(its_store).values()):
             stores.setdefault(store.folder.resolve(), store)
     known = SplitFinder(splits)
     return [read_run(store, known) for store in stores.values()]

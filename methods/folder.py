@@ -95,14 +95,16 @@ class Folder:
         places = self.places(case_id)
         if not places:
             raise VideoError(f"{self.config.path}: expected a row of case {case_id}, found none; add it")
-        found = [place for place in places if place.exists()]
-        if len(found) != 1:
+        present = [place for place in places if place.exists()]
+        if len(present) != 1:
             looked = " or ".join(map(str, places))
-            what = "nothing; make it or mend the path" if not found else "both; remove one"
+            what = "nothing; make it or mend the path" if not present else "both; remove one"
             raise VideoError(f"expected the clip of case {case_id} at {looked}, found {what}")
-        if not found[0].resolve().is_relative_to(self.root.resolve()):  # by a link
-            raise VideoError(f"{found[0]}: expected a file in {self.root}, but it leads out of it; copy the file there")
-        return found[0]
+        if not present[0].resolve().is_relative_to(self.root.resolve()):  # by a link
+            raise VideoError(
+                f"{present[0]}: expected a file in {self.root}, but it leads out of it; copy the file there"
+            )
+        return present[0]
 
 
 def read_table(path: Path) -> dict[str, str]:

@@ -140,12 +140,12 @@ class Task:
 
     def work(self, numbers: Iterable[int]) -> None:
         """Does the jobs of these numbers."""
-        held = read_split(self.split)
-        search = Search(self.runtime, self.metrics, self.tracker, world_of(held))
+        split = read_split(self.split)
+        search = Search(self.runtime, self.metrics, self.tracker, world_of(split))
         for number in numbers:
             trial, case = self.jobs[number]
             try:
-                lines = list(search.run(trial, case, held.read_reference(case), self.seed))
+                lines = list(search.run(trial, case, split.read_reference(case), self.seed))
             except MotionBenchError as error:  # a learning rate that destroys the model is a result too
                 notes = {"error": f"{type(error).__name__}: {error}"}
                 lines = [facts_of(trial, case, self.seed) | {"scores": {}, "notes": notes}]
@@ -171,11 +171,11 @@ def run(
 ) -> None:
     """Run the trials that are missing in --out."""
     there = {(line["trial"], line["case"], line["seed"]) for _, line in read_lines(out)}
-    held = read_split(split)
-    jobs = jobs_of(read_trials(search, backbone), held, level)
+    references = read_split(split)
+    jobs = jobs_of(read_trials(search, backbone), references, level)
     missing = [(trial, case) for trial, case in jobs if (trial.name, case.id, seed) not in there]
     runtime = Runtime(backbone, resolve_device(device))
-    task = Task(missing, split, runtime, tuple(metrics.split(",")), tracker_for(tracker, held), seed, out)
+    task = Task(missing, split, runtime, tuple(metrics.split(",")), tracker_for(tracker, references), seed, out)
     if workers == 1:
         task.work(range(len(missing)))
     else:
@@ -198,8 +198,8 @@ def to_rows(lines: Sequence[dict[str, Any]]) -> list[str]:
                 values[metric, f"{line['trial']}/{line['sample']}"][line["category"]].append(value)
     rows = []
     for (metric, name), by_category in values.items():
-        means = {category: fmean(found) for category, found in sorted(by_category.items())}
-        count = sum(len(found) for found in by_category.values())
+        means = {category: fmean(members) for category, members in sorted(by_category.items())}
+        count = sum(len(members) for members in by_category.values())
         parts = "  ".join(f"{category} {mean:+.3f}" for category, mean in means.items())
         rows.append(
             (metric, -fmean(means.values()), f"{name:40s} {metric} {fmean(means.values()):+.3f} n={count} | {parts}")

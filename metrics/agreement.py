@@ -59,8 +59,8 @@ def compare_tracks(a: Tracks, b: Tracks) -> dict[str, float | None]:
 
 def _moving(tracks: Tracks, diagonal: float) -> NDArray[np.bool_]:
     """(N,) by places where the point is seen."""
-    held = hold_hidden(tracks.points.astype(np.float64) / diagonal, tracks.visible)
-    moves: NDArray[np.bool_] = motion_range(held) > MOVING_RANGE
+    points = hold_hidden(tracks.points.astype(np.float64) / diagonal, tracks.visible)
+    moves: NDArray[np.bool_] = motion_range(points) > MOVING_RANGE
     return moves
 
 
@@ -74,7 +74,7 @@ def measure_agreement(
 ) -> list[Agreement]:
     """Every pair of trackers, and each against the truth of the clips that have it. Raises what a tracker raises."""
     caches = {name: TrackCache(name, device=device, grid=grid) for name in trackers}
-    found: dict[tuple[str, str], list[dict[str, float | None]]] = {}
+    figures: dict[tuple[str, str], list[dict[str, float | None]]] = {}
     for done, clip in enumerate(clips):
         report(done, len(clips))
         tracks = {name: cache(clip) for name, cache in caches.items()}
@@ -82,9 +82,9 @@ def measure_agreement(
         if truth is not None:
             tracks["truth"] = truth
         for a, b in combinations(tracks, 2):
-            found.setdefault((a, b), []).append(compare_tracks(tracks[a], tracks[b]))
+            figures.setdefault((a, b), []).append(compare_tracks(tracks[a], tracks[b]))
     report(len(clips), len(clips))
-    return [_pool(a, b, rows) for (a, b), rows in found.items()]
+    return [_pool(a, b, rows) for (a, b), rows in figures.items()]
 
 
 def true_tracks(clip: Clip, grid: int) -> Tracks | None:

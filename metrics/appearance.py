@@ -38,10 +38,10 @@ def leak_share(generated: Array, reference: Array, prompt: Array, caption: Array
     if the two texts cannot be told apart by the reference: then there is nothing that could leak.
     """
     words = caption.astype(np.float64) - prompt.astype(np.float64)
-    own = float((reference @ words).mean())
-    if own < _LEAST_MARGIN:
+    base = float((reference @ words).mean())
+    if base < _LEAST_MARGIN:
         return None
-    return float(((generated @ words).mean() + own) / (2 * own))
+    return float(((generated @ words).mean() + base) / (2 * base))
 
 
 def residual_cosine(generated: Array, reference: Array, prompt: Array, caption: Array) -> float:

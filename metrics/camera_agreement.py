@@ -41,15 +41,15 @@ def compare_components(generated: Array, reference: Array) -> dict[str, dict[str
 
     generated, reference: (T-1, 4) rates. None where the reference's (or for the correlation either) component is still.
     """
-    found: dict[str, dict[str, float | None]] = {}
+    components: dict[str, dict[str, float | None]] = {}
     for i, name in enumerate(COMPONENTS):
         g, r = generated[:, i], reference[:, i]
         energy, spread = float(r @ r), float(g.std() * r.std())
-        found[name] = {
+        components[name] = {
             "correlation": float(np.mean((g - g.mean()) * (r - r.mean()))) / spread if spread > 1e-12 else None,
             "slope": float(g @ r) / energy if energy > 1e-9 else None,
         }
-    return found
+    return components
 
 
 def camera_classes(camera: CameraPath, size: tuple[float, float]) -> list[str]:

@@ -62,8 +62,8 @@ class ClipMetric(Metric):
     @property
     def info(self) -> MetricInfo:
         """What the metric says of itself: version, unit, range, which way is better."""
-        found: MetricInfo = registry.load("metrics", self.name).info
-        return found
+        info: MetricInfo = registry.load("metrics", self.name).info
+        return info
 
     @property
     def higher_is_better(self) -> bool | None:  # type: ignore[override]
@@ -156,10 +156,10 @@ def _to_bytes(batch: torch.Tensor) -> NDArray[np.uint8]:
 
 
 def _texts(kind: str, texts: Texts, count: int) -> list[str]:
-    found = [texts] * count if isinstance(texts, str) else list(texts)
-    if len(found) != count:
-        raise ShapeError(f"{kind} must be one text or one for each of {count} clips, got {len(found)}")
-    return found
+    values = [texts] * count if isinstance(texts, str) else list(texts)
+    if len(values) != count:
+        raise ShapeError(f"{kind} must be one text or one for each of {count} clips, got {len(values)}")
+    return values
 
 
 @lru_cache(maxsize=32)

@@ -47,25 +47,25 @@ class ClipEmbedder:
     def frames(self, clip: Clip) -> Array:
         """(T, D) unit vectors of the clip's frames."""
         key = clip.sha256
-        found = self._memory.get(key)
-        if found is None:
-            found = self._from_disk(key, len(clip))
-        if found is None:
-            found = self._compute(clip)
-            self._to_disk(key, found)
-        self._memory[key] = found
+        vectors = self._memory.get(key)
+        if vectors is None:
+            vectors = self._from_disk(key, len(clip))
+        if vectors is None:
+            vectors = self._compute(clip)
+            self._to_disk(key, vectors)
+        self._memory[key] = vectors
         self._memory.move_to_end(key)
         if len(self._memory) > _IN_MEMORY:
             self._memory.popitem(last=False)
-        return found
+        return vectors
 
     def text(self, text: str) -> Array:
         """(D,) unit vector of a text, cut where it is too long (see `count_tokens`)."""
         if text not in self._texts:
             with torch.inference_mode(), one_thread(self.clip.device):
                 tokens = self.clip.tokenize([text]).to(self.clip.device)
-                found = F.normalize(self.clip.model.encode_text(tokens).float(), dim=-1)
-            self._texts[text] = found[0].cpu().numpy()
+                vectors = F.normalize(self.clip.model.encode_text(tokens).float(), dim=-1)
+            self._texts[text] = vectors[0].cpu().numpy()
         return self._texts[text]
 
     def count_tokens(self, text: str) -> tuple[int, bool]:
@@ -115,8 +115,8 @@ class ClipEmbedder:
             loaded: Array = np.load(io.BytesIO(data), allow_pickle=False)
             return loaded
 
-        found = self._disk.get(f"{self.label} letterbox1 {key}", decode)
-        return found if found is not None and found.ndim == 2 and len(found) == frames else None
+        vectors = self._disk.get(f"{self.label} letterbox1 {key}", decode)
+        return vectors if vectors is not None and vectors.ndim == 2 and len(vectors) == frames else None
 
     def _to_disk(self, key: str, embeddings: Array) -> None:
         data = io.BytesIO()

@@ -123,8 +123,8 @@ def _kept(recipe: dict[str, Any], revision: str | None) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
     names = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-    found = (try_to_load_from_cache(recipe["hf_hub"].rstrip("/"), name, revision=revision) for name in names)
-    return next((Path(path) for path in found if isinstance(path, str)), None)
+    paths = (try_to_load_from_cache(recipe["hf_hub"].rstrip("/"), name, revision=revision) for name in names)
+    return next((Path(path) for path in paths if isinstance(path, str)), None)
 
 
 def fetch_command(name: str) -> str:

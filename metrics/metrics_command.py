@@ -56,26 +56,26 @@ def agreement(
 
     from .agreement import measure_agreement
 
-    held = read_split(split)
-    asked = [tracker_for(name, held) for name in tracker or [AUTO, "lk"] if name != "truth"]
+    references = read_split(split)
+    asked = [tracker_for(name, references) for name in tracker or [AUTO, "lk"] if name != "truth"]
     names = list(dict.fromkeys(asked))
-    cases = {case.reference_id: case for case in held.select(to_names(Category, category), limit)}
-    clips = [held.read_reference(case) for _, case in sorted(cases.items())]
+    cases = {case.reference_id: case for case in references.select(to_names(Category, category), limit)}
+    clips = [references.read_reference(case) for _, case in sorted(cases.items())]
     with Bars("trackers") as bars:
-        found = measure_agreement(clips, names, device=resolve_device(device), grid=grid, report=bars.counted)
+        agreements = measure_agreement(clips, names, device=resolve_device(device), grid=grid, report=bars.counted)
     if as_json:
-        print_json([asdict(one) for one in found])
+        print_json([asdict(one) for one in agreements])
         return
-    typer.echo(agreement_table(found).render(terminal.width()))
+    typer.echo(agreement_table(agreements).render(terminal.width()))
 
 
-def agreement_table(found: Sequence[Agreement]) -> Table:
+def agreement_table(agreements: Sequence[Agreement]) -> Table:
     """A line per pair of trackers."""
     table = Table(
         ("trackers", "clips", "within 1-16 px", "median %", "visibility", "same at rest", "still called moving")
     )
     rows = table.section("")
-    for one in found:
+    for one in agreements:
         rest = "-" if one.still_called_moving is None else f"{one.still_called_moving:.1%}"
         shares = (f"{one.within:.1%}", f"{one.median_distance:.2f}", f"{one.visibility:.1%}", f"{one.moving:.1%}", rest)
         rows.append((f"{one.first} / {one.second}", str(one.n), *shares))
@@ -108,12 +108,12 @@ def tap(
 
     mode = options.to_choice("--query-mode", query_mode, ("first", "strided"))
     names = list(dict.fromkeys(tracker_for_world(name, None) for name in tracker or [AUTO]))  # real footage
-    found: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for name in names:
         with Bars(name) as bars:
-            found.append(measure_files(path, name, mode, resolve_device(device), limit=limit, report=bars.counted))
+            rows.append(measure_files(path, name, mode, resolve_device(device), limit=limit, report=bars.counted))
     if as_json:
-        print_json(found)
+        print_json(rows)
     else:
-        for one in found:
+        for one in rows:
             print_figures(one)

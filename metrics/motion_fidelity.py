@@ -123,10 +123,10 @@ def lacking_support(windows: Windows) -> str:
 
 def windows_details(windows: Windows) -> dict[str, Any]:
     """Track-level companions, means over windows: mf, mf_match, direction cosine, log2 speed ratio, moving ratio."""
-    found = [_track_details(generated, reference) for generated, reference in windows]
+    by_window = [_track_details(generated, reference) for generated, reference in windows]
     details: dict[str, Any] = {}
-    for name in found[0]:
-        values = [value for each in found if (value := each[name]) is not None]
+    for name in by_window[0]:
+        values = [value for each in by_window if (value := each[name]) is not None]
         details[name] = float(np.mean(values)) if values else None
     moving = [[len(tm.moving(motion).points) for motion in pair] for pair in windows]
     return {**details, "moving_tracks": np.max(moving, axis=0).tolist()}

@@ -53,8 +53,8 @@ def motion_to_field(motion: Motion) -> MotionField:
 
     def around(signal: Array) -> Array:
         """(P, T-1) sums over the tracks of a signal (N, T-1)."""
-        found: Array = np.matmul(y * signal.T[:, None], x.swapaxes(1, 2))  # (T-1, rows, columns)
-        return found.reshape(len(found), -1).T
+        sums: Array = np.matmul(y * signal.T[:, None], x.swapaxes(1, 2))  # (T-1, rows, columns)
+        return sums.reshape(len(sums), -1).T
 
     mass = around(motion.weights)
     moved = [around(motion.steps[..., i] * motion.weights) for i in (0, 1)]
@@ -71,5 +71,5 @@ def field_likeness(a: MotionField, b: MotionField) -> float:
 def _closeness(middle: Array, extent: float) -> Array:
     """(T-1, 8, N) Gaussian of the distance along one side of the frame, between the places and tracks (N, T-1)."""
     places = (np.arange(_PER_SIDE) + 0.5) / _PER_SIDE * extent  # centers of an even tiling, in diagonals
-    found: Array = np.exp(-((places[:, None] - middle.T[:, None]) ** 2) / (2 * _BLUR**2))
-    return found
+    closeness: Array = np.exp(-((places[:, None] - middle.T[:, None]) ** 2) / (2 * _BLUR**2))
+    return closeness

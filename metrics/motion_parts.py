@@ -56,21 +56,21 @@ def motion_to_parts(motion: Motion) -> tuple[MotionParts, ...]:
     joins neighbors. The comparison tries each on both clips alike.
     """
     camera = fit_camera(motion)
-    own = (motion.steps - camera.flow(motion)) * motion.weights[..., None]
-    path = np.concatenate([np.zeros((len(own), 1, 2)), np.cumsum(own, axis=1)], axis=1)
+    residual = (motion.steps - camera.flow(motion)) * motion.weights[..., None]
+    path = np.concatenate([np.zeros((len(residual), 1, 2)), np.cumsum(residual, axis=1)], axis=1)
     index = np.flatnonzero(motion_range(path) > MOVING_RANGE)
     n_moving = len(index)
     if n_moving > _MAX_MOVING:
         index = index[np.linspace(0, n_moving - 1, _MAX_MOVING).round().astype(int)]
     tree = _link_tree(motion.points[index])
-    found = []
+    parts = []
     for link in LINKS:
         members = _members(tree, index, max(link, 1.6 * _spacing(motion)))
-        groups = tuple(_group(motion, own, m) for m in members if len(m) >= _MIN_GROUP)
+        groups = tuple(_group(motion, residual, m) for m in members if len(m) >= _MIN_GROUP)
         rest = [m for m in members if len(m) < _MIN_GROUP]
-        scatter = _group(motion, own, np.concatenate(rest)) if rest else None
-        found.append(MotionParts(camera, groups, scatter, len(motion.points), n_moving))
-    return tuple(found)
+        scatter = _group(motion, residual, np.concatenate(rest)) if rest else None
+        parts.append(MotionParts(camera, groups, scatter, len(motion.points), n_moving))
+    return tuple(parts)
 
 
 def _link_tree(points: Array) -> Array:
@@ -99,11 +99,11 @@ def _spacing(motion: Motion) -> float:
     return float(np.sqrt(np.prod(motion.size) / max(len(motion.points), 64)))
 
 
-def _group(motion: Motion, own: Array, index: NDArray[np.int64]) -> Group:
+def _group(motion: Motion, residual: Array, index: NDArray[np.int64]) -> Group:
     place = _usual_place(motion.points[index], motion.weights[index])
     offset = place - place.mean(axis=0)
     radius = max(float(np.sqrt((offset**2).sum(1).mean())), 0.5 * _spacing(motion))
-    return Group(offset / radius, own[index], motion.weights[index], index)
+    return Group(offset / radius, residual[index], motion.weights[index], index)
 
 
 def _usual_place(points: Array, weights: Array) -> Array:

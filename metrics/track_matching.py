@@ -72,9 +72,9 @@ def tracks_to_motion(tracks: Tracks) -> Motion:
     share = weights.mean(1) if weights.shape[1] else np.zeros(len(points))
 
     def chosen(mask: NDArray[np.bool_]) -> Motion:
-        held = hold_hidden(points[mask], visible[mask])
-        order = _order(held)
-        return Motion(held[order], weights[mask][order], size, len(points))
+        still = hold_hidden(points[mask], visible[mask])
+        order = _order(still)
+        return Motion(still[order], weights[mask][order], size, len(points))
 
     return replace(chosen(share >= 0.5), brief=chosen((share > 0) & (share < 0.5)))
 
@@ -93,8 +93,8 @@ def hold_hidden(points: Array, visible: NDArray[np.bool_]) -> Array:
     last = np.maximum.accumulate(np.where(visible, np.arange(frames), -1), axis=1)
     first = visible.argmax(axis=1)
     index = np.where(last < 0, first[:, None], last)
-    held: Array = np.take_along_axis(points, index[..., None], axis=1)
-    return held
+    filled: Array = np.take_along_axis(points, index[..., None], axis=1)
+    return filled
 
 
 def resample_motion(motion: Motion, frames: int) -> Motion:

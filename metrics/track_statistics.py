@@ -37,12 +37,12 @@ def jerk(motion: Motion) -> float | None:
 def top_speeds(motion: Motion) -> list[float]:
     """Per step the mean speed of the fastest 5% of the tracks seen, in diagonals per frame."""
     speed = np.linalg.norm(motion.steps, axis=-1)
-    found = []
+    speeds = []
     for t in range(speed.shape[1]):
         seen = np.sort(speed[motion.weights[:, t] > 0, t])
         if len(seen):
-            found.append(float(seen[-max(1, round(_FASTEST * len(seen))) :].mean()))
-    return found
+            speeds.append(float(seen[-max(1, round(_FASTEST * len(seen))) :].mean()))
+    return speeds
 
 
 def speed_ratio(generated: Motion, reference: Motion) -> float | None:
@@ -126,7 +126,7 @@ class MotionSmoothness(_TrackMetric):
         value = motion_smoothness(*motions)
         if value is None:
             return Measurement(None, "no track is seen for four frames on end")
-        return Measurement(value, "", {"jerk": [round(found, 6) for m in motions if (found := jerk(m)) is not None]})
+        return Measurement(value, "", {"jerk": [round(rough, 6) for m in motions if (rough := jerk(m)) is not None]})
 
 
 class DynamicDegree(_TrackMetric):
@@ -151,9 +151,9 @@ class DynamicDegree(_TrackMetric):
             return Measurement(None, "no track is seen for two frames on end")
         threshold = _VBENCH_PIXELS * min(generated.size) * 8 / sample.generated.fps
         fast = sum(speed > threshold for speed in speeds)
-        own = dynamic_degree(reference)
+        of_reference = dynamic_degree(reference)
         details = {
-            "reference": None if own is None else round(own, 4),
+            "reference": None if of_reference is None else round(of_reference, 4),
             "vbench_dynamic": fast >= max(1, round(4 * len(speeds) / 16)),
         }
         return Measurement(value, "", details)

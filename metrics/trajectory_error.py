@@ -26,13 +26,13 @@ def thing_courses(motion: Motion) -> list[Array]:
     A thing's center starts at the mean place of its tracks and moves by their mean step: a track that is hidden for a
     while, or seen at one end only, cannot make it jump.
     """
-    found = []
+    courses = []
     for group in motion_to_parts(motion)[_LEVEL].groups:
         points, weights = motion.points[group.index], motion.weights[group.index]
         steps = (np.diff(points, axis=1) * weights[..., None]).sum(0) / np.maximum(weights.sum(0), 1)[:, None]
         start = points[:, 0].mean(axis=0)
-        found.append(np.concatenate([start[None], start + np.cumsum(steps, axis=0)]))
-    return found
+        courses.append(np.concatenate([start[None], start + np.cumsum(steps, axis=0)]))
+    return courses
 
 
 def course_errors(generated: list[Array], reference: list[Array]) -> tuple[list[float], list[float]]:

@@ -15,11 +15,11 @@ Named = TypeVar("Named", bound=StrEnum)
 
 def to_names(kind: type[Named], names: str | Iterable[str] | None) -> tuple[Named, ...]:
     """Categories or prompt levels by name; `-` is accepted for `_`. Raises ConfigError naming all there are."""
-    found = [canonical(name) for name in ((names,) if isinstance(names, str) else names or ())]
-    for name in found:
+    chosen = [canonical(name) for name in ((names,) if isinstance(names, str) else names or ())]
+    for name in chosen:
         if name not in list(kind):
             raise ConfigError(f"unknown {kind.__name__.lower()} {name!r}; there are {', '.join(kind)}")
-    return tuple(map(kind, found))
+    return tuple(map(kind, chosen))
 
 
 def parse_shard(shard: str | tuple[int, int]) -> tuple[int, int]:
@@ -32,10 +32,10 @@ def parse_shard(shard: str | tuple[int, int]) -> tuple[int, int]:
 
 def to_seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:
     """Seeds in the order given, each once. Raises ConfigError if there is none."""
-    found = (seeds,) if isinstance(seeds, int) else tuple(dict.fromkeys(seeds))
-    if not found:
+    numbers = (seeds,) if isinstance(seeds, int) else tuple(dict.fromkeys(seeds))
+    if not numbers:
         raise ConfigError("seeds must be given: at least one whole number")
-    return found
+    return numbers
 
 
 def to_workers(workers: int | str) -> int | str:

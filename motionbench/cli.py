@@ -103,8 +103,8 @@ def _move_examples(command: Any) -> None:
 
     In the list of a group's members each has its whole first sentence, which click would cut at the line's end.
     """
-    text, found, example = (command.help or "").partition("Example:")
-    if found and not command.epilog:
+    text, separator, example = (command.help or "").partition("Example:")
+    if separator and not command.epilog:
         command.help = text.strip()
         lines = [part for line in example.strip().splitlines() for part in _continued(line.strip())]
         command.epilog = "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)

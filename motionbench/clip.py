@@ -74,8 +74,8 @@ class Clip:
         """The clip in a video file, as `video_file.read_frames`. Raises VideoError."""
         from motionbench.video_file import read_frames
 
-        found = read_frames(Path(path), expected_frames=expected_frames, least_frames=least_frames)
-        return cls(found.frames, found.fps, Path(path), found.times)
+        video = read_frames(Path(path), expected_frames=expected_frames, least_frames=least_frames)
+        return cls(video.frames, video.fps, Path(path), video.times)
 
     def write(self, path: str | Path, *, crf: int | None = None) -> str:
         """Writes an H.264 MP4 at a constant rate, whole or not at all; returns the file's SHA-256.

@@ -90,11 +90,11 @@ class PeakMemory:
         if self._on_gpu():
             return int(sys.modules["torch"].cuda.max_memory_allocated(self.device))
         try:
-            found = re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+            line = re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
         except OSError:
-            found = None
-        if found:
-            return int(found[1]) * 1024
+            line = None
+        if line:
+            return int(line[1]) * 1024
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # of the whole process, not since `start`
         return peak if sys.platform == "darwin" else peak * 1024
 

@@ -27,9 +27,9 @@ def cache_folder() -> Path:
 
     That of a user without a home ends with the process.
     """
-    own = os.environ.get("MOTIONBENCH_CACHE")
-    if own:
-        return Path(os.path.expanduser(own))  # unlike Path.expanduser it does not raise where there is no home
+    chosen = os.environ.get("MOTIONBENCH_CACHE")
+    if chosen:
+        return Path(os.path.expanduser(chosen))  # unlike Path.expanduser it does not raise where there is no home
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(os.path.expanduser(base)) if base else home() / ".cache") / "motionbench"
 

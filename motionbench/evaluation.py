@@ -110,10 +110,10 @@ def score(
     Raises StoreError, UnknownNameError, ManifestError.
     """
     store = (results if isinstance(results, Results) else open_results(results)).store
-    held = find_split(store, split)
+    references = find_split(store, split)
     with connected(check_engine(engine), address) as ray:
-        plan = to_score_plan(held, metrics, tracker, device if ray is None else "cpu")
-        return summarize(store, plan, score_all(store, held, plan, ray=ray))
+        plan = to_score_plan(references, metrics, tracker, device if ray is None else "cpu")
+        return summarize(store, plan, score_all(store, references, plan, ray=ray))
 
 
 def to_plan(method: str | RunPlan, options: dict[str, Any]) -> RunPlan:

@@ -38,8 +38,8 @@ def fallbacks() -> dict[str, str]:
 
 def execution() -> dict[str, dict[str, str]]:
     """What run.json keeps of both; {} where there was nothing to choose, as on a CPU."""
-    found = {"chosen": dict(sorted(_CHOSEN.items())), "fallbacks": dict(sorted(_MISSED.items()))}
-    return {name: values for name, values in found.items() if values}
+    facts = {"chosen": dict(sorted(_CHOSEN.items())), "fallbacks": dict(sorted(_MISSED.items()))}
+    return {name: values for name, values in facts.items() if values}
 
 
 def forget_fallbacks() -> None:

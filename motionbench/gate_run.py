@@ -61,15 +61,15 @@ def score_gate(results: Path, *, tracker: str = AUTO, write: Path | None = None)
     write: a gate file to bring up to date; other methods in it stay. Raises VideoError, StoreError, UnknownNameError.
     """
     judge = Judge(tracker)
-    found = {
+    verdicts = {
         folder.name: {**verdict(judge.judge(folder)), **circumstances(folder, judge)}
         for folder in sorted(path.parent.parent for path in results.glob(f"*/{DIRECTIONS[1]}/run.json"))
     }
     if write is not None:
         file = read_gate_file(write) if write.exists() else GateFile({})
-        methods = dict(sorted({**file.methods, **found}.items()))
+        methods = dict(sorted({**file.methods, **verdicts}.items()))
         write_json(write, {"schema": SCHEMA, "exempt": list(file.exempt), "methods": methods})
-    return found
+    return verdicts
 
 
 def reverse_split(source: Split, out: Path) -> Path:
@@ -109,15 +109,15 @@ class Judge:
         stores = {direction: ResultStore(folder / direction) for direction in DIRECTIONS}
         splits = {d: find_split(store) for d, store in stores.items()}
         tracks = self.tracks_of(splits[DIRECTIONS[0]])
-        found = []
+        judged = []
         for (direction, store), other in zip(stores.items(), reversed(DIRECTIONS), strict=True):
             for record in store.records():
                 values: list[float | None] = [None, None]
                 if record.status == "ok":
                     clip = store.read_video(record)
                     values = [self.value(clip, splits[d], record.case_id, tracks) for d in (direction, other)]
-                found.append(Judged(record.case_id, direction, *values))
-        return found
+                judged.append(Judged(record.case_id, direction, *values))
+        return judged
 
     def tracks_of(self, split: Split) -> TrackCache:
         """Tracks by the judge's tracker; `auto` is the one for the references forwards. Raises UnknownNameError."""
@@ -137,9 +137,9 @@ class Judge:
 def circumstances(folder: Path, judge: Judge) -> dict[str, Any]:
     """What a verdict rests on: versions, configuration, cost, and the command that repeats it."""
     stores = [ResultStore(folder / direction) for direction in DIRECTIONS]
-    held = stores[0].read_run()
+    run = stores[0].read_run()
     split = find_split(stores[0])
-    configuration, selection = held["configuration"], held["selection"]
+    configuration, selection = run["configuration"], run["selection"]
     records = [record for store in stores for record in store.records()]
     gits = [store.read_run()["environment"].get("git") or {} for store in stores]
     return {
@@ -153,7 +153,7 @@ def circumstances(folder: Path, judge: Judge) -> dict[str, Any]:
         "preset": preset_of(configuration),
         "config_hash": configuration["config_hash"],
         "cost": asdict(cost(records)),
-        "device": held["environment"]["device"],
+        "device": run["environment"]["device"],
         "commits": sorted({str(git.get("commit", ""))[:8] for git in gits}),
         "date": max((record.created for record in records), default="")[:10],
         "command": to_command(configuration, selection),

@@ -86,13 +86,13 @@ def gather(roots: Mapping[str, Path], wanted: Iterable[Path]) -> dict[str, dict[
 
     A link below a setting's folder that leads out of it is left out, too: nobody named what it leads to.
     """
-    found: dict[str, dict[str, bytes]] = {}
+    files: dict[str, dict[str, bytes]] = {}
     for path in dict.fromkeys(wanted):
         root = next((name for name, place in roots.items() if path.is_relative_to(place)), None)
         if root is None or (root != SPLIT and not path.resolve().is_relative_to(roots[root].resolve())):
             continue
         try:
-            found.setdefault(root, {})[path.relative_to(roots[root]).as_posix()] = path.read_bytes()
+            files.setdefault(root, {})[path.relative_to(roots[root]).as_posix()] = path.read_bytes()
         except OSError:
             logger.debug("%s cannot be read", path, exc_info=True)  # the attempt will say so
-    return found
+    return files

@@ -18,10 +18,10 @@ def put_between(page: Path, text: str, *, empty: str | None = None) -> None:
 
     empty: the page with both marks that one begins as which has none, or is not there; without it ValueError is raised.
     """
-    held = page.read_text(encoding="utf-8") if empty is None or page.exists() else empty
-    if BEGIN not in held or END not in held:
+    page_text = page.read_text(encoding="utf-8") if empty is None or page.exists() else empty
+    if BEGIN not in page_text or END not in page_text:
         if empty is None:
             raise ValueError(f"{page}: expected the marks {BEGIN} and {END}, found none; put them where tables belong")
-        held = empty
-    before, after = held[: held.index(BEGIN)], held[held.rindex(END) :]
+        page_text = empty
+    before, after = page_text[: page_text.index(BEGIN)], page_text[page_text.rindex(END) :]
     page.write_text(f"{before}{BEGIN}\n{text}\n{after}", encoding="utf-8")

@@ -197,7 +197,7 @@ def faults_of(node: str, said: Mapping[str, Any], here: Mapping[str, Any]) -> It
         if key in said and said[key] != here[key]:
             yield f"node {node} has {what} {said[key]}, this machine {here[key]}; install the same there"
     versions = said.get("versions", here["versions"])
-    other = [f"{name} {versions[name]}" for name, held in here["versions"].items() if versions.get(name) != held]
+    other = [f"{name} {versions[name]}" for name, version in here["versions"].items() if versions.get(name) != version]
     if other:
         logger.warning("node %s has %s, unlike this machine; last digits may differ", node, ", ".join(other))
 

@@ -40,9 +40,9 @@ def run_with_ray(ray: Any, schedule: Schedule) -> None:
 def actor_maker(ray: Any, kind: type, share: Share, *arguments: Any) -> Any:
     """What starts an actor of a class. It is never started again by Ray itself, which would not be counted."""
     actor = ray.remote(kind)
-    held = [ray.put(argument) for argument in arguments]  # sent to each node once
+    sent = [ray.put(argument) for argument in arguments]  # sent to each node once
     options = {"num_cpus": share.cpus, "num_gpus": share.gpus, "scheduling_strategy": "SPREAD"}
-    return lambda: actor.options(max_restarts=0, max_task_retries=0, **options).remote(*held)
+    return lambda: actor.options(max_restarts=0, max_task_retries=0, **options).remote(*sent)
 
 
 @dataclass

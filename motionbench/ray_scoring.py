@@ -133,8 +133,8 @@ class ScoreWork:
             if path is not None and path.is_file():  # else its score says what is amiss
                 videos[str(record.video)] = path.read_bytes()
         cases = [case for _, case, _ in order.todo]
-        found = gather({SPLIT: self.split.root}, split_files(self.split, cases))
-        return order, videos, found.get(SPLIT, {})
+        files = gather({SPLIT: self.split.root}, split_files(self.split, cases))
+        return order, videos, files.get(SPLIT, {})
 
     def hear(self, kind: str, value: Any) -> None:
         """Takes the scores of a record. Raises MotionBenchError where a node refuses."""

@@ -151,8 +151,8 @@ def _source(module: str) -> Path | None:
     parts = module.split(".")
     for depth in range(len(parts)):
         inside = None if spec is None else spec.submodule_search_locations
-        found = (finder.find_spec(".".join(parts[: depth + 1]), inside) for finder in sys.meta_path)
-        spec = next((s for s in found if s is not None), None)
+        specs = (finder.find_spec(".".join(parts[: depth + 1]), inside) for finder in sys.meta_path)
+        spec = next((s for s in specs if s is not None), None)
         if spec is None:
             return None
     path = Path(spec.origin) if spec is not None and spec.origin else None

@@ -131,9 +131,9 @@ def is_mended(job: Job, case: Case, record: Record) -> bool:
 
 def pending_units(job: Job, done: set[str]) -> list[Unit]:
     """The units with the cases that are not done; units with none are left out."""
-    found = []
+    pending = []
     for unit in job.units():
         left = tuple(case for case in unit.cases if job.key(case, unit.seed) not in done)
         if left:
-            found.append(Unit(unit.reference_id, unit.seed, left))
-    return found
+            pending.append(Unit(unit.reference_id, unit.seed, left))
+    return pending

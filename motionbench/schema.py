@@ -47,9 +47,10 @@ def _renamed(value: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, An
 
 def _summary_from_1(value: dict[str, Any]) -> dict[str, Any]:
     names = {FORMER_NORMALIZED: "normalized"}
-    held = {key: value[key] for key in ("rows", "control_rows") if isinstance(value.get(key), list)}
+    rows_by_key = {key: value[key] for key in ("rows", "control_rows") if isinstance(value.get(key), list)}
     tables: dict[str, Any] = {
-        key: [_renamed(row, names) if isinstance(row, dict) else row for row in rows] for key, rows in held.items()
+        key: [_renamed(row, names) if isinstance(row, dict) else row for row in rows]
+        for key, rows in rows_by_key.items()
     }
     facts = value.get("metrics")
     if isinstance(facts, dict) and isinstance(facts.get(FORMER_HEADLINE), dict):

@@ -100,12 +100,12 @@ def score(
         records = [r for r in store.records() if r.status == "ok" and (keys is None or r.key in keys)]
         runtime = MetricRuntime(plan.device, world_of(split))
         models = {name: model_name(registry.load("metrics", name), runtime) for name in infos}
-        held = {(s.record_key, s.metric, s.metric_version): s for s in store.scores()}
-        todo = _missing(records, held, infos, partial(_stands, store, tracks.label, models), result)
+        there = {(s.record_key, s.metric, s.metric_version): s for s in store.scores()}
+        todo = _missing(records, there, infos, partial(_stands, store, tracks.label, models), result)
         metrics = ready_metrics(sorted({name for _, names in todo for name in names}), runtime, result)
         cases = split.by_id()
         for record, names in todo:
-            for gone in _withdrawn(record, [infos[n] for n in names if n not in metrics], held, models, result):
+            for gone in _withdrawn(record, [infos[n] for n in names if n not in metrics], there, models, result):
                 store.append_score(gone)
         work = [(r, _case(cases, r, split), tuple(n for n in names if n in metrics)) for r, names in todo]
         job = ScoreJob(store, split, plan, runtime.world, metrics, tracks, tuple(item for item in work if item[2]))
@@ -143,8 +143,8 @@ def _missing(
     """The records that lack scores, each with the metrics it lacks."""
     todo = []
     for record in records:
-        held = {name: there.get((record.key, name, info.version)) for name, info in infos.items()}
-        names = [name for name, score in held.items() if score is None or not stands(record, score)]
+        scores = {name: there.get((record.key, name, info.version)) for name, info in infos.items()}
+        names = [name for name, score in scores.items() if score is None or not stands(record, score)]
         result.kept += len(infos) - len(names)
         if names:
             todo.append((record, names))
@@ -175,13 +175,13 @@ def _by_model(score: Score, model: str | None) -> bool:
 def _withdrawn(
     record: Record,
     infos: Sequence[MetricInfo],
-    held: Scored,
+    there: Scored,
     models: Mapping[str, str | None],
     result: ScoreResult,
 ) -> Iterator[Score]:
     """Nulls in place of what another model said of a record, for metrics whose own model cannot be had."""
     for info in infos:
-        score = held.get((record.key, info.name, info.version))
+        score = there.get((record.key, info.name, info.version))
         if score is not None and score.value is not None and not _by_model(score, models[info.name]):
             why = Measurement(None, result.unavailable[info.name], {"error": "unavailable"})
             yield to_score(record, info, why, 0.0, {})

@@ -52,9 +52,9 @@ def open_streams() -> None:
 
 def find_ascii(name: str) -> codecs.CodecInfo | None:
     """ASCII by another name: a stream whose encoding is called so click takes for a mistake, and writes UTF-8 to it."""
-    held = codecs.lookup("ascii")
-    ways = (held.encode, held.decode, held.streamreader, held.streamwriter)
-    return codecs.CodecInfo(*ways, held.incrementalencoder, held.incrementaldecoder, ASCII) if name == ASCII else None
+    codec = codecs.lookup("ascii")
+    ways = (codec.encode, codec.decode, codec.streamreader, codec.streamwriter)
+    return codecs.CodecInfo(*ways, codec.incrementalencoder, codec.incrementaldecoder, ASCII) if name == ASCII else None
 
 
 def writes_unicode(stream: TextIO | None) -> bool:

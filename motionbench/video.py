@@ -30,11 +30,11 @@ def sample_file(
 ) -> Sampled:
     """As `read_clip`, and from how many frames these were taken."""
     path = Path(path)
-    found = read_frames(path, frames=frames, expected_frames=expected_frames, least_frames=least_frames)
-    clip = Clip(found.frames, found.fps, path, found.times)
+    video = read_frames(path, frames=frames, expected_frames=expected_frames, least_frames=least_frames)
+    clip = Clip(video.frames, video.fps, path, video.times)
     if frames is not None:
-        clip = Clip(found.frames, clip.resampled_fps(found.total, frames), path)
-    return Sampled(clip, found.total, found.repeated)
+        clip = Clip(video.frames, clip.resampled_fps(video.total, frames), path)
+    return Sampled(clip, video.total, video.repeated)
 
 
 def encode_clip(clip: Clip, *, crf: int = CRF) -> bytes:

@@ -73,8 +73,8 @@ def answer(request: dict[str, Any]) -> tuple[dict[str, Any], Frames | None]:
 def describe(error: Exception) -> str:
     """An unexpected error's type, text and place, and the versions of the libraries that it came through."""
     place = traceback.extract_tb(error.__traceback__)[-1]
-    held = ", ".join(f"{name} {installed(name)}" for name in ("av", "decord", "numpy"))
-    return f"{type(error).__name__}: {cause(error)} (at {Path(place.filename).name}:{place.lineno}; {held})"
+    packages = ", ".join(f"{name} {installed(name)}" for name in ("av", "decord", "numpy"))
+    return f"{type(error).__name__}: {cause(error)} (at {Path(place.filename).name}:{place.lineno}; {packages})"
 
 
 def installed(name: str) -> str:

@@ -44,8 +44,8 @@ def group_findings(findings: Iterable[Finding], shown: int = 6) -> list[str]:
     for one in sorted(findings, key=lambda one: order.index(one.severity)):
         kinds[one.severity, one.kind].append(one)
     lines: list[str] = []
-    for (severity, kind), held in kinds.items():
-        lines += map(str, held[:shown])
-        if len(held) > shown:
-            lines.append(f"{severity}  {kind}  and {len(held) - shown} more; --json lists them all")
+    for (severity, kind), members in kinds.items():
+        lines += map(str, members[:shown])
+        if len(members) > shown:
+            lines.append(f"{severity}  {kind}  and {len(members) - shown} more; --json lists them all")
     return lines

@@ -35,10 +35,10 @@ def read_lock(root: Path) -> dict[str, dict[str, Any]]:
     if not path.is_file():
         return {}
     value = json.loads(path.read_text(encoding="utf-8"))
-    held = value.get("references") if isinstance(value, dict) else None
-    if not isinstance(held, dict) or not all(isinstance(entry, dict) for entry in held.values()):
+    references = value.get("references") if isinstance(value, dict) else None
+    if not isinstance(references, dict) or not all(isinstance(entry, dict) for entry in references.values()):
         raise ValueError("expected {references: {id: {frames, width, height, fps}}}")
-    return held
+    return references
 
 
 def read_reference(root: Path, case: Case, findings: list[Finding]) -> Clip | None:
@@ -90,11 +90,11 @@ def find_mixture(shapes: Mapping[str, Mapping[str, float]]) -> Iterator[Finding]
         "size": {name: f"{shape['width']:g}x{shape['height']:g}" for name, shape in shapes.items()},
         "fps": {name: f"{shape['fps']:g} per second" for name, shape in shapes.items()},
     }
-    for kind, told in ways.items():
-        counts = Counter(told.values()).most_common()
+    for kind, words in ways.items():
+        counts = Counter(words.values()).most_common()
         if len(counts) < 2:
             continue
-        alone = {text: next(name for name in told if told[name] == text) for text, count in counts if count == 1}
+        alone = {text: next(name for name in words if words[name] == text) for text, count in counts if count == 1}
         listed = [f"{text} ({alone.get(text) or f'{count} references'})" for text, count in counts[:MIXTURES]]
         rest = f" and {len(counts) - MIXTURES} more" if len(counts) > MIXTURES else ""
         text = f"references differ: {', '.join(listed)}{rest}; every pair is compared at one length, size and rate"
@@ -121,18 +121,18 @@ def check_truth(path: Path, case: Case, clip: Clip) -> Iterator[Finding]:
             yield Finding("truth", case.reference_id, text, str(beside))
         return
     try:
-        with np.load(beside, allow_pickle=False) as held:
-            points, visible = held["points"].shape, held["visible"].shape
-            header = json.loads(bytes(held["header"])) if "header" in held.files else {}
+        with np.load(beside, allow_pickle=False) as arrays:
+            points, visible = arrays["points"].shape, arrays["visible"].shape
+            header = json.loads(bytes(arrays["header"])) if "header" in arrays.files else {}
     except (OSError, KeyError, ValueError, EOFError, BadZipFile, zlib.error) as error:
         yield Finding("truth", case.reference_id, f"cannot be read: {error}", str(beside))
         return
     if len(points) != 3 or points[1:] != (len(clip), 2) or visible != points[:2]:
         text = f"tracks are {points} and {visible} for {len(clip)} frames"
         yield Finding("truth", case.reference_id, text, str(beside))
-    told = (header.get("name", case.reference_id), header.get("caption", case.caption))
-    if told != (case.reference_id, case.caption):
-        yield Finding("truth", case.reference_id, f"is the truth of {told[0]}, {told[1]!r}", str(beside))
+    words = (header.get("name", case.reference_id), header.get("caption", case.caption))
+    if words != (case.reference_id, case.caption):
+        yield Finding("truth", case.reference_id, f"is the truth of {words[0]}, {words[1]!r}", str(beside))
 
 
 def true_objects(path: Path) -> int | None:
@@ -140,8 +140,8 @@ def true_objects(path: Path) -> int | None:
     import numpy as np
 
     try:
-        with np.load(path.with_suffix(TRUTH), allow_pickle=False) as held:
-            return len(set(held["owner"].tolist()) - {-1})
+        with np.load(path.with_suffix(TRUTH), allow_pickle=False) as arrays:
+            return len(set(arrays["owner"].tolist()) - {-1})
     except (OSError, KeyError, ValueError, EOFError, BadZipFile, zlib.error):
         return None  # what is wrong with it is check_truth's to say
 

@@ -85,16 +85,16 @@ def carry_out(
         raise HubError(
             f"{address.repo} is public already; make it private on its settings page, or push without --private"
         )
-    told = (changes.sizes(), changes.deletions, changes.unchanged)
+    facts = (changes.sizes(), changes.deletions, changes.unchanged)
     if dry_run or not changes:
-        return Pushed(address.repo, remote.sha if remote and not dry_run else None, False, *told)
+        return Pushed(address.repo, remote.sha if remote and not dry_run else None, False, *facts)
     client.prepare(address, private)
     now = client.state(address)
     if private and now is not None and not now.private:
         raise HubError(f"{address.repo} is public already; nothing was sent")
     parent = remote.sha if remote else now.sha if now else None
     commit = client.commit(address, changes, message, parent)
-    return Pushed(address.repo, commit, True, *told)
+    return Pushed(address.repo, commit, True, *facts)
 
 
 def check_split_may_go(split: Split, allow: Collection[str]) -> None:

@@ -48,10 +48,10 @@ class Reference:
     def row(self) -> dict[str, Any]:
         """The row with its bytes."""
         first = self.cases[0]
-        held = {"bytes": self.video.read_bytes(), "path": PurePosixPath(first.reference).name}
+        video = {"bytes": self.video.read_bytes(), "path": PurePosixPath(first.reference).name}
         truth = [{"path": name, "bytes": path.read_bytes()} for name, path in self.truth]
         described = self.describe()
-        return described | {"category": first.category.value, "video": held, "truth": truth}
+        return described | {"category": first.category.value, "video": video, "truth": truth}
 
 
 def references_of(split: Split, category: Category) -> list[Reference]:

@@ -88,7 +88,9 @@ def composition(taken: Sequence[Entry], planned: int) -> str:
 def consent(taken: Sequence[Entry]) -> str:
     """What the sets are, what their terms are, and which clips may not be passed on."""
     lines = [
-        f"- {held.title}: {held.citation}; {held.url}" for key, held in SETS.items() if key in {e.set for e in taken}
+        f"- {source.title}: {source.citation}; {source.url}"
+        for key, source in SETS.items()
+        if key in {e.set for e in taken}
     ]
     closed = [entry for entry in taken if entry.license != "CC-BY-4.0"]
     text = (

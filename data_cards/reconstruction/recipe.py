@@ -89,8 +89,8 @@ class Entry:
     def source(self) -> str:
         """Where the clip is from, in one line."""
         kept = f"frames {self.indices[0]}-{self.indices[-1]}" + (f" step {self.step}" if self.step > 1 else "")
-        held = SETS[self.set]
-        return f"{held.title}, {self.sequence}, {kept}; {held.citation}; origin: {self.origin}"
+        captured = SETS[self.set]
+        return f"{captured.title}, {self.sequence}, {kept}; {captured.citation}; origin: {self.origin}"
 
     def cases(self, sha256: str) -> Iterator[Case]:
         """Its cases, one for each level; sha256: of the cut clip."""

@@ -122,12 +122,12 @@ class Stage:
             return
         share = t / (FRAMES - 1)
         seconds = t / FPS if self.scene.kind in LOOPS else share * self.motion.seconds
-        held = self.motion.pose(seconds)
-        at = held.position - np.array([self.motion.values[0, 0] + 1.2 * (self.scene.kind in LOOPS), 0.0, 0.0])
+        pose = self.motion.pose(seconds)
+        at = pose.position - np.array([self.motion.values[0, 0] + 1.2 * (self.scene.kind in LOOPS), 0.0, 0.0])
         self.bullet.resetBasePositionAndOrientation(
-            self.figure, at.tolist(), held.rotation.tolist(), physicsClientId=self.client
+            self.figure, at.tolist(), pose.rotation.tolist(), physicsClientId=self.client
         )
-        for joint, value in held.joints.items():
+        for joint, value in pose.joints.items():
             self.bullet.resetJointStateMultiDof(self.figure, joint, value.tolist(), physicsClientId=self.client)
 
     def draw(self, camera: Camera, height: int, width: int) -> Shot:

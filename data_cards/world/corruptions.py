@@ -137,8 +137,8 @@ def _free_path(center: Array, rng: np.random.Generator) -> Array:
 def camera_drift(truth: Truth, strength: float, rng: np.random.Generator) -> Truth:
     """The camera drifts steadily though it should not: up to 0.9 scene units, across its own path where it has one."""
     camera = truth.motion["camera"].copy()
-    own = camera[-1, :2] - camera[0, :2]
-    heading = rng.uniform(0, 2 * np.pi) if np.hypot(*own) < 1e-6 else np.arctan2(own[1], own[0]) + np.pi / 2
+    travel = camera[-1, :2] - camera[0, :2]
+    heading = rng.uniform(0, 2 * np.pi) if np.hypot(*travel) < 1e-6 else np.arctan2(travel[1], travel[0]) + np.pi / 2
     camera[:, :2] += 0.9 * strength * np.outer(TIME - 0.5, [np.cos(heading), np.sin(heading)])
     return replace(truth, motion={**truth.motion, "camera": camera})
 

@@ -31,12 +31,12 @@ def families() -> dict[str, dict[str, Any]]:
 
 def shared_families() -> list[str]:
     """Families, by name or by the function or poses that draw them, held for two purposes; must be empty."""
-    held: dict[Any, str] = {}
+    known: dict[Any, str] = {}
     shared = set()
     for purpose, group in families().items():
         for name, draw in group.items():
             for key in (name, draw if callable(draw) else repr(draw)):
-                if held.setdefault(key, purpose) != purpose:
+                if known.setdefault(key, purpose) != purpose:
                     shared.add(name)
     return sorted(shared)
 
@@ -52,8 +52,8 @@ def nearest_training(truths: list[Truth], count: int, seed: int = 0) -> dict[str
         rng = np.random.default_rng(seed)
         training = _center(_TRAINING[category](rng, count))
         for truth in (t for t in truths if t.category == category):
-            own = _center(_own_motion(truth))
-            nearest[truth.name] = min(_least_distance(path, training) for path in own)
+            course = _center(_own_motion(truth))
+            nearest[truth.name] = min(_least_distance(path, training) for path in course)
     return nearest
 
 

@@ -95,11 +95,11 @@ def write_caption(category: str, scene: str, subjects: list[Subject], phrases: l
         head = f"the camera {camera} over the {scene}" if camera else f"the {scene}"
         return f"{head} with {' and '.join(names)}"
     if len(set(phrases)) == 1:
-        told = " ".join(filter(None, [" and ".join(names), phrases[0]]))
+        sentence = " ".join(filter(None, [" and ".join(names), phrases[0]]))
     else:
-        told = " and ".join(" ".join(filter(None, pair)) for pair in zip(names, phrases, strict=True))
+        sentence = " and ".join(" ".join(filter(None, pair)) for pair in zip(names, phrases, strict=True))
     tail = f" while the camera {camera}" if camera else ""
-    return f"{told} {_PREPOSITIONS[scene]} the {scene}{tail}"
+    return f"{sentence} {_PREPOSITIONS[scene]} the {scene}{tail}"
 
 
 def parse_caption(text: str) -> Parsed:

@@ -72,8 +72,8 @@ def _multi(rng: np.random.Generator, family: str, index: int) -> dict[str, Array
             middle += np.array([-np.sin(common), np.cos(common)]) * rng.choice([-1, 1]) * rng.uniform(0.35, 0.6)
         centers.append(place(_path_of(name)(rng), heading, extent * rng.uniform(0.85, 1.1), middle))
     turn = rng.uniform(-0.35, 0.35, (count, 1)) * (TIME - 0.5) + rng.uniform(-0.2, 0.2, (count, 1))
-    held = {"center": np.stack(centers), "angle": turn, "radius": rng.uniform(0.22, 0.28, count)}
-    return {**held, "camera": np.zeros((len(TIME), 4))}
+    placement = {"center": np.stack(centers), "angle": turn, "radius": rng.uniform(0.22, 0.28, count)}
+    return {**placement, "camera": np.zeros((len(TIME), 4))}
 
 
 def _crowd(rng: np.random.Generator, family: str, index: int) -> dict[str, Array]:
@@ -94,8 +94,8 @@ def _crowd(rng: np.random.Generator, family: str, index: int) -> dict[str, Array
         for name, lane, start in zip([family, *rng.permutation(others)[: count - 1]], lanes, starts, strict=True)
     ]
     turn = rng.uniform(-0.35, 0.35, (count, 1)) * (TIME - 0.5) + rng.uniform(-0.2, 0.2, (count, 1))
-    held = {"center": np.stack(centers), "angle": turn, "radius": rng.uniform(0.16, 0.19, count)}
-    return {**held, "camera": np.zeros((len(TIME), 4))}
+    placement = {"center": np.stack(centers), "angle": turn, "radius": rng.uniform(0.16, 0.19, count)}
+    return {**placement, "camera": np.zeros((len(TIME), 4))}
 
 
 def _camera(rng: np.random.Generator, family: str, index: int) -> dict[str, Array]:
@@ -116,10 +116,10 @@ def _camera(rng: np.random.Generator, family: str, index: int) -> dict[str, Arra
 def _human(rng: np.random.Generator, family: str, index: int) -> dict[str, Array]:
     keys: tuple[Key, ...] = {**BENCHMARK_DANCES, **TUNING_DANCES}[family]
     move = perform(rng, keys)
-    held = {name: getattr(move, name)[0] for name in ("angles", "spread", "travel", "lift")}
+    pose = {name: getattr(move, name)[0] for name in ("angles", "spread", "travel", "lift")}
     for name in ("facing", "height", "floor"):
-        held[name] = np.asarray(getattr(move, name)[0])
-    return {**held, "camera": np.zeros((len(TIME), 4)), "looks": draw_looks(rng, 1)[0].astype(np.float64)}
+        pose[name] = np.asarray(getattr(move, name)[0])
+    return {**pose, "camera": np.zeros((len(TIME), 4)), "looks": draw_looks(rng, 1)[0].astype(np.float64)}
 
 
 _DRAWS: dict[str, Callable[[np.random.Generator, str, int], dict[str, Array]]] = {
@@ -219,24 +219,24 @@ def tuning_references(per_category: int, seed: int = 0) -> list[tuple[Clip, Trut
 
     `motionbench data build tuning --out DIR` writes the first ten of each category as a split.
     """
-    found = []
+    references = []
     for category in CATEGORIES:
         for index in range(1, per_category + 1):
             truth = draw_reference("tuning", category, index, seed)
-            found.append((render_truth(truth, truth.scene, truth.subjects, truth.seed), truth))
-    return found
+            references.append((render_truth(truth, truth.scene, truth.subjects, truth.seed), truth))
+    return references
 
 
 def other_subjects(truth: Truth, rng: np.random.Generator) -> tuple[Subject, ...]:
     """Other subjects for the same motion, each of another kind than its counterpart and of colors that the reference
     lacks; of five objects, which leave too few colors, each of another color than its counterpart."""
     kinds = FIGURES if truth.category == "human" else OBJECT_SHAPES
-    held = {s.color for s in truth.subjects}
-    enough = len(COLORS) >= 2 * len(held)
+    taken = {s.color for s in truth.subjects}
+    enough = len(COLORS) >= 2 * len(taken)
     while True:
-        found = draw_subjects(rng, np.array([len(truth.subjects)]), kinds)[0]
+        subjects = draw_subjects(rng, np.array([len(truth.subjects)]), kinds)[0]
         if all(
-            a.kind != b.kind and a.color not in (held if enough else {b.color})
-            for a, b in zip(found, truth.subjects, strict=True)
+            a.kind != b.kind and a.color not in (taken if enough else {b.color})
+            for a, b in zip(subjects, truth.subjects, strict=True)
         ):
-            return tuple(found)
+            return tuple(subjects)

@@ -118,11 +118,11 @@ def render(shots: Shots, generator: np.random.Generator | torch.Generator) -> Te
     stack = torch.cat([silhouettes, _layer_textures(shots, generator, silhouettes.shape[-1]).to(dtype)], dim=2)
     for k in range(shots.shape.shape[1]):
         grid = _grid(at.matrix[:, :, k], at.shift[:, :, k], ATLAS_EXTENT, HEIGHT, WIDTH)
-        found = F.grid_sample(stack[:, k], grid, padding_mode="border", align_corners=False)
-        found = found.reshape(len(shots.scene), 2, FRAMES, HEIGHT, WIDTH)
-        inside = -found[:, 0] * at.pixels[:, :, k, None, None]  # pixels inside the silhouette
+        layer = F.grid_sample(stack[:, k], grid, padding_mode="border", align_corners=False)
+        layer = layer.reshape(len(shots.scene), 2, FRAMES, HEIGHT, WIDTH)
+        inside = -layer[:, 0] * at.pixels[:, :, k, None, None]  # pixels inside the silhouette
         alpha = (inside + 0.5).clamp(0, 1) * shots.active[:, k, None, None, None]
-        tone = found[:, 1]
+        tone = layer[:, 1]
         edge = (inside - shots.rim[:, k, None, None, None] + 0.5).clamp(0, 1) * (1 - _OUTLINE) + _OUTLINE
         light = 0.30 * tone.clamp(min=0)
         color = (
@@ -150,8 +150,8 @@ def _covered(shots: Shots, at: Poses, points: Tensor) -> Tensor:
     for k in range(shots.shape.shape[1]):
         offset = points - at.shift[:, :frames, k, None]
         local = (_inverse(at.matrix[:, :frames, k])[:, :, None] @ offset[..., None])[..., 0]
-        found = F.grid_sample(silhouettes[:, k], local / ATLAS_EXTENT, padding_mode="border", align_corners=False)
-        covered.append((found.reshape(batch, frames, count) < 0) & shots.active[:, k, None, None])
+        coverage = F.grid_sample(silhouettes[:, k], local / ATLAS_EXTENT, padding_mode="border", align_corners=False)
+        covered.append((coverage.reshape(batch, frames, count) < 0) & shots.active[:, k, None, None])
     return torch.stack(covered, dim=-1)
 
 

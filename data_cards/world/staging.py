@@ -81,8 +81,8 @@ def stage_objects(
         np.zeros((batch, layers, 3)),
         np.zeros((batch, layers), bool),
     )
-    for b, held in enumerate(subjects):
-        for k, subject in enumerate(held):
+    for b, things in enumerate(subjects):
+        for k, subject in enumerate(things):
             shape[b, k], active[b, k] = ATLAS_SHAPES.index(subject.kind), True
             color[b, k] = np.array(COLORS[subject.color]) / 255.0
     turned = (batch, layers, FRAMES)
@@ -113,8 +113,8 @@ def stage_figures(
     looks: NDArray[np.int64],
 ) -> Staging:
     """One figure a clip. looks: (B, 2), indices of skin and trousers."""
-    colors = np.array([COLORS[held[0].color] for held in subjects]) / 255.0
-    drawn = figure_layers(motion, [held[0].kind for held in subjects], colors, looks)
+    colors = np.array([COLORS[figures[0].color] for figures in subjects]) / 255.0
+    drawn = figure_layers(motion, [figures[0].kind for figures in subjects], colors, looks)
     return Staging(
         category="human",
         scenes=scenes,
@@ -134,13 +134,13 @@ def stage_figures(
 
 def clip_labels(staging: Staging) -> list[dict[str, Any]]:
     """Plain words about each clip: scene, color, shape (of the first subject), motion (None where unsaid), category."""
-    found = []
+    labels = []
     for scene, subjects, words, camera in zip(
         staging.scenes, staging.subjects, staging.words, staging.camera_words, strict=True
     ):
         motion = camera if staging.category == "camera" else words[0]
-        found.append({
+        labels.append({
             "scene": SCENE_NAMES[scene], "color": subjects[0].color, "shape": subjects[0].kind,
             "motion": None if motion in ("", "moving", "moves") else motion, "category": staging.category,
         })  # fmt: skip
-    return found
+    return labels

@@ -57,8 +57,8 @@ def _draw_objects(rng: np.random.Generator, category: str, batch: int) -> Stagin
         draw_subjects(rng, counts, OBJECT_SHAPES), motion, rng.uniform(*span, (batch, layers)),
     )  # fmt: skip
     for b, count in enumerate(counts.tolist()):
-        told = motion.words[b * layers : b * layers + count]
-        staging.words[b] = told if named[b] else [_unsaid(rng)] * count
+        phrases = motion.words[b * layers : b * layers + count]
+        staging.words[b] = phrases if named[b] else [_unsaid(rng)] * count
         if moving[b] and staging.words[b][0]:
             staging.camera_words[b] = "moves"
     return staging

@@ -53,8 +53,8 @@ class Truth:
 
     def object_motion(self) -> ObjectMotion:
         """The objects' motion; only where the category is not `human`."""
-        held = self.motion
-        return ObjectMotion(held["center"], held["angle"], held["scale"], [""] * len(held["center"]))
+        motion = self.motion
+        return ObjectMotion(motion["center"], motion["angle"], motion["scale"], [""] * len(motion["center"]))
 
     def figure_motion(self) -> FigureMotion:
         """The figure's motion; only where the category is `human`."""
@@ -83,9 +83,9 @@ def merge_content(truth: Truth, wanted: Content) -> tuple[str, tuple[Subject, ..
     human = truth.category == "human"
     named = [s for s in wanted.subjects if s is not None and s.is_figure == human]
     subjects = []
-    for index, own in enumerate(truth.subjects):
-        asked = named[index] if index < len(named) else own
-        subjects.append(Subject(asked.kind, asked.color or own.color))
+    for index, subject in enumerate(truth.subjects):
+        asked = named[index] if index < len(named) else subject
+        subjects.append(Subject(asked.kind, asked.color or subject.color))
     return wanted.scene or truth.scene, tuple(subjects)
 
 
@@ -163,9 +163,9 @@ def read_truth(path: Path) -> Truth:
             f"{path}: no ground truth beside the reference; this works on splits that carry it (`mini`, `lite`)"
         )
     try:
-        with np.load(path, allow_pickle=False) as held:
-            header = json.loads(bytes(held["header"]))
-            motion = {key.removeprefix("motion_"): held[key] for key in held.files if key.startswith("motion_")}
+        with np.load(path, allow_pickle=False) as arrays:
+            header = json.loads(bytes(arrays["header"]))
+            motion = {key.removeprefix("motion_"): arrays[key] for key in arrays.files if key.startswith("motion_")}
         return make_truth(header, motion)
     except (ValueError, KeyError, OSError, EOFError, BadZipFile, zlib.error) as error:
         raise ManifestError(f"{path}: no ground truth of schema {SCHEMA}: {error}; build the split again") from error

@@ -96,13 +96,13 @@ def raters_agreement(votes: Sequence[Vote]) -> list[Decided]:
     values: dict[str, float] = {}
     asked: dict[str, str] = {}
     split: list[str] = []
-    for name, held in by_question(votes).items():
-        if len(held) < 2:
+    for name, choices in by_question(votes).items():
+        if len(choices) < 2:
             continue
-        asked[name] = held[0].case_id
+        asked[name] = choices[0].case_id
         shares = []
-        for vote in held:
-            others = majority(other for other in held if other is not vote)
+        for vote in choices:
+            others = majority(other for other in choices if other is not vote)
             if others is not None:
                 shares.append(0.5 if vote.choice == "same" else float(vote.choice == others))
         if shares:
@@ -126,7 +126,7 @@ def metric_agreement(
     decided: list[Decided] = []
     notes: list[str] = []
     questions = by_question(votes)
-    wanted = {name: side for name, held in questions.items() if (side := majority(held)) is not None}
+    wanted = {name: side for name, choices in questions.items() if (side := majority(choices)) is not None}
     for metric, info in board.infos.items():
         if info.better == "none":
             notes.append(f"{metric} is left out: neither more nor less of it is better")
@@ -143,7 +143,7 @@ def metric_agreement(
             if (value := _right(info, [scores.get(records[name][one]) for one in "ab"], side)) is not None
         }
         judge = f"{metric} v{info.version}" + (f" ({trackers[0]})" if trackers else "")
-        asked = {name: held[0].case_id for name, held in questions.items()}
+        asked = {name: choices[0].case_id for name, choices in questions.items()}
         decided += _decided(judge, right, asked, asked.keys() - wanted.keys())
     return decided, notes
 
@@ -173,17 +173,17 @@ def _decided(
     by_case: dict[str, list[float]] = defaultdict(list)
     for name in sorted(values):
         by_case[asked[name]].append(values[name])
-    strata = values_to_strata({case: sum(held) / len(held) for case, held in by_case.items()})
-    found = []
+    strata = values_to_strata({case: sum(decisions) / len(decisions) for case, decisions in by_case.items()})
+    decided = []
     for category in [*sorted({category_of(case) for case in asked.values()}), ALL]:
         names = [name for name, case in asked.items() if category in (ALL, category_of(case))]
-        kept = {name: held for name, held in strata.items() if category in (ALL, name)}
+        kept = {name: decisions for name, decisions in strata.items() if category in (ALL, name)}
         share = complete_mean(kept, [asked[name] for name in names])
         low, high = (percentile_interval(kept) if share is not None else None) or (None, None)
         n, open_ones = sum(name in values for name in names), sum(name in split for name in names)
         references = sum(map(len, kept.values()))
-        found.append(Decided(judge, category, share, low, high, references, n, len(names) - n - open_ones, open_ones))
-    return found
+        decided.append(Decided(judge, category, share, low, high, references, n, len(names) - n - open_ones, open_ones))
+    return decided
 
 
 def decided_to_json(decided: Iterable[Decided]) -> list[dict[str, Any]]:

@@ -62,11 +62,11 @@ def read_systems(folders: Sequence[Path], names: Sequence[str] = ()) -> Systems:
     the references are not here; ConfigError if fewer than two systems are left.
     """
     boards = make_boards(merge(read_runs(folders)))
-    held = [board for board in boards if any(_taken(board, entry, names) for entry in board.entries)]
-    if len(held) != 1:
-        kinds = "; ".join(f"{b.key.backbone} on {b.key.split} {b.key.revision} by {b.tracker}" for b in held)
+    shared = [board for board in boards if any(_taken(board, entry, names) for entry in board.entries)]
+    if len(shared) != 1:
+        kinds = "; ".join(f"{b.key.backbone} on {b.key.split} {b.key.revision} by {b.tracker}" for b in shared)
         raise StoreError(f"expected results of one backbone, split and tracker, got {kinds or 'none'}; give fewer")
-    (board,) = held
+    (board,) = shared
     entries = {board.labels[e.id]: e for e in board.entries if _taken(board, e, names)}
     if len(entries) < 2:
         known = ", ".join(board.labels[e.id] for e in board.entries)
@@ -83,11 +83,11 @@ def _taken(board: Board, entry: Entry, names: Sequence[str]) -> bool:
 
 def _clips(entry: Entry) -> dict[str, Record]:
     """Case -> the first seed's clip: one prompt asks for one motion, and more draws are no more references."""
-    found: dict[str, Record] = {}
+    clips: dict[str, Record] = {}
     for record in entry.records:
         if record.status == "ok" and record.video is not None:
-            found.setdefault(record.case_id, record)
-    return found
+            clips.setdefault(record.case_id, record)
+    return clips
 
 
 def choose_pairs(systems: Systems, count: int, seed: int) -> list[Pair]:

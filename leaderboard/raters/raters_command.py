@@ -95,31 +95,34 @@ def collect(
     from .answers import read_key
     from .strengths import bradley_terry
 
-    held = read_key(key)
-    found = collect_answers(files, held)
+    kit = read_key(key)
+    collection = collect_answers(files, kit)
     target = out or key.with_name("votes.json")
-    write_json(target, found.to_json(held))
-    strengths, agreement = bradley_terry(found.votes), consistency(found.votes)
-    for file, why in found.faults.items():
+    write_json(target, collection.to_json(kit))
+    strengths, agreement = bradley_terry(collection.votes), consistency(collection.votes)
+    for file, why in collection.faults.items():
         typer.echo(f"not counted: {file}: {why}", err=True)
-    for line in found.repeated:
+    for line in collection.repeated:
         typer.echo(f"note: {line}", err=True)
-    for rater, (right, asked) in found.dropped.items():
+    for rater, (right, asked) in collection.dropped.items():
         typer.echo(f"dropped: rater {rater}: {right} of {asked} catch trials right", err=True)
     if as_json:
         print_json(
             {
-                "votes": str(target), "raters": len(found.raters), "dropped": len(found.dropped),
-                "faults": found.faults, "strengths": [asdict(one) for one in strengths],
+                "votes": str(target), "raters": len(collection.raters), "dropped": len(collection.dropped),
+                "faults": collection.faults, "strengths": [asdict(one) for one in strengths],
                 "consistency": asdict(agreement),
             }
         )  # fmt: skip
     else:
-        typer.echo(f"{len(found.votes)} votes of {len(found.raters)} raters, {len(found.dropped)} raters dropped")
+        typer.echo(
+            f"{len(collection.votes)} votes of {len(collection.raters)} raters, "
+            f"{len(collection.dropped)} raters dropped"
+        )
         for line in [*tables.strength_lines(strengths), *tables.consistency_lines(agreement)]:
             typer.echo(line)
         typer.echo(f"votes: {target}", err=True)
-    raise typer.Exit(1 if found.faults else 0)
+    raise typer.Exit(1 if collection.faults else 0)
 
 
 @app.command()
@@ -144,12 +147,12 @@ def agree(
     from .agreement import decided_to_json, metric_agreement, raters_agreement
     from .answers import read_votes
 
-    held, cast = read_votes(votes)
-    folders = results or [Path(name) for name in held["results"]]
+    facts, cast = read_votes(votes)
+    folders = results or [Path(name) for name in facts["results"]]
     if not folders:
         raise ConfigError("expected results folders: motionbench raters agree VOTES RESULTS...")
-    board = tables.board_of(make_boards(merge(read_runs(folders))), held["records"])
-    decided, notes = metric_agreement(cast, held["records"], board)
+    board = tables.board_of(make_boards(merge(read_runs(folders))), facts["records"])
+    decided, notes = metric_agreement(cast, facts["records"], board)
     decided = [*raters_agreement(cast), *decided]
     for note in (*board.notes, *notes):
         typer.echo(f"note: {note}", err=True)

@@ -49,7 +49,7 @@ def bradley_terry(votes: Sequence[Vote], *, resamples: int = RESAMPLES) -> list[
     samples = _resample(table, resamples)
     wins = table.wins(np.ones((1, len(votes))))[0]
     tail = 100 * (1 - LEVEL) / 2
-    found = []
+    resampled = []
     for i, name in enumerate(systems):
         low = high = None
         rank = 1
@@ -57,8 +57,8 @@ def bradley_terry(votes: Sequence[Vote], *, resamples: int = RESAMPLES) -> list[
             low, high = (float(x) for x in np.percentile(samples[:, i], [tail, 100 - tail]))
             rank += sum(bool(np.percentile(samples[:, j] - samples[:, i], tail) > 0) for j in range(len(systems)))
         count = float(wins[i].sum() + wins[:, i].sum())
-        found.append(Strength(name, float(scores[i]), low, high, float(wins[i].sum() / count), round(count), rank))
-    return sorted(found, key=lambda one: (-one.score, one.system))
+        resampled.append(Strength(name, float(scores[i]), low, high, float(wins[i].sum() / count), round(count), rank))
+    return sorted(resampled, key=lambda one: (-one.score, one.system))
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,11 +124,11 @@ def _resample(table: VoteTable, resamples: int) -> NDArray[np.float64] | None:
     if min(references, raters) < 2:
         return None
     rng = np.random.default_rng(SEED)
-    found = []
+    drawn = []
     for start in range(0, resamples, CHUNK):
         rows = min(CHUNK, resamples - start)
         by_reference = rng.multinomial(references, np.full(references, 1 / references), rows)
         by_rater = rng.multinomial(raters, np.full(raters, 1 / raters), rows)
         weights = by_reference[:, table.reference] * by_rater[:, table.rater]
-        found.append(fit(table.wins(weights.astype(np.float64))))
-    return np.concatenate(found)
+        drawn.append(fit(table.wins(weights.astype(np.float64))))
+    return np.concatenate(drawn)

@@ -46,8 +46,8 @@ def compiled_blocks(transformer: Any, compiler: str | None, opened: Sequence[int
 
 def plain_forward(block: Any) -> Any:
     """A block's forward pass as it is written, for what looks inside it while it may be compiled."""
-    own = vars(block).get("forward")
-    compiled = hasattr(getattr(own, "__func__", None), "_torchdynamo_orig_callable")
+    forward = vars(block).get("forward")
+    compiled = hasattr(getattr(forward, "__func__", None), "_torchdynamo_orig_callable")
     return MethodType(type(block).forward, block) if compiled else block
 
 

@@ -68,9 +68,9 @@ def attention_error(kernels: Kernels, device: torch.device, *, deterministic: bo
     generator = torch.Generator().manual_seed(0)
     q, k, v, g = (torch.randn(1, 2, 384, 128, generator=generator).bfloat16() for _ in range(4))
     with use_kernels(kernels, rest=False, deterministic=deterministic):
-        found = _attention(*(x.to(device) for x in (q, k, v, g)))
+        results = _attention(*(x.to(device) for x in (q, k, v, g)))
     expected = _attention(*(x.double() for x in (q, k, v, g)))
-    return max(float((a.cpu().double() - b).norm() / b.norm()) for a, b in zip(found, expected, strict=True))
+    return max(float((a.cpu().double() - b).norm() / b.norm()) for a, b in zip(results, expected, strict=True))
 
 
 def _attention(q: Tensor, k: Tensor, v: Tensor, gradient: Tensor) -> list[Tensor]:

@@ -25,27 +25,27 @@ class FixedTextAttention(nn.Module):
 
     def forward(self, hidden_states: Tensor, *_: Any) -> Tensor:
         """(B, S, D) -> (B, S, D)."""
-        own, batch = self.attention, hidden_states.shape[0]
-        query = own.norm_q(own.to_q(hidden_states))
+        attention, batch = self.attention, hidden_states.shape[0]
+        query = attention.norm_q(attention.to_q(hidden_states))
         # One text for the whole batch: written out, since not every attention kernel takes a stride of zero.
         key, value = (x.expand(batch, -1, -1).contiguous() for x in (self.keys, self.values))
-        q, k, v = (x.unflatten(2, (own.heads, -1)).transpose(1, 2) for x in (query, key, value))
+        q, k, v = (x.unflatten(2, (attention.heads, -1)).transpose(1, 2) for x in (query, key, value))
         mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-        out: Tensor = own.to_out[0](mixed)
+        out: Tensor = attention.to_out[0](mixed)
         return out
 
 
 @contextmanager
 def fixed_text(transformer: Any, text: Tensor) -> Iterator[None]:
     """The transformer for this text (1, L, D_text) only, whatever it is given; on leaving, it is what it was."""
-    own = [block.attn2 for block in transformer.blocks]
+    attentions = [block.attn2 for block in transformer.blocks]
     with torch.no_grad():
         embedded = transformer.condition_embedder.text_embedder(text)
-        fixed = [FixedTextAttention(attention, embedded) for attention in own]
+        fixed = [FixedTextAttention(attention, embedded) for attention in attentions]
     try:
         for block, attention in zip(transformer.blocks, fixed, strict=True):
             block.attn2 = attention
         yield
     finally:
-        for block, attention in zip(transformer.blocks, own, strict=True):
+        for block, attention in zip(transformer.blocks, attentions, strict=True):
             block.attn2 = attention

@@ -37,14 +37,14 @@ class CudaRecorder:
 
     def record(self, step: Step, draw: Draw) -> Step:
         """The replay of a step. Raises RuntimeError where the step cannot be recorded, or memory does not suffice."""
-        held = Draw(tuple(tensor.clone() for tensor in draw.tensors), draw.variant)
+        recorded = Draw(tuple(tensor.clone() for tensor in draw.tensors), draw.variant)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self._pool, stream=self.stream, capture_error_mode="thread_local"):
-            step(held)
+            step(recorded)
         self._pool = graph.pool()
 
         def replay(new: Draw) -> None:
-            for kept, value in zip(held.tensors, new.tensors, strict=True):
+            for kept, value in zip(recorded.tensors, new.tensors, strict=True):
                 kept.copy_(value)
             graph.replay()
 

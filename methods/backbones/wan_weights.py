@@ -41,9 +41,9 @@ class Weights:
 
 def find_weights(model: WanModel) -> Weights:
     """The weights on this machine; downloads nothing. Raises MissingWeightsError with the command that gets them."""
-    own = _local_folder(model)
-    if own is not None:
-        return check_weights(own, model)
+    local = _local_folder(model)
+    if local is not None:
+        return check_weights(local, model)
     folder = _snapshot(model, offline=True)
     if folder is None:
         raise MissingWeightsError(
@@ -193,12 +193,12 @@ def _cut_short(file: Path) -> str | None:
 
 def other_model(folder: Path, model: WanModel) -> str | None:
     """In which facts the transformer's configuration differs from the model's; None if in none."""
-    found = json.loads((folder / "transformer" / "config.json").read_text("utf-8"))
+    config = json.loads((folder / "transformer" / "config.json").read_text("utf-8"))
     expected = model.transformer_config() | {"_class_name": "WanTransformer3DModel", "image_dim": None}
     faults = [
-        f"{key} is {found.get(key)}, expected {value}"
+        f"{key} is {config.get(key)}, expected {value}"
         for key, value in expected.items()
-        if key not in ("patch_size", "cross_attn_norm", "qk_norm") and found.get(key) != value
+        if key not in ("patch_size", "cross_attn_norm", "qk_norm") and config.get(key) != value
     ]
     return "; ".join(faults) or None
 

@@ -18,8 +18,8 @@ def features_at(features: Tensor, points: Tensor) -> Tensor:
     grid = (2 * points + 1) / scale - 1  # centers at integers: cell 0 spans -1/2 to 1/2
     maps = rearrange(features, "1 c f h w -> f c h w")
     places = rearrange(grid, "n f xy -> f n 1 xy").to(features.dtype)
-    found = F.grid_sample(maps, places, mode="bilinear", padding_mode="border", align_corners=False)
-    return rearrange(found, "f c n 1 -> n f c")
+    sampled = F.grid_sample(maps, places, mode="bilinear", padding_mode="border", align_corners=False)
+    return rearrange(sampled, "f c n 1 -> n f c")
 
 
 def tracking_loss(clean: Tensor, points: Tensor, visible: Tensor) -> Tensor:

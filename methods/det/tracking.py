@@ -27,8 +27,8 @@ def track_latents(clip: Clip, latents: Tensor, tracker: str, per_side: int, devi
 
     Raises MissingInputError if no point is seen in two latent frames in a row, UnknownNameError for the tracker's name.
     """
-    found = registry.load("trackers", tracker).create(device)
-    tracks = found.track(clip, grid_queries(clip.height, clip.width, per_side))
+    loaded = registry.load("trackers", tracker).create(device)
+    tracks = loaded.track(clip, grid_queries(clip.height, clip.width, per_side))
     result = to_latent_grid(tracks, latents)
     if not bool((result.visible[:, 1:] & result.visible[:, :-1]).any()):
         raise MissingInputError(

@@ -74,13 +74,13 @@ class DecoupledAttention(nn.Module):
         return self._normalized(x, self._summed_weights())
 
     def _normalized(self, x: Tensor, sums: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        own = self.attention
+        attention = self.attention
         tuned = [self._project(name, x, sums) for name in INPUTS]
         untouched = [self._project(name, x, {}) for name in INPUTS] if sums and self.isolate_norm else list(tuned)
         if not sums:
             for lora in self._loras():
                 tuned = [y + added for y, added in zip(tuned, lora.inputs(x), strict=True)]
-        q, k = (self._norm(tuned[i], untouched[i], norm) for i, norm in enumerate((own.norm_q, own.norm_k)))
+        q, k = (self._norm(tuned[i], untouched[i], norm) for i, norm in enumerate((attention.norm_q, attention.norm_k)))
         return q, k, tuned[2]
 
     def _norm(self, y: Tensor, untouched: Tensor, norm: Any) -> Tensor:

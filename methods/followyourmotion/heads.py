@@ -162,14 +162,14 @@ class _Probe:
 @contextmanager
 def _probed(transformer: Any, frames: int) -> Iterator[list[_Probe]]:
     attentions = [block.attn1 for block in transformer.blocks]
-    own = [attention.processor for attention in attentions]
-    probes = [_Probe(processor, frames) for processor in own]
+    processors = [attention.processor for attention in attentions]
+    probes = [_Probe(processor, frames) for processor in processors]
     for attention, probe in zip(attentions, probes, strict=True):
         attention.processor = probe
     try:
         yield probes
     finally:
-        for attention, processor in zip(attentions, own, strict=True):
+        for attention, processor in zip(attentions, processors, strict=True):
             attention.processor = processor
 
 

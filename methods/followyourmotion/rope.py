@@ -70,10 +70,10 @@ class PlacedRope(nn.Module):
 @contextmanager
 def placed_rope(transformer: Any) -> Iterator[PlacedRope]:
     """The transformer with movable frame positions; its own embedding is back on leaving."""
-    own = transformer.rope
-    placed = PlacedRope(own)
+    rope = transformer.rope
+    placed = PlacedRope(rope)
     transformer.rope = placed
     try:
         yield placed
     finally:
-        transformer.rope = own
+        transformer.rope = rope

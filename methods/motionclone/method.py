@@ -45,8 +45,8 @@ class MotionClone(AttentionMethod):
         text = backbone.encode_text([""])
         maps = self.maps(noised(latents, noise, t), t, text)
         kept: dict[str, Tensor] = {}
-        for block, found in maps.items():
-            values, indices = strongest(found, others=config.others)
+        for block, attention in maps.items():
+            values, indices = strongest(attention, others=config.others)
             kept |= {f"values.{block}": values, f"indices.{block}": indices.to(torch.int16)}
         return kept
 

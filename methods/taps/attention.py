@@ -85,13 +85,13 @@ def queries_and_keys(
 def _attended(block: Any, inputs: tuple[Any, ...]) -> QueryKey:
     """What a block's self-attention compares: the block itself runs up to there, so its own norms and shifts apply."""
     catcher = _Catcher()
-    own = block.attn1.processor
+    processor = block.attn1.processor
     block.attn1.processor = catcher
     try:
         with until_stopped():
             plain_forward(block)(*inputs)
     finally:
-        block.attn1.processor = own
+        block.attn1.processor = processor
     if catcher.caught is None:
         raise ShapeError("a block ended without self-attention; taps need a Wan-type transformer")
     return catcher.caught

@@ -17,8 +17,8 @@ WAN = ("tiny", "wan2.1-1.3b", "wan2.1-14b")
 
 def self_attentions(transformer: Any) -> list[Any]:
     """The self-attention of every block (`blocks[i].attn1`), or an empty list if the transformer is not built so."""
-    found = [getattr(block, "attn1", None) for block in getattr(transformer, "blocks", ())]
-    return found if all(hasattr(attention, part) for attention in found for part in PARTS) else []
+    attentions = [getattr(block, "attn1", None) for block in getattr(transformer, "blocks", ())]
+    return attentions if all(hasattr(attention, part) for attention in attentions for part in PARTS) else []
 
 
 def require_self_attentions(method: str, backbone: Any) -> None:

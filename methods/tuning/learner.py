@@ -114,7 +114,7 @@ class Learner:
         by_share: dict[float, list[nn.Parameter]] = {}
         for parameter, share in zip(self.parameters, shares or [1.0] * len(self.parameters), strict=True):
             by_share.setdefault(share, []).append(parameter)
-        groups: list[dict[str, Any]] = [{"params": found, "share": share} for share, found in by_share.items()]
+        groups: list[dict[str, Any]] = [{"params": members, "share": share} for share, members in by_share.items()]
         for group in groups if self._on_gpu else []:
             group["lr"] = torch.tensor(self.schedule.lr, device=group["params"][0].device)
         return groups

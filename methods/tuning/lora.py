@@ -32,13 +32,13 @@ def attention_lora(rank: int, scale: float, dropout: float = 0.0) -> LoraConfig:
 def lora_host(transformer: Any) -> Iterator[nn.ModuleList]:
     """A Wan transformer's self-attentions, to put LoRAs on; on leaving, the model is what it was."""
     attentions: list[Any] = [block.attn1 for block in transformer.blocks]
-    own = [(attention.to_q, attention.to_k, attention.to_v, attention.to_out[0]) for attention in attentions]
+    projections = [(attention.to_q, attention.to_k, attention.to_v, attention.to_out[0]) for attention in attentions]
     asked = [p for p in transformer.parameters() if p.requires_grad]
     transformer.requires_grad_(False)
     try:
         yield nn.ModuleList(attentions)
     finally:
-        for attention, (q, k, v, o) in zip(attentions, own, strict=True):
+        for attention, (q, k, v, o) in zip(attentions, projections, strict=True):
             attention.to_q, attention.to_k, attention.to_v, attention.to_out[0] = q, k, v, o
         for parameter in asked:
             parameter.requires_grad_(True)
@@ -125,5 +125,5 @@ def fill_lora(layers: nn.ModuleList, name: str, weights: dict[str, Tensor]) -> N
 
 def lora_layers(layers: nn.ModuleList, name: str | None = None) -> list[Any]:
     """The modules that hold a LoRA, of that name or of any."""
-    found = [module for module in layers.modules() if isinstance(module, LoraLayer)]
-    return [module for module in found if name is None or name in module.lora_A]
+    holders = [module for module in layers.modules() if isinstance(module, LoraLayer)]
+    return [module for module in holders if name is None or name in module.lora_A]

@@ -90,7 +90,7 @@ class Examiner:
         pair: Pair,
         grid: int,
         asked: Sequence[tuple[TrackerView, Metric]],
-        held: dict[tuple[str, str], Measurement],
+        known: dict[tuple[str, str], Measurement],
     ) -> None:
         """Adds what is not held. A metric that asks one tracker for nothing asks none: its value stands for all."""
         trackless: dict[str, Measurement] = {}
@@ -98,7 +98,7 @@ class Examiner:
         facts = {"prompt": case.prompt, "caption": case.caption, "case_id": case.id, "category": case.category.value}
         for view, metric in asked:
             name = metric.info.name
-            if (view.label, name) in held:
+            if (view.label, name) in known:
                 continue
             if name not in trackless:
                 view.used = False
@@ -108,7 +108,7 @@ class Examiner:
                     trackless[name] = measured
             else:
                 measured = trackless[name]
-            held[view.label, name] = measured
+            known[view.label, name] = measured
 
 
 def ready_metrics(names: Sequence[str], runtime: MetricRuntime) -> list[Metric]:

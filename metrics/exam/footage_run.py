@@ -62,13 +62,13 @@ def run_footage(
 
 def footage_questions(path: Path) -> Iterator[Question]:
     """Looks that keep the motion, faults by degrees, and controls; the reference is the clip as it is."""
-    held: list[Clip] = []
+    clips: list[Clip] = []
 
     def reference() -> Clip:
-        if not held:
+        if not clips:
             clip = Clip.read(path)
-            held.append(to_shape(clip, *FOOTAGE_SHAPE.of(clip)))
-        return held[0]
+            clips.append(to_shape(clip, *FOOTAGE_SHAPE.of(clip)))
+        return clips[0]
 
     def show(edit: Callable[[looks.Frames], looks.Frames]) -> tuple[Clip, Clip]:
         return looks.made_over(reference(), edit), reference()

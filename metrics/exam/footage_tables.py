@@ -88,12 +88,12 @@ class FootageReport:
         low, high = self.info.range
         least = min(clip.measured)
         spoiled = [v for fault in clip.faults.values() for s, v in fault.items() if s == 1 and v is not None]
-        told = []
+        doubts = []
         if self.info.better == "higher" and high == 1.0 and low is not None and least < LEAST_LOOK:
-            told.append(f"a perfect look scores {least:.2f}")
+            doubts.append(f"a perfect look scores {least:.2f}")
         if self.info.better == "higher" and spoiled and max(spoiled) >= least:
-            told.append(f"a clip at full fault scores {max(spoiled):.2f}, a perfect look {least:.2f}")
-        return "; ".join(told)
+            doubts.append(f"a clip at full fault scores {max(spoiled):.2f}, a perfect look {least:.2f}")
+        return "; ".join(doubts)
 
 
 def to_footage_reports(answers: Sequence[Answer], infos: Mapping[str, MetricInfo]) -> list[FootageReport]:
@@ -102,11 +102,11 @@ def to_footage_reports(answers: Sequence[Answer], infos: Mapping[str, MetricInfo
     for tracker in sorted({a.tracker for a in answers}):
         for name in sorted(infos, key=lambda name: (not infos[name].headline, name)):
             info = infos[name]
-            own = [a for a in answers if (a.metric, a.version, a.tracker) == (name, info.version, tracker)]
-            clips = sorted({a.reference for a in own})
+            by_metric = [a for a in answers if (a.metric, a.version, a.tracker) == (name, info.version, tracker)]
+            clips = sorted({a.reference for a in by_metric})
             if clips:
-                found = [_to_clip_report([a for a in own if a.reference == clip], info) for clip in clips]
-                reports.append(FootageReport(info, tracker, found))
+                clip_reports = [_to_clip_report([a for a in by_metric if a.reference == clip], info) for clip in clips]
+                reports.append(FootageReport(info, tracker, clip_reports))
     return reports
 
 
@@ -135,22 +135,27 @@ def _to_clip_report(answers: Sequence[Answer], info: MetricInfo) -> ClipReport:
 
 
 def _mean(values: Mapping[str, float]) -> Estimate:
-    found = list(values.values())
-    if not found:
+    numbers = list(values.values())
+    if not numbers:
         return Estimate(None, None, None, 0)
-    low, high = percentile_interval({"": found}) or (None, None)
-    return Estimate(float(np.mean(found)), low, high, len(found))
+    low, high = percentile_interval({"": numbers}) or (None, None)
+    return Estimate(float(np.mean(numbers)), low, high, len(numbers))
 
 
 def footage_to_markdown(reports: Sequence[FootageReport], left_out: Sequence[str], facts: Mapping[str, Any]) -> str:
     """The page. facts: command, folder, machine and the like, printed as they are."""
-    told = [f"- {name}: {value}" for name, value in facts.items()] + [f"- left out: {reason}" for reason in left_out]
-    parts = ["# Perfect looks and graded faults of real footage", _INTRODUCTION, "\n".join(told)]
+    lines = [f"- {name}: {value}" for name, value in facts.items()] + [f"- left out: {reason}" for reason in left_out]
+    parts = ["# Perfect looks and graded faults of real footage", _INTRODUCTION, "\n".join(lines)]
     for tracker in sorted({r.tracker for r in reports}):
-        own = [r for r in reports if r.tracker == tracker]
-        parts += [f"## Tracks: {tracker}", _grade_table(own), "### Mean and worst by look", _look_table(own)]
-        parts += ["### Mean by fault, from none to full", _fault_table(own)]
-        head = next((r for r in own if r.info.headline), None)
+        of_tracker = [r for r in reports if r.tracker == tracker]
+        parts += [
+            f"## Tracks: {tracker}",
+            _grade_table(of_tracker),
+            "### Mean and worst by look",
+            _look_table(of_tracker),
+        ]
+        parts += ["### Mean by fault, from none to full", _fault_table(of_tracker)]
+        head = next((r for r in of_tracker if r.info.headline), None)
         if head is not None:
             parts += [f"### `{head.info.name}` clip by clip, and where not to trust it", _clip_table(head)]
     return "\n\n".join(parts) + "\n"
@@ -197,8 +202,8 @@ def _grade_table(reports: Sequence[FootageReport]) -> str:
 def _look_table(reports: Sequence[FootageReport]) -> str:
     rows = []
     for r in reports:
-        found = [r.look(name) for name in LOOKS]
-        rows.append((_name(r), *(f"{np.mean(v):.2f}, {min(v):.2f}" if v else "–" for v in found)))
+        looks = [r.look(name) for name in LOOKS]
+        rows.append((_name(r), *(f"{np.mean(v):.2f}, {min(v):.2f}" if v else "–" for v in looks)))
     return to_table(("metric", *LOOKS), rows)
 
 

@@ -56,9 +56,9 @@ def to_page(reports: Sequence[MetricReport], corruptions: Sequence[Corruption], 
 
     figures: list[Any] = []
     for tracker in sorted({r.tracker for r in reports}):
-        own = [r for r in reports if r.tracker == tracker]
-        figures.append(_heat_map(go, own, corruptions, tracker))
-        figures += [_curves(go, r) for r in own]
+        of_tracker = [r for r in reports if r.tracker == tracker]
+        figures.append(_heat_map(go, of_tracker, corruptions, tracker))
+        figures += [_curves(go, r) for r in of_tracker]
     drawn = "[" + ",".join(figure.to_json() for figure in figures) + "]"
     head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{_STYLE}</style>'
     body = f'<h1>{html.escape(title)}</h1>{_marks(reports)}<div id="drawn"></div>'
@@ -115,5 +115,5 @@ def to_json(reports: Sequence[MetricReport]) -> list[dict[str, Any]]:
     """Everything the pages show, as JSON values."""
     from dataclasses import asdict
 
-    found: list[dict[str, Any]] = json.loads(json.dumps([asdict(report) for report in reports]))
-    return found
+    values: list[dict[str, Any]] = json.loads(json.dumps([asdict(report) for report in reports]))
+    return values

@@ -157,10 +157,10 @@ def _look(folder: Path, name: str, seen: dict[str, _Seen | str]) -> _Seen | str:
 
 
 def _problem(reference: _Seen | str, generated: _Seen | str) -> str | None:
-    for role, found in (("reference", reference), ("output", generated)):
-        if isinstance(found, str):
-            return f"the {role} cannot be read ({found})"
-        if found.length < 2:
+    for role, clip in (("reference", reference), ("output", generated)):
+        if isinstance(clip, str):
+            return f"the {role} cannot be read ({clip})"
+        if clip.length < 2:
             return f"the {role} has one frame, and one frame has no motion"
     if reference == generated:
         return "the output is the reference itself"

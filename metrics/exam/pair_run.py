@@ -33,12 +33,12 @@ def run_pairs(
 def pair_questions(survey: Survey, pair: Pair, folder: Path) -> Iterator[Question]:
     """The output against its own reference, that backwards, and those of others; all at the own reference's shape."""
     shape = survey.shapes[pair.reference]
-    held: dict[str, Clip] = {}
+    clips: dict[str, Clip] = {}
 
     def read(name: str) -> Clip:
-        if name not in held:
-            held[name] = to_shape(Clip.read(folder / name), *shape)
-        return held[name]
+        if name not in clips:
+            clips[name] = to_shape(Clip.read(folder / name), *shape)
+        return clips[name]
 
     def show(name: str, *, backwards: bool = False) -> Callable[[], tuple[Clip, Clip]]:
         def pair_of_clips() -> tuple[Clip, Clip]:
@@ -62,6 +62,6 @@ def _chosen(pairs: Sequence[Pair], plan: RealPlan) -> list[Pair]:
     groups: dict[str, dict[str, None]] = defaultdict(dict)
     for pair in pairs:
         groups[pair.category].setdefault(pair.group)
-    wanted = {(category, group) for category, own in groups.items() for group in list(own)[: plan.limit]}
+    wanted = {(category, group) for category, members in groups.items() for group in list(members)[: plan.limit]}
     kept = [pair for pair in pairs if (pair.category, pair.group) in wanted]
     return [pair for i, pair in enumerate(kept) if i % plan.shard[1] == plan.shard[0] - 1]

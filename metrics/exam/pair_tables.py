@@ -65,13 +65,13 @@ def to_pair_reports(answers: Sequence[Answer], survey: Survey, infos: Mapping[st
 
 def pairs_to_markdown(reports: Sequence[PairReport], survey: Survey, facts: Mapping[str, Any]) -> str:
     """The page. facts: command, list, machine and the like, printed as they are."""
-    told = [f"- {name}: {value}" for name, value in facts.items()]
-    told += [f"- outputs of another {name} than their reference: {n}" for name, n in survey.unequal.items()]
-    told += [f"- left out: {reason}" for reason in survey.left_out]
-    parts = ["# Does an output recognize its own reference?", _INTRODUCTION, "\n".join(told)]
+    lines = [f"- {name}: {value}" for name, value in facts.items()]
+    lines += [f"- outputs of another {name} than their reference: {n}" for name, n in survey.unequal.items()]
+    lines += [f"- left out: {reason}" for reason in survey.left_out]
+    parts = ["# Does an output recognize its own reference?", _INTRODUCTION, "\n".join(lines)]
     for tracker in sorted({r.tracker for r in reports}):
-        own = [r for r in reports if r.tracker == tracker]
-        parts += [f"## Tracks: {tracker}", *_kind_tables(own), *_headline_tables(own)]
+        of_tracker = [r for r in reports if r.tracker == tracker]
+        parts += [f"## Tracks: {tracker}", *_kind_tables(of_tracker), *_headline_tables(of_tracker)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -114,14 +114,14 @@ def _headline_tables(reports: Sequence[PairReport]) -> list[str]:
     if head is None:
         return []
     kind = head.kinds[0]
-    own = head.of_kind(kind)
+    outcomes = head.of_kind(kind)
     parts = [f"### `{head.info.name}` minus each other metric, same pairs ({kind})"]
     rows = [_difference_row(head, other, kind) for other in reports if other is not head]
     parts.append(to_table(("minus", *_TITLES.values()), rows))
     titles = {"category": "category", "project": "project", "tracks of 400 kept": "tracks that survive"}
     for (column, title), key in zip(titles.items(), (_category, _project, _band), strict=True):
         split: dict[str, list[Outcome]] = defaultdict(list)
-        for outcome in own:
+        for outcome in outcomes:
             split[key(outcome)].append(outcome)
         rows = [_row(name, head.recognition(split[name])) for name in sorted(split)]
         parts += [f"### `{head.info.name}` by {title} ({kind})", _recognition_table(column, rows)]
@@ -129,8 +129,8 @@ def _headline_tables(reports: Sequence[PairReport]) -> list[str]:
 
 
 def _difference_row(head: PairReport, other: PairReport, kind: str) -> tuple[str, ...]:
-    found = differences(head.of_kind(kind), other.of_kind(kind))
-    return (f"`{other.info.name}`", *(to_cell(found[name]) for name in MEASURES))
+    estimate = differences(head.of_kind(kind), other.of_kind(kind))
+    return (f"`{other.info.name}`", *(to_cell(estimate[name]) for name in MEASURES))
 
 
 def _lost_table(head: PairReport) -> str:

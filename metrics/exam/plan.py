@@ -73,10 +73,10 @@ class Answer:
 
 def read_answers(path: Path) -> list[Answer]:
     """The whole answers of a file; a half-written last line is left out."""
-    found = []
+    answers = []
     for line in path.read_text("utf-8").splitlines() if path.is_file() else []:
         try:
-            found.append(to_object(Answer, json.loads(line)))
+            answers.append(to_object(Answer, json.loads(line)))
         except ValueError:
             logger.warning("%s: a line is no whole answer and will be asked again", path)
-    return found
+    return answers

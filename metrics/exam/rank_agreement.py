@@ -50,9 +50,9 @@ def to_agreements(values: Values, info: MetricInfo, corruptions: Sequence[Corrup
     """(reference, corruption) -> (rho, accuracy), where at least three strengths could be measured."""
     names = {c.name for c in corruptions}
     agreements = {}
-    for (reference, question), found in values.items():
-        if question in names and len(found) >= 3:
-            strengths = sorted(found)
-            goods = [goodness(found[s], info) for s in strengths]
+    for (reference, question), by_strength in values.items():
+        if question in names and len(by_strength) >= 3:
+            strengths = sorted(by_strength)
+            goods = [goodness(by_strength[s], info) for s in strengths]
             agreements[reference, question] = rank_agreement(strengths, goods), pair_accuracy(strengths, goods)
     return agreements

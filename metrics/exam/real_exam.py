@@ -36,10 +36,12 @@ def examine_pairs(plan: RealPlan, manifest: Path, out: Path, facts: Mapping[str,
     survey = survey_pairs(manifest.parent, pairs, wrong)
     answers = run_pairs(plan, survey, manifest.parent, out, report)
     reports = to_pair_reports(answers, survey, metric_infos(plan.metrics))
-    told = {**facts, "pairs": f"{manifest.name}, {len(survey.pairs)} pairs, {len(survey.left_out)} left out"}
-    found = pairs_to_json(reports, survey, told)
-    _publish(out, found, pairs_to_markdown(reports, survey, told), "Does an output recognize its own reference?")
-    return RealResult(found, [_pair_line(r, kind) for r in reports for kind in r.kinds], survey.left_out)
+    circumstances = {**facts, "pairs": f"{manifest.name}, {len(survey.pairs)} pairs, {len(survey.left_out)} left out"}
+    content = pairs_to_json(reports, survey, circumstances)
+    _publish(
+        out, content, pairs_to_markdown(reports, survey, circumstances), "Does an output recognize its own reference?"
+    )
+    return RealResult(content, [_pair_line(r, kind) for r in reports for kind in r.kinds], survey.left_out)
 
 
 def examine_footage(plan: RealPlan, folder: Path, out: Path, facts: Mapping[str, str], report: Report) -> RealResult:
@@ -47,29 +49,36 @@ def examine_footage(plan: RealPlan, folder: Path, out: Path, facts: Mapping[str,
     paths, left_out = read_footage(folder)
     answers = run_footage(plan, paths, out, report)
     reports = to_footage_reports(answers, metric_infos(plan.metrics))
-    told = {**facts, "footage": f"{folder.name}, {len(paths)} clips, {len(left_out)} left out"}
-    found = footage_to_json(reports, left_out, told)
-    _publish(out, found, footage_to_markdown(reports, left_out, told), "Perfect looks and graded faults")
-    return RealResult(found, [_footage_line(r) for r in reports], tuple(left_out))
+    circumstances = {**facts, "footage": f"{folder.name}, {len(paths)} clips, {len(left_out)} left out"}
+    content = footage_to_json(reports, left_out, circumstances)
+    _publish(out, content, footage_to_markdown(reports, left_out, circumstances), "Perfect looks and graded faults")
+    return RealResult(content, [_footage_line(r) for r in reports], tuple(left_out))
 
 
-def _publish(out: Path, found: Mapping[str, Any], markdown: str, title: str) -> None:
-    write_atomically(out / "report.json", (json.dumps(found, indent=1, allow_nan=False) + "\n").encode())
+def _publish(out: Path, report: Mapping[str, Any], markdown: str, title: str) -> None:
+    write_atomically(out / "report.json", (json.dumps(report, indent=1, allow_nan=False) + "\n").encode())
     write_atomically(out / "report.md", markdown.encode())
     write_atomically(out / "report.html", markdown_to_page(markdown, title).encode())
 
 
 def _pair_line(r: PairReport, kind: str) -> str:
-    found = r.recognition(r.of_kind(kind))
-    shares = {"beats": found.beats, "AUC": found.auc, "top-1": found.top1, "reversed": found.backwards}
-    told = "  ".join(f"{name} {_to_text(estimate)}" for name, estimate in shares.items())
-    return f"{r.tracker} {r.info.name} ({kind}, {found.pairs - found.missing} of {found.pairs}): {told}"
+    recognition = r.recognition(r.of_kind(kind))
+    shares = {
+        "beats": recognition.beats,
+        "AUC": recognition.auc,
+        "top-1": recognition.top1,
+        "reversed": recognition.backwards,
+    }
+    words = "  ".join(f"{name} {_to_text(estimate)}" for name, estimate in shares.items())
+    return (
+        f"{r.tracker} {r.info.name} ({kind}, {recognition.pairs - recognition.missing} of {recognition.pairs}): {words}"
+    )
 
 
 def _footage_line(r: FootageReport) -> str:
     doubted = sum(bool(r.doubts(clip)) for clip in r.clips)
-    told = f"looks {_to_text(r.looks)}  rho {_to_text(r.grade('rho'))}  pairs {_to_text(r.grade('accuracy'))}"
-    return f"{r.tracker} {r.info.name}: {told}  not to be trusted on {doubted} of {len(r.clips)} clips"
+    words = f"looks {_to_text(r.looks)}  rho {_to_text(r.grade('rho'))}  pairs {_to_text(r.grade('accuracy'))}"
+    return f"{r.tracker} {r.info.name}: {words}  not to be trusted on {doubted} of {len(r.clips)} clips"
 
 
 def _to_text(estimate: Estimate) -> str:

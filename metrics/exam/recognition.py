@@ -73,18 +73,18 @@ class Recognition:
 
 def to_outcomes(answers: Iterable[Answer], pairs: Sequence[Pair], info: MetricInfo, tracker: str) -> list[Outcome]:
     """One outcome per pair that was asked about, in the order of the pairs."""
-    held: dict[str, dict[str, Answer]] = defaultdict(dict)
+    by_pair: dict[str, dict[str, Answer]] = defaultdict(dict)
     for a in answers:
         if (a.metric, a.version, a.tracker) == (info.name, info.version, tracker):
-            held[a.reference][a.question] = a
+            by_pair[a.reference][a.question] = a
     outcomes = []
     for pair in pairs:
-        own = held[pair.id]
-        if OWN not in own:
+        of_pair = by_pair[pair.id]
+        if OWN not in of_pair:
             continue
-        good = {name: None if a.value is None else goodness(a.value, info) for name, a in own.items()}
+        good = {name: None if a.value is None else goodness(a.value, info) for name, a in of_pair.items()}
         others = {name.removeprefix(OTHER).strip(): value for name, value in good.items() if name.startswith(OTHER)}
-        outcomes.append(Outcome(pair, good[OWN], own[OWN].note, own[OWN].kept, good.get(REVERSED), others))
+        outcomes.append(Outcome(pair, good[OWN], of_pair[OWN].note, of_pair[OWN].kept, good.get(REVERSED), others))
     return outcomes
 
 
@@ -108,11 +108,11 @@ def differences(ours: Sequence[Outcome], theirs: Sequence[Outcome]) -> dict[str,
     first = [o for o in ours if o.own is not None and o.pair.id in measured]
     ids = {o.pair.id for o in first}
     second = [o for o in theirs if o.pair.id in ids]
-    found = {}
+    by_name = {}
     for name in MEASURES:
         a, b = (_shares(_TABLES[name](side), len(_footage(first))) for side in (first, second))
-        found[name] = _to_estimate(a - b, len(_footage(first)))
-    return found
+        by_name[name] = _to_estimate(a - b, len(_footage(first)))
+    return by_name
 
 
 # A table: two (G, G) arrays over footage, won and asked. A share under weights w of the footage is w W w / w A w. Where
@@ -128,9 +128,9 @@ def _diagonal(outcomes: Sequence[Outcome], won: Callable[[Outcome], list[float]]
     footage = _footage(outcomes)
     table = np.zeros((2, len(footage), len(footage)))
     for outcome in outcomes:
-        found, at = won(outcome), footage[outcome.pair.group]
-        table[0, at, at] += sum(found)
-        table[1, at, at] += len(found)
+        wins, at = won(outcome), footage[outcome.pair.group]
+        table[0, at, at] += sum(wins)
+        table[1, at, at] += len(wins)
     return table[0], table[1], True
 
 

@@ -62,14 +62,14 @@ def make_reports(
     answers: Sequence[Answer], infos: Mapping[str, MetricInfo], corruptions: Sequence[Corruption]
 ) -> list[MetricReport]:
     """One report per metric and tracker, in the order of their names."""
-    held: dict[tuple[str, str], list[Answer]] = defaultdict(list)
+    by_metric: dict[tuple[str, str], list[Answer]] = defaultdict(list)
     for answer in answers:
         info = infos.get(answer.metric)
         if info is not None and info.version == answer.version:
-            held[answer.metric, answer.tracker].append(answer)
-    values = {key: _by_question(own) for key, own in held.items()}
+            by_metric[answer.metric, answer.tracker].append(answer)
+    values = {key: _by_question(own) for key, own in by_metric.items()}
     reports = []
-    for (metric, tracker), own in sorted(held.items()):
+    for (metric, tracker), own in sorted(by_metric.items()):
         truth = values.get((metric, tracker.replace(tracker.partition(",")[0], TRUTH)), {})
         about = _About(infos[metric], {a.reference: a.category for a in own}, corruptions)
         reports.append(_report(about, tracker, own, values[metric, tracker], truth))
@@ -89,23 +89,23 @@ class _About:
         """The question whose strength 0 is the perfect transfer."""
         return self.corruptions[0].name
 
-    def estimate(self, found: Mapping[str, float]) -> Estimate:
+    def estimate(self, values: Mapping[str, float]) -> Estimate:
         """Over references -> value; categories weigh the same."""
         strata: dict[str, list[float]] = defaultdict(list)
-        for reference, value in found.items():
+        for reference, value in values.items():
             strata[self.category[reference]].append(value)
         if not strata:
             return Estimate(None, None, None, 0)
         low, high = percentile_interval(strata) or (None, None)
-        return Estimate(macro_mean(strata), low, high, len(found))
+        return Estimate(macro_mean(strata), low, high, len(values))
 
 
 def _by_question(answers: Iterable[Answer]) -> Values:
-    found: dict[tuple[str, str], dict[float, float]] = defaultdict(dict)
+    by_question: dict[tuple[str, str], dict[float, float]] = defaultdict(dict)
     for a in answers:
         if a.value is not None:
-            found[a.reference, a.question][a.strength] = a.value
-    return dict(found)
+            by_question[a.reference, a.question][a.strength] = a.value
+    return dict(by_question)
 
 
 def _report(about: _About, tracker: str, answers: Sequence[Answer], values: Values, truth: Values) -> MetricReport:
@@ -138,24 +138,24 @@ def _report(about: _About, tracker: str, answers: Sequence[Answer], values: Valu
 
 def _agreement(about: _About, agreements: Agreements, wanted: Sequence[str], which: int) -> Estimate:
     """Over references, each with the mean of its corruptions."""
-    own: dict[str, list[float]] = defaultdict(list)
+    by_reference: dict[str, list[float]] = defaultdict(list)
     for (reference, question), grade in agreements.items():
         if question in wanted:
-            own[reference].append(grade[which])
-    return about.estimate({reference: float(np.mean(found)) for reference, found in own.items()})
+            by_reference[reference].append(grade[which])
+    return about.estimate({reference: float(np.mean(shares)) for reference, shares in by_reference.items()})
 
 
 def _pooled(agreements: Agreements, name: str) -> tuple[float, float]:
-    found = [grade for (_, question), grade in agreements.items() if question == name]
-    return float(np.mean([g[0] for g in found])), float(np.mean([g[1] for g in found]))
+    grades = [grade for (_, question), grade in agreements.items() if question == name]
+    return float(np.mean([g[0] for g in grades])), float(np.mean([g[1] for g in grades]))
 
 
 def _curve(values: Values, corruption: Corruption) -> list[tuple[float, float]]:
     points = []
     for strength in (0.0, *corruption.strengths):
-        found = [v[strength] for (_, q), v in values.items() if q == corruption.name and strength in v]
-        if found:
-            points.append((strength, float(np.mean(found))))
+        heights = [v[strength] for (_, q), v in values.items() if q == corruption.name and strength in v]
+        if heights:
+            points.append((strength, float(np.mean(heights))))
     return points
 
 
@@ -195,8 +195,8 @@ def _span(info: MetricInfo, controls: Mapping[str, Estimate]) -> float | None:
 
 def _sensitivity(about: _About, values: Values, base: Values, condition: str) -> tuple[Estimate, Estimate]:
     """Changes of the perfect transfer and of its reversal by a condition, or (none) against other values."""
-    found = []
+    rows = []
     for name, own in (("perfect", about.perfect), ("reversed", "reversed")):
         changed = _at_zero(values, f"{name}@{condition}" if condition else own)
-        found.append(about.estimate(_changes(changed, _at_zero(base, own))))
-    return found[0], found[1]
+        rows.append(about.estimate(_changes(changed, _at_zero(base, own))))
+    return rows[0], rows[1]

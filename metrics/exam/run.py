@@ -50,13 +50,13 @@ def exam_cases(split: Split, plan: ExamPlan) -> list[Case]:
     """One case a reference, at the level `scene` where there is one, of the wanted half and shard."""
     chosen: dict[str, Case] = {}
     for case in split.select(plan.categories, None):
-        held = chosen.get(case.reference_id)
-        if held is None or (held.level is not Level.SCENE and case.level is Level.SCENE):
+        first = chosen.get(case.reference_id)
+        if first is None or (first.level is not Level.SCENE and case.level is Level.SCENE):
             chosen[case.reference_id] = case
     kept: list[Case] = []
     for category in sorted({case.category for case in chosen.values()}):
-        own = [c for k, c in sorted(chosen.items()) if c.category == category and _in_half(k, plan.half)]
-        kept += own[: plan.limit]
+        of_category = [c for k, c in sorted(chosen.items()) if c.category == category and _in_half(k, plan.half)]
+        kept += of_category[: plan.limit]
     return [case for i, case in enumerate(kept) if i % plan.shard[1] == plan.shard[0] - 1]
 
 

@@ -35,9 +35,9 @@ def to_markdown(reports: Sequence[MetricReport], corruptions: Sequence[Corruptio
         parts += ["## Requirements", to_table(("tracks", "demand", "found", "met"), requirements)]
     trackers = sorted({report.tracker for report in reports})
     for tracker in trackers:
-        own = [r for r in reports if r.tracker == tracker and r.judges_motion]
-        if own:
-            parts += [f"## Motion, tracks: {tracker}", *_section(own, corruptions)]
+        of_tracker = [r for r in reports if r.tracker == tracker and r.judges_motion]
+        if of_tracker:
+            parts += [f"## Motion, tracks: {tracker}", *_section(of_tracker, corruptions)]
     seen = [r for r in reports if r.tracker == trackers[0] and not r.judges_motion] if trackers else []
     if seen:
         parts += ["## Text, time and appearance (no tracks)", *_section(seen, corruptions)]
@@ -83,8 +83,8 @@ def _corruption_table(reports: Sequence[MetricReport], corruptions: Sequence[Cor
     shown = [c.name for c in corruptions if any(c.name in r.by_corruption for r in reports)]
     rows = []
     for r in reports:
-        found = (r.by_corruption.get(name) for name in shown)
-        rows.append((f"`{r.metric}`", *("–" if pair is None else to_number(pair[0]) for pair in found)))
+        grades = (r.by_corruption.get(name) for name in shown)
+        rows.append((f"`{r.metric}`", *("–" if pair is None else to_number(pair[0]) for pair in grades)))
     return to_table(("metric", *shown), rows)
 
 
@@ -92,8 +92,8 @@ def _sensitivity_table(reports: Sequence[MetricReport]) -> str:
     conditions = [s for s in (*CONDITIONS, "tracker") if any(s in r.sensitivity for r in reports)]
     rows = []
     for r in reports:
-        found = (r.sensitivity.get(condition) for condition in conditions)
-        rows.append((f"`{r.metric}`", *("–" if both is None else " / ".join(map(to_cell, both)) for both in found)))
+        cells = (r.sensitivity.get(condition) for condition in conditions)
+        rows.append((f"`{r.metric}`", *("–" if both is None else " / ".join(map(to_cell, both)) for both in cells)))
     return to_table(("metric", *conditions), rows)
 
 

@@ -56,15 +56,15 @@ def measure_files(
     }
 
 
-def print_figures(found: dict[str, Any]) -> None:
+def print_figures(rows: dict[str, Any]) -> None:
     """One line a video and the mean, in percent as in published tables; `-` where there is nothing to measure."""
-    width = max([20, *(len(name) for name in found["videos"])])
-    typer.echo(f"{found['tracker']} v{found['tracker_version']}, queries {found['query_mode']}, 256x256, percent")
+    width = max([20, *(len(name) for name in rows["videos"])])
+    typer.echo(f"{rows['tracker']} v{rows['tracker_version']}, queries {rows['query_mode']}, 256x256, percent")
     typer.echo("".join([f"{'video':{width}s}", *(f"{title:>7s}" for title in COLUMNS.values())]))
-    for name, row in found["videos"].items():
+    for name, row in rows["videos"].items():
         typer.echo(f"{name:{width}s}" + "".join(f"{_percent(row[key]):>7s}" for key in COLUMNS))
-    means = found["mean"]
-    title = f"mean of {len(found['videos'])}"
+    means = rows["mean"]
+    title = f"mean of {len(rows['videos'])}"
     typer.echo(f"{title:{width}s}" + "".join(f"{_percent(means[key]['mean']):>7s}" for key in COLUMNS))
     for key in list(COLUMNS)[:3]:
         mean = means[key]

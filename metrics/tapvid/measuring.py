@@ -83,9 +83,9 @@ def follow_queries(
         which = queries.frame == t
         start = asked[which].astype(np.float32)
         for way in _ways(clip, int(t), mode):
-            found = tracker.track(clip.with_frames(clip.frames[way]), start)
-            points[np.ix_(which, way)] = found.points
-            visible[np.ix_(which, way)] = found.visible
+            tracks = tracker.track(clip.with_frames(clip.frames[way]), start)
+            points[np.ix_(which, way)] = tracks.points
+            visible[np.ix_(which, way)] = tracks.visible
     return points, visible
 
 
@@ -118,16 +118,16 @@ def figures(
     is false. delta_avg and average_jaccard: their means over K = 1, 2, 4, 8, 16. occlusion_accuracy: right answers.
     """
     distance = np.linalg.norm(errors, axis=-1)
-    found: dict[str, float | None] = {"occlusion_accuracy": _share((visible == seen)[counted].sum(), counted.sum())}
+    shares: dict[str, float | None] = {"occlusion_accuracy": _share((visible == seen)[counted].sum(), counted.sum())}
     for k in THRESHOLDS:
         near = distance < k  # strictly; not a number is far
         positives = (seen & counted).sum()
         false = (visible & ~(near & seen) & counted).sum()
-        found[f"within_{k}"] = _share((near & seen & counted).sum(), positives)
-        found[f"jaccard_{k}"] = _share((near & seen & visible & counted).sum(), positives + false)
-    found["delta_avg"] = _mean([found[f"within_{k}"] for k in THRESHOLDS])
-    found["average_jaccard"] = _mean([found[f"jaccard_{k}"] for k in THRESHOLDS])
-    return {name: found[name] for name in FIGURES}
+        shares[f"within_{k}"] = _share((near & seen & counted).sum(), positives)
+        shares[f"jaccard_{k}"] = _share((near & seen & visible & counted).sum(), positives + false)
+    shares["delta_avg"] = _mean([shares[f"within_{k}"] for k in THRESHOLDS])
+    shares["average_jaccard"] = _mean([shares[f"jaccard_{k}"] for k in THRESHOLDS])
+    return {name: shares[name] for name in FIGURES}
 
 
 def _share(part: np.integer, whole: np.integer) -> float | None:

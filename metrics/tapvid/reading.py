@@ -63,19 +63,19 @@ def read_videos(file: Path) -> Iterator[TapVideo]:
     if file.suffix == ".npz":
         yield to_video(file.stem, _read_npz(file))
         return
-    held = read_pickle(file)
-    if isinstance(held, list | tuple):
-        held = {f"{file.stem}-{index:04d}": one for index, one in enumerate(held)}
-    if not isinstance(held, Mapping):
-        raise ShapeError(f"{file}: expected a dictionary or a list of videos, got {type(held).__name__}")
-    for name, fields in held.items():
+    content = read_pickle(file)
+    if isinstance(content, list | tuple):
+        content = {f"{file.stem}-{index:04d}": one for index, one in enumerate(content)}
+    if not isinstance(content, Mapping):
+        raise ShapeError(f"{file}: expected a dictionary or a list of videos, got {type(content).__name__}")
+    for name, fields in content.items():
         yield to_video(str(name), fields)
 
 
 def _read_npz(file: Path) -> dict[str, Any]:
     try:
-        with np.load(file, allow_pickle=False) as held:
-            return {name: held[name] for name in held.files}
+        with np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
     except (ValueError, OSError, EOFError, BadZipFile) as error:
         raise ShapeError(f"{file}: expected an npz with points, occluded and video: {error}") from error
 

@@ -109,18 +109,18 @@ class _FromBuffer(_Call):
     __slots__ = ()
 
     def __call__(self, data: Any, kind: _Type, shape: tuple[int, ...], order: str) -> _Array:
-        found = _Array()
-        found.values = _build(data, kind, shape, "F" if order == "F" else "C")
-        return found
+        array = _Array()
+        array.values = _build(data, kind, shape, "F" if order == "F" else "C")
+        return array
 
 
 class _Number(_Call):
     __slots__ = ()
 
     def __call__(self, kind: _Type, data: Any) -> _Array:
-        found = _Array()
-        found.values = _build(data, kind, (1,), "C")[0]
-        return found
+        array = _Array()
+        array.values = _build(data, kind, (1,), "C")[0]
+        return array
 
 
 class _Encode(_Call):

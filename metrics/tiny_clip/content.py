@@ -27,10 +27,10 @@ class ContentWords:
     def from_labels(cls, labels: Iterable[Mapping[str, Any]]) -> ContentWords:
         """All words that occur in some clips' labels."""
         rows = list(labels)
-        found = {
+        words = {
             kind: tuple(sorted({row[kind] for row in rows if row.get(kind)})) for kind in ("scene", "color", "shape")
         }
-        return cls(**found)
+        return cls(**words)
 
     @classmethod
     def from_world(cls, world: World, device: str, clips: int = 384) -> ContentWords:
@@ -78,8 +78,8 @@ class ContentWords:
         places = [i for i, word in enumerate(words) if self.kind(word)]
         if not places:
             return words
-        found = self.alternatives(words, places[int(rng.integers(len(places)))])
-        return found[int(rng.integers(len(found)))] if found else words
+        others = self.alternatives(words, places[int(rng.integers(len(places)))])
+        return others[int(rng.integers(len(others)))] if others else words
 
 
 def mend_articles(words: list[str]) -> list[str]:

@@ -38,8 +38,8 @@ class WordTokenizer:
     def from_file(cls, path: Path) -> WordTokenizer:
         """The tokenizer saved by `save`. Raises MissingWeightsError if the file is absent or malformed."""
         try:
-            held = json.loads(path.read_text(encoding="utf-8"))
-            return cls(held["words"], held["context_length"])
+            content = json.loads(path.read_text(encoding="utf-8"))
+            return cls(content["words"], content["context_length"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise MissingWeightsError(f"no tiny-clip vocabulary at {path}: {error}; reinstall the package") from error
 

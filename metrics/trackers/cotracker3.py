@@ -36,17 +36,17 @@ def load_predictor(device: str) -> Any:
     `scaled_offline.pth` in that folder's `checkpoints`, else in $TORCH_HOME/hub/checkpoints; their hash is checked
     unless a folder was named. Raises MissingWeightsError with the command that gets both.
     """
-    own = os.environ.get(FOLDER_VARIABLE)
-    checkpoint = Path(own, "checkpoints", CHECKPOINT) if own else Path()
+    folder = os.environ.get(FOLDER_VARIABLE)
+    checkpoint = Path(folder, "checkpoints", CHECKPOINT) if folder else Path()
     if not checkpoint.is_file():
         checkpoint = Path(torch.hub.get_dir(), "checkpoints", CHECKPOINT)
-    held = checkpoint.is_file()
-    if held and not own and file_sha256(checkpoint) != CHECKPOINT_SHA256:
+    present = checkpoint.is_file()
+    if present and not folder and file_sha256(checkpoint) != CHECKPOINT_SHA256:
         raise MissingWeightsError(f"{checkpoint} is not the file that CoTracker3 published; delete it and run: {FETCH}")
-    where, source = (own, "local") if own else (REPOSITORY, "github")
+    where, source = (folder, "local") if folder else (REPOSITORY, "github")
     try:
-        predictor = torch.hub.load(where, "cotracker3_offline", source=source, pretrained=not held, trust_repo=True)
-        if held:
+        predictor = torch.hub.load(where, "cotracker3_offline", source=source, pretrained=not present, trust_repo=True)
+        if present:
             predictor.model.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
     except (ImportError, *UNREADABLE) as error:
         raise MissingWeightsError(
@@ -93,8 +93,8 @@ class CoTracker3:
         start = 0
         while start < frames - 1:
             stop = min(start + WINDOW, frames)
-            found, seen = self._window(clip.frames[start:stop], points[:, start])
-            points[:, start + 1 : stop] = found[:, 1:]
+            tracked, seen = self._window(clip.frames[start:stop], points[:, start])
+            points[:, start + 1 : stop] = tracked[:, 1:]
             visible[:, start + 1 : stop] = seen[:, 1:] & visible[:, start : start + 1]
             start = stop - 1
         return Tracks(points, visible, clip.height, clip.width)
@@ -104,12 +104,12 @@ class CoTracker3:
         self, frames: NDArray[np.uint8], start: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         video = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)[None].float().to(self.device)
-        found, seen = [], []
+        tracked, seen = [], []
         for i in range(0, len(start), POINTS):
             xy = torch.from_numpy(np.array(start[i : i + POINTS])).to(self.device)
             queries = torch.cat([torch.zeros_like(xy[:, :1]), xy], dim=1)[None]
             with one_thread(self.device):
                 tracks, visible = self.predictor(video, queries=queries)
-            found.append(tracks[0].transpose(0, 1).float().cpu().numpy())
+            tracked.append(tracks[0].transpose(0, 1).float().cpu().numpy())
             seen.append(visible[0].transpose(0, 1).bool().cpu().numpy())
-        return np.concatenate(found), np.concatenate(seen)
+        return np.concatenate(tracked), np.concatenate(seen)

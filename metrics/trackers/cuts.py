@@ -47,7 +47,7 @@ def likeness(a: Pixels, b: Pixels) -> float:
     one = _likeness(a, b)
     if one is not None and one >= _FOREIGN + _ALIKE:  # the other way could not change what is made of it
         return one
-    both = [found for found in (one, _likeness(b, a)) if found is not None]
+    both = [value for value in (one, _likeness(b, a)) if value is not None]
     return max(both, default=1.0)
 
 

@@ -38,8 +38,8 @@ def fetch_source(url: str, folder: Path, parts: Sequence[str]) -> Path:
         archive = fetch_file(url, Path(temporary) / "source.zip")
         built = Path(temporary) / "source"
         try:
-            with zipfile.ZipFile(archive) as held:
-                _unpack(held, built, parts)
+            with zipfile.ZipFile(archive) as members:
+                _unpack(members, built, parts)
             folder.parent.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(folder, ignore_errors=True)
             shutil.move(built, folder)
@@ -48,15 +48,15 @@ def fetch_source(url: str, folder: Path, parts: Sequence[str]) -> Path:
     return folder
 
 
-def _unpack(held: zipfile.ZipFile, folder: Path, parts: Sequence[str]) -> None:
+def _unpack(members: zipfile.ZipFile, folder: Path, parts: Sequence[str]) -> None:
     for part in parts:
-        names = [name for name in held.namelist() if not name.endswith("/") and _is_part(_inner(name), part)]
+        names = [name for name in members.namelist() if not name.endswith("/") and _is_part(_inner(name), part)]
         if not names:
             raise KeyError(f"{part} is not in it")
         for name in names:
             path = folder / _inner(name)
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(held.read(name))
+            path.write_bytes(members.read(name))
 
 
 def _inner(name: str) -> str:

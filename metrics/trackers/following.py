@@ -31,9 +31,9 @@ def follow(clip: Clip, queries: Queries, track: Callable[[Clip, Queries], Tracks
     visible = np.zeros(points.shape[:2], np.bool_)
     if on_frame.any():
         end = first_cut(clip.frames) or len(clip)
-        found = track(clip if end == len(clip) else Clip(clip.frames[:end], clip.fps), queries[on_frame])
-        points[on_frame, :end], visible[on_frame, :end] = found.points, found.visible
-        points[on_frame, end:] = found.points[:, -1:]
+        tracks = track(clip if end == len(clip) else Clip(clip.frames[:end], clip.fps), queries[on_frame])
+        points[on_frame, :end], visible[on_frame, :end] = tracks.points, tracks.visible
+        points[on_frame, end:] = tracks.points[:, -1:]
         points[:, 0] = queries  # where they were asked, to the last bit
     return Tracks(points, visible, clip.height, clip.width)
 
@@ -56,9 +56,9 @@ def follow_in_windows(
     visible = np.ones(points.shape[:2], np.bool_)
     for before, start, stop in windows(len(clip), frames, context):
         shown = np.concatenate([clip.frames[:1], clip.frames[before:stop]])
-        found = track(Clip(shown, clip.fps), queries)
-        points[:, start:stop] = found.points[:, 1 + start - before :]
-        visible[:, start:stop] = found.visible[:, 1 + start - before :]
+        tracks = track(Clip(shown, clip.fps), queries)
+        points[:, start:stop] = tracks.points[:, 1 + start - before :]
+        visible[:, start:stop] = tracks.visible[:, 1 + start - before :]
     return Tracks(points, visible, clip.height, clip.width)
 
 

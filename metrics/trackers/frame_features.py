@@ -109,10 +109,10 @@ class FeatureNet(nn.Module):
         for lateral, stage in ((self.laterals[1], middle), (self.laterals[0], fine)):
             joined = lateral(stage) + F.interpolate(joined, scale_factor=2.0, mode="bilinear")
             levels.insert(0, joined)
-        found = [out(F.relu(level)).float() for out, level in zip(self.outs, levels, strict=True)]
+        features = [out(F.relu(level)).float() for out, level in zip(self.outs, levels, strict=True)]
         if self.detail is not None and half is not None:
-            found.append(self.detail(half, levels[0]).float())
-        return [F.normalize(level.permute(0, 2, 3, 1), dim=-1) for level in found]
+            features.append(self.detail(half, levels[0]).float())
+        return [F.normalize(level.permute(0, 2, 3, 1), dim=-1) for level in features]
 
 
 class Detail(nn.Module):

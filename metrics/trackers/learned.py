@@ -61,15 +61,15 @@ def resize_frames(frames: NDArray[np.uint8], height: int, width: int) -> torch.T
 
     Frame by frame: of large ones only one is held as numbers of four bytes.
     """
-    found = torch.empty(len(frames), 3, height, width)
-    for frame, into in zip(frames, found, strict=True):
+    resized = torch.empty(len(frames), 3, height, width)
+    for frame, into in zip(frames, resized, strict=True):
         x = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1).float() / 255
         if x.shape[-2:] != (height, width):
             x = F.interpolate(x[None], (height, width), mode="bilinear", antialias=True, align_corners=False)[0].clamp(
                 0, 1
             )
         into.copy_(x)
-    return found
+    return resized
 
 
 class SharedKeys:
@@ -181,11 +181,11 @@ class LearnedTracker:
             return shared_keys.write(number, self.model.support.keys_values(tokens))
 
         try:
-            found = self.model.follow(levels, support[None], write)
+            prediction = self.model.follow(levels, support[None], write)
         except BaseException as error:
             shared_keys.give_up(error)
             raise
-        return self._scene(*_last_answer(found, support))
+        return self._scene(*_last_answer(prediction, support))
 
     def _follow(self, around: Surroundings, queries: torch.Tensor) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Points (N, T, 2) and visible (N, T) of queries (N, 2), all in cells of the network."""
@@ -209,9 +209,9 @@ class LearnedTracker:
         return points, sure
 
 
-def _last_answer(found: Prediction, starts: torch.Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _last_answer(prediction: Prediction, starts: torch.Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Points (N, T, 2) after the last round and P(visible and right) (N, T), of one clip, as they start at (N, 2)."""
-    sure = torch.sigmoid(found.visible[-1, 0]) * torch.sigmoid(-found.uncertain[-1, 0])
-    points = found.points[-1, 0].cpu().numpy()
+    sure = torch.sigmoid(prediction.visible[-1, 0]) * torch.sigmoid(-prediction.uncertain[-1, 0])
+    points = prediction.points[-1, 0].cpu().numpy()
     points[:, 0] = starts.cpu().numpy()
     return points, sure.cpu().numpy()

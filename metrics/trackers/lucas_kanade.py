@@ -54,8 +54,8 @@ class LucasKanade:
             return self._track(clip, queries)
         small = clip.resize(max(1, round(clip.height * shrink)), max(1, round(clip.width * shrink)))
         scale = np.array([small.width / clip.width, small.height / clip.height], np.float32)
-        found = self._track(small, (queries + 0.5) * scale - 0.5)
-        return Tracks((found.points + 0.5) / scale - 0.5, found.visible, clip.height, clip.width)
+        tracks = self._track(small, (queries + 0.5) * scale - 0.5)
+        return Tracks((tracks.points + 0.5) / scale - 0.5, tracks.visible, clip.height, clip.width)
 
     def _track(self, clip: Clip, queries: NDArray[np.float32]) -> Tracks:
         count, frames = len(queries), len(clip)
@@ -149,8 +149,8 @@ def patches(image: Array, places: Array) -> Array:
     for i in range(0, len(places), 1024):  # remap takes at most 32,767 rows
         at = slice(i, i + 1024)
         rows.append(cv2.remap(soft, x[at].reshape(-1, 5), y[at].reshape(-1, 5), cv2.INTER_LINEAR, borderMode=border))
-    found: Array = np.concatenate(rows).reshape(len(places), 5, 5, 3).astype(np.float32)
-    return found
+    cut: Array = np.concatenate(rows).reshape(len(places), 5, 5, 3).astype(np.float32)
+    return cut
 
 
 def _flow(before: NDArray[np.uint8], after: NDArray[np.uint8], place: Array) -> tuple[Array, NDArray[np.bool_]]:
@@ -173,8 +173,8 @@ def _follow(
     """One Lucas-Kanade search in a square window, from a guess."""
     start, first = (x[:, None].astype(np.float32).copy() for x in (place, guess))
     size, flags = (window, window), cv2.OPTFLOW_USE_INITIAL_FLOW
-    found, _, _ = cv2.calcOpticalFlowPyrLK(before, after, start, first, winSize=size, maxLevel=levels, flags=flags)
-    ends: Array = np.asarray(found, dtype=np.float32)[:, 0]
+    points, _, _ = cv2.calcOpticalFlowPyrLK(before, after, start, first, winSize=size, maxLevel=levels, flags=flags)
+    ends: Array = np.asarray(points, dtype=np.float32)[:, 0]
     return ends
 
 

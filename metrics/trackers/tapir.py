@@ -55,8 +55,8 @@ def load_model(device: str) -> Any:
 
 def find_checkpoint() -> Path:
     """The weights' file. Raises MissingWeightsError with the command that gets it."""
-    own = os.environ.get(FOLDER_VARIABLE)
-    folders = [Path(own)] if own else []
+    named = os.environ.get(FOLDER_VARIABLE)
+    folders = [Path(named)] if named else []
     for folder in [*folders, Path(torch.hub.get_dir())]:
         if (folder / "checkpoints" / CHECKPOINT).is_file():
             return folder / "checkpoints" / CHECKPOINT
@@ -68,9 +68,9 @@ def find_checkpoint() -> Path:
 
 def _model_class() -> Any:
     """The class TAPIR of `tapnet.torch.tapir_model`."""
-    own = os.environ.get(FOLDER_VARIABLE)
+    named = os.environ.get(FOLDER_VARIABLE)
     fetched = Path(torch.hub.get_dir()) / SOURCE_FOLDER
-    folder = Path(own) if own else fetched
+    folder = Path(named) if named else fetched
     if (folder / "tapnet" / "torch" / "tapir_model.py").is_file():
         _offer_package(folder / "tapnet")
     elif importlib.util.find_spec("tapnet") is None:
@@ -86,8 +86,8 @@ def _model_class() -> Any:
 
 def _offer_package(folder: Path) -> None:
     """Makes `tapnet` importable from a folder without running its `__init__`, which in older copies wants JAX."""
-    held = sys.modules.get("tapnet")
-    if held is not None and list(getattr(held, "__path__", [])) == [str(folder)]:
+    earlier = sys.modules.get("tapnet")
+    if earlier is not None and list(getattr(earlier, "__path__", [])) == [str(folder)]:
         return
     for name in [name for name in sys.modules if name == "tapnet" or name.startswith("tapnet.")]:
         del sys.modules[name]
@@ -134,12 +134,12 @@ class Tapir:
         scale = np.array([SIDE / clip.width, SIDE / clip.height], np.float32)
 
         def track(window: Clip, asked: NDArray[np.float32]) -> Tracks:
-            found, seen = self._window(window.frames, (asked + 0.5) * scale)
-            return Tracks(found / scale - 0.5, seen, SIDE, SIDE)
+            points, seen = self._window(window.frames, (asked + 0.5) * scale)
+            return Tracks(points / scale - 0.5, seen, SIDE, SIDE)
 
         small = clip.resize(SIDE, SIDE)
-        found = follow_in_windows(small, queries, track, frames=WINDOW, context=CONTEXT)
-        return Tracks(found.points, found.visible, clip.height, clip.width)
+        tracks = follow_in_windows(small, queries, track, frames=WINDOW, context=CONTEXT)
+        return Tracks(tracks.points, tracks.visible, clip.height, clip.width)
 
     @torch.inference_mode()
     def _window(

@@ -104,10 +104,10 @@ def may_move(away: Floats) -> NDArray[np.bool_]:
     return np.asarray(away.sum(axis=1) > min(AWAY_FRAMES, AWAY_SHARE * (away.shape[1] - 1)))
 
 
-def looks_better(away: Floats, own: NDArray[np.floating], scene: NDArray[np.floating]) -> NDArray[np.bool_]:
+def looks_better(away: Floats, appearance: NDArray[np.floating], scene: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Which points (N,) look, while seen away (N, T), clearly more like their start on their `own` track than at the
     `scene`'s place, by correlations (N, T): a point that still looks right where it began was not dragged."""
-    gain = (away * (own - scene)).sum(axis=1) / np.maximum(away.sum(axis=1), 1e-9)
+    gain = (away * (appearance - scene)).sum(axis=1) / np.maximum(away.sum(axis=1), 1e-9)
     return np.asarray(gain > BETTER)
 
 
@@ -129,5 +129,5 @@ def put_on_scene(
     moves = may_move(away)
     moves[moves] = looks_better(away[moves], match(points, moves), scene[moves])
     seen = np.where(off < NEAR, sure, (scene > MATCH).astype(np.float32))
-    found = np.where(moves[:, None, None], points, places).astype(np.float32)
-    return found, np.where(moves[:, None], sure, seen).astype(np.float32)
+    placed = np.where(moves[:, None, None], points, places).astype(np.float32)
+    return placed, np.where(moves[:, None], sure, seen).astype(np.float32)

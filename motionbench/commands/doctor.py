@@ -191,8 +191,8 @@ def metrics() -> dict[str, str]:
     lines = _try_each("metrics", make(MetricRuntime()))
     lacking = [name for name, line in lines.items() if line != "ok"]
     for world in registry.names("worlds") if lacking else ():
-        found = _try_each("metrics", make(MetricRuntime(world=world)), lacking)
-        lines |= {n: f"ok for the world {world}; other footage: {lines[n]}" for n in lacking if found[n] == "ok"}
+        states = _try_each("metrics", make(MetricRuntime(world=world)), lacking)
+        lines |= {n: f"ok for the world {world}; other footage: {lines[n]}" for n in lacking if states[n] == "ok"}
     return lines
 
 

@@ -43,12 +43,14 @@ def plan(
     with connected(plan.engine, plan.address):
         job = resolve(plan)
         store = ResultStore(out or default_folder(job))
-        found = forecast(job, store, measured or [], gpus)
-        told = {"results": str(store.folder), **_how(plan), "worker": str(Share.of(job)), "device": job.device}
+        predicted = forecast(job, store, measured or [], gpus)
+        facts = {"results": str(store.folder), **_how(plan), "worker": str(Share.of(job)), "device": job.device}
     if as_json:
-        print_json({**told, "method": job.plan.method, "split": job.split.name, **found.to_json()})
+        print_json({**facts, "method": job.plan.method, "split": job.split.name, **predicted.to_json()})
         return
-    print_pairs({"method": f"{job.plan.method} on {job.backbone}", "split": job.split.name, **told, **_lines(found)})
+    print_pairs(
+        {"method": f"{job.plan.method} on {job.backbone}", "split": job.split.name, **facts, **_lines(predicted)}
+    )
 
 
 def _how(plan: RunPlan) -> dict[str, str]:
@@ -62,18 +64,18 @@ def _how(plan: RunPlan) -> dict[str, str]:
     return {"engine": f"ray at {plan.address or 'local'}", "storage": storage[plan.storage]}
 
 
-def _lines(found: Forecast) -> dict[str, str]:
-    costs = found.costs
+def _lines(predicted: Forecast) -> dict[str, str]:
+    costs = predicted.costs
     each = {"a fit": costs.fit_seconds, "a clip": costs.generate_seconds, "its scores": costs.score_seconds}
     known = ", ".join(f"{name} {seconds:.3g} s" for name, seconds in each.items() if seconds is not None)
     lines = {
-        "clips": f"{found.clips_planned} asked for, {found.clips_there} there, {found.clips} left",
-        "fits left": str(found.fits),
+        "clips": f"{predicted.clips_planned} asked for, {predicted.clips_there} there, {predicted.clips} left",
+        "fits left": str(predicted.fits),
         "measured": f"{known} (median of {costs.measured} clips)" if known else UNKNOWN,
     }
-    if found.hours is not None and found.wall_hours is not None:
-        lines["GPU hours"] = f"{found.hours:.3g}"
-        lines[f"time on {found.workers} GPUs"] = seconds_to_text(found.wall_hours * 3600)
-    if found.score_hours is not None:
-        lines["CPU hours of scoring"] = f"{found.score_hours:.3g}"
+    if predicted.hours is not None and predicted.wall_hours is not None:
+        lines["GPU hours"] = f"{predicted.hours:.3g}"
+        lines[f"time on {predicted.workers} GPUs"] = seconds_to_text(predicted.wall_hours * 3600)
+    if predicted.score_hours is not None:
+        lines["CPU hours of scoring"] = f"{predicted.score_hours:.3g}"
     return lines

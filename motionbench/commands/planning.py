@@ -43,7 +43,7 @@ def takes_plan(command: Callable[..., None]) -> Callable[..., None]:
 
     The plan's own checks (ConfigError) take place before the command begins.
     """
-    own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "plan"]
+    others = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "plan"]
     planned = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=PLAN_OPTIONS[name])
         for name, default in plan_defaults().items()
@@ -53,7 +53,7 @@ def takes_plan(command: Callable[..., None]) -> Callable[..., None]:
         plan = RunPlan(**{name: words.pop(name) for name in PLAN_OPTIONS})
         command(plan=plan, **words)
 
-    parameters = [*planned, *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own)]
+    parameters = [*planned, *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in others)]
     with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what typer reads
     with_options.__annotations__ = {p.name: p.annotation for p in parameters}
     with_options.__name__, with_options.__doc__ = command.__name__, command.__doc__
@@ -63,8 +63,8 @@ def takes_plan(command: Callable[..., None]) -> Callable[..., None]:
 
 def plan_defaults() -> dict[str, Any]:
     """RunPlan's defaults as options write them: lists that may be left out, and the shard as text."""
-    found: dict[str, Any] = {f.name: f.default for f in fields(RunPlan) if f.name in PLAN_OPTIONS}
+    defaults: dict[str, Any] = {f.name: f.default for f in fields(RunPlan) if f.name in PLAN_OPTIONS}
     written = {
-        name: (list(default) or None) if isinstance(default, tuple) else default for name, default in found.items()
+        name: (list(default) or None) if isinstance(default, tuple) else default for name, default in defaults.items()
     }
-    return {name: "/".join(map(str, found[name])) if name == "shard" else written[name] for name in PLAN_OPTIONS}
+    return {name: "/".join(map(str, defaults[name])) if name == "shard" else written[name] for name in PLAN_OPTIONS}

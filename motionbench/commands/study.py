@@ -99,10 +99,10 @@ def _tell_plan(declared: Study, plans: dict[str, RunPlan], out: Path, as_json: b
         print_json({"study": declared.name, "out": str(out), "variants": rows})
         return
     for name, row in rows.items():
-        told = f"the same as {row['same_as']}" if row["same_as"] else f"{row['attempts']} clips of {row['fits']} fits"
-        typer.echo(f"{name}: {told}, {row['on_record']} on record")
-    own = [row for row in rows.values() if not row["same_as"]]
-    fits, clips = (sum(row[key] for row in own) for key in ("fits", "attempts"))
+        words = f"the same as {row['same_as']}" if row["same_as"] else f"{row['attempts']} clips of {row['fits']} fits"
+        typer.echo(f"{name}: {words}, {row['on_record']} on record")
+    new = [row for row in rows.values() if not row["same_as"]]
+    fits, clips = (sum(row[key] for row in new) for key in ("fits", "attempts"))
     typer.echo(f"{len(rows)} variants, {fits} fits, {clips} clips; results: {out}")
 
 

@@ -32,14 +32,14 @@ class Turn:
         A point (p, q) of the frame goes to (a p + c q, b p + d q): ISO/IEC 14496-12, 6.2.2, and FFmpeg's display.h.
         """
         try:
-            held = frame.side_data.get("DISPLAYMATRIX")
+            matrix = frame.side_data.get("DISPLAYMATRIX")
         except ValueError:  # beside data of a kind that this PyAV has no name for; the angle it still tells
             angle = math.radians(frame.rotation)
             a, b, c, d = math.cos(angle), -math.sin(angle), math.sin(angle), math.cos(angle)
         else:
-            if held is None:
+            if matrix is None:
                 return cls()
-            a, b, _, c, d = (float(number) for number in np.frombuffer(bytes(held), np.int32)[:5])
+            a, b, _, c, d = (float(number) for number in np.frombuffer(bytes(matrix), np.int32)[:5])
         straight, crossed = math.hypot(a, d), math.hypot(b, c)
         if math.hypot(straight, crossed) == 0:
             return cls()

@@ -90,8 +90,8 @@ def choose(container: Any) -> Any:
         )
     streams = [s for s in container.streams.video if not s.disposition.value & (COVER | THUMBNAILS)]
     if not streams:
-        held = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
-        raise Refusal(f"it holds no video stream (it holds {held})")
+        listed = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
+        raise Refusal(f"it holds no video stream (it holds {listed})")
     known = [s for s in streams if s.codec_context is not None]
     if not known:
         raise Refusal("no decoder is known for its video")

@@ -185,12 +185,12 @@ def _setting(value: Any) -> str:
     raise ConfigError(f"expected text, a number, true or false, got {type(value).__name__}")
 
 
-def _contrasts(held: list[Any] | None, variants: Mapping[str, Variant], baseline: str) -> tuple[Contrast, ...]:
+def _contrasts(declared: list[Any] | None, variants: Mapping[str, Variant], baseline: str) -> tuple[Contrast, ...]:
     """The declared contrasts, or every other variant against the baseline."""
-    if held is None:
+    if declared is None:
         return tuple(Contrast(name, baseline) for name in variants if name != baseline)
     made = []
-    for one in held:
+    for one in declared:
         checked = _checked(one, CONTRAST, "[[contrasts]]")
         if "a" not in checked:
             raise ConfigError("[[contrasts]] needs a")
@@ -207,10 +207,10 @@ def _seeds(value: list[Any]) -> tuple[int, ...]:
 
 
 def _texts(value: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    found = value.get(key, [])
-    if any(not isinstance(one, str) for one in found):
-        raise ConfigError(f"{key} must be a list of texts, got {found}")
-    return tuple(found)
+    texts = value.get(key, [])
+    if any(not isinstance(one, str) for one in texts):
+        raise ConfigError(f"{key} must be a list of texts, got {texts}")
+    return tuple(texts)
 
 
 def _table(value: Any) -> dict[str, Any]:
@@ -221,13 +221,13 @@ def _table(value: Any) -> dict[str, Any]:
 
 def _checked(value: Any, kinds: Mapping[str, type], where: str) -> dict[str, Any]:
     """The table, if it has these keys only, each of its type. Raises ConfigError with the closest key."""
-    for key, held in _table(value).items():
+    for key, entry in _table(value).items():
         if key not in kinds:
             close = difflib.get_close_matches(key, kinds, n=1)
             hint = f" Did you mean {close[0]}?" if close else ""
             raise ConfigError(f"{where}: unknown key {key!r}.{hint} Keys: {', '.join(kinds)}")
-        if not isinstance(held, kinds[key]) or isinstance(held, bool):
-            raise ConfigError(f"{where}: {key} must be {kinds[key].__name__}, got {held!r}")
+        if not isinstance(entry, kinds[key]) or isinstance(entry, bool):
+            raise ConfigError(f"{where}: {key} must be {kinds[key].__name__}, got {entry!r}")
     return dict(value)
 
 

@@ -107,8 +107,8 @@ def _variants(go: Any, report: StudyReport, metric: str) -> Any:
 
 
 def _contrasts(go: Any, report: StudyReport, metric: str) -> Any:
-    found = [(name_of(report, one), one.differences[metric, ALL]) for one in report.new_contrasts]
-    kept = [(name, (one.difference, one.low, one.high)) for name, one in found if one.difference is not None]
+    differences = [(name_of(report, one), one.differences[metric, ALL]) for one in report.new_contrasts]
+    kept = [(name, (one.difference, one.low, one.high)) for name, one in differences if one.difference is not None]
     if not kept:
         return None
     figure = _points(go, f"{metric}: paired differences", [name for name, _ in kept], [ends for _, ends in kept])
@@ -120,17 +120,19 @@ def _curve(go: Any, report: StudyReport, sweep: Sweep, info: MetricInfo) -> Any:
     """A metric over the values of a setting: all categories with intervals, and each category alone."""
     figure = go.Figure()
     for category in (ALL, *report.categories):
-        found = [
+        points = [
             (value, row)
             for value, name in zip(sweep.values, sweep.variants, strict=True)
             if (row := report.variants[name].rows.get((info.name, category))) is not None and row.mean is not None
         ]
-        if not found:
+        if not points:
             continue
-        means = [float(row.mean) for _, row in found if row.mean is not None]
-        bars = _bars([row.low for _, row in found], means, [row.high for _, row in found]) if category == ALL else None
+        means = [float(row.mean) for _, row in points if row.mean is not None]
+        bars = (
+            _bars([row.low for _, row in points], means, [row.high for _, row in points]) if category == ALL else None
+        )
         figure.add_scatter(
-            x=[value for value, _ in found], y=means, error_y=bars, name=category, mode="lines+markers",
+            x=[value for value, _ in points], y=means, error_y=bars, name=category, mode="lines+markers",
             line={"width": 3 if category == ALL else 1},
         )  # fmt: skip
     if not figure.data:

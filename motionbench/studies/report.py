@@ -84,24 +84,24 @@ class StudyReport:
     @property
     def new_contrasts(self) -> list[ContrastResult]:
         """The contrasts without those that say again what an earlier one says, or compare a variant with itself."""
-        found: dict[tuple[str, str], ContrastResult] = {}
+        contrasts: dict[tuple[str, str], ContrastResult] = {}
         for result in self.contrasts:
             a, b = (self.variants[name].same_as or name for name in (result.contrast.a, result.contrast.b))
             if a != b:
-                found.setdefault((a, b), result)
-        return list(found.values())
+                contrasts.setdefault((a, b), result)
+        return list(contrasts.values())
 
 
 def make_report(study: Study, plans: Mapping[str, RunPlan], out: Path, infos: Mapping[str, MetricInfo]) -> StudyReport:
     """The report of what a study's folders hold. A variant that was not run has no rows. Raises StoreError if none was,
     or if scores of one metric rest on two trackers or models."""
     folders = variant_folders(dict(plans), out)
-    held = {name: ResultStore(folder) for name, folder in folders.items() if (folder / "run.json").is_file()}
-    if not held:
+    stores = {name: ResultStore(folder) for name, folder in folders.items() if (folder / "run.json").is_file()}
+    if not stores:
         raise StoreError(f"{out} holds no results of this study; `motionbench study` without --no-run makes them")
     controls = {name: Attempts.read(store, infos) for name, store in control_stores(ResultStore(out)).items()}
     keys = {name: _keys(plan) for name, plan in plans.items()}
-    attempts = {name: _only(Attempts.read(store, infos), keys[name]) for name, store in held.items()}
+    attempts = {name: _only(Attempts.read(store, infos), keys[name]) for name, store in stores.items()}
     _refuse_mixed([*attempts.values(), *controls.values()], infos)
     variants = {
         name: replace(
@@ -110,21 +110,21 @@ def make_report(study: Study, plans: Mapping[str, RunPlan], out: Path, infos: Ma
         )
         for name in study.variants
     }
-    categories = tuple(sorted({record.category for found in attempts.values() for record in found.records}))
+    categories = tuple(sorted({record.category for part in attempts.values() for record in part.records}))
     contrasts = tuple(
         _contrast_result(study, contrast, attempts, infos)
         for contrast in study.contrasts
         if contrast.a in attempts and contrast.b in attempts
     )
-    notes = tuple(_stale(held.values(), infos))
-    return StudyReport(study, infos, categories, variants, contrasts, _facts(held, attempts, infos), notes)
+    notes = tuple(_stale(stores.values(), infos))
+    return StudyReport(study, infos, categories, variants, contrasts, _facts(stores, attempts, infos), notes)
 
 
 def _stale(stores: Iterable[ResultStore], infos: Mapping[str, MetricInfo]) -> Iterator[str]:
     """A sentence for each metric whose scores are of another version than is installed, and so are not shown."""
-    held = {(score.metric, score.metric_version) for store in stores for score in store.scores()}
+    scored = {(score.metric, score.metric_version) for store in stores for score in store.scores()}
     for name, info in infos.items():
-        versions = sorted(version for metric, version in held if metric == name)
+        versions = sorted(version for metric, version in scored if metric == name)
         if versions and info.version not in versions:
             yield (
                 f"{name} v{info.version} is installed and the scores are of v{versions[-1]}, another number, which is "
@@ -166,21 +166,21 @@ def _variant_result(
 def _contrast_result(
     study: Study, contrast: Contrast, attempts: Mapping[str, Attempts], infos: Mapping[str, MetricInfo]
 ) -> ContrastResult:
-    found = compare(attempts[contrast.a], attempts[contrast.b], list(infos))
-    differences = {(one.metric, one.category): one for one in found}
+    by_metric = compare(attempts[contrast.a], attempts[contrast.b], list(infos))
+    differences = {(one.metric, one.category): one for one in by_metric}
     a, b = (study.variants[name].published for name in (contrast.a, contrast.b))
     published = {key: a[key] - b[key] for key in a if key in b}
     verdicts = {m: to_verdict(published[m], differences[m, ALL]) for m in infos if m in published}
     return ContrastResult(contrast, differences, published, verdicts)
 
 
-def to_verdict(published: float, own: Difference) -> Verdict:
+def to_verdict(published: float, measured: Difference) -> Verdict:
     """Whether a difference has the sign of a published one; told apart only if its interval excludes 0."""
-    if own.difference is None or own.low is None or own.high is None or published == 0:
+    if measured.difference is None or measured.low is None or measured.high is None or published == 0:
         return ""
-    if own.low <= 0 <= own.high:
+    if measured.low <= 0 <= measured.high:
         return "not told apart"
-    return "same sign" if (own.difference > 0) == (published > 0) else "opposite sign"
+    return "same sign" if (measured.difference > 0) == (published > 0) else "opposite sign"
 
 
 def _refuse_mixed(everyone: list[Attempts], infos: Mapping[str, MetricInfo]) -> None:
@@ -194,13 +194,13 @@ def _facts(
     stores: Mapping[str, ResultStore], attempts: Mapping[str, Attempts], infos: Mapping[str, MetricInfo]
 ) -> dict[str, str]:
     runs = [store.read_run() for store in stores.values()]
-    held = [run["configuration"] for run in runs]
+    configurations = [run["configuration"] for run in runs]
     held_bases = [bases(attempts.values(), metric) for metric in infos]
-    references = {r.case_id.rpartition("/")[0] for found in attempts.values() for r in found.records}
-    seeds = {str(r.seed) for found in attempts.values() for r in found.records}
-    told = {
-        "Backbone": {f"{c['backbone']} {c['backbone_revision'] or ''}".strip() for c in held},
-        "Split": {f"{c['split']} {c['split_revision']}" for c in held},
+    references = {r.case_id.rpartition("/")[0] for part in attempts.values() for r in part.records}
+    seeds = {str(r.seed) for part in attempts.values() for r in part.records}
+    facts = {
+        "Backbone": {f"{c['backbone']} {c['backbone_revision'] or ''}".strip() for c in configurations},
+        "Split": {f"{c['split']} {c['split_revision']}" for c in configurations},
         "References": {str(len(references))},
         "Seeds": seeds,
         "Metrics": {f"{name} v{info.version}" for name, info in infos.items()},
@@ -208,10 +208,10 @@ def _facts(
         "Model": {model for basis in held_bases for model in basis.models},
         "Device": {str((run.get("environment") or {}).get("device", "")) for run in runs} - {""},
     }
-    return {name: ", ".join(sorted(values)) for name, values in told.items() if values}
+    return {name: ", ".join(sorted(values)) for name, values in facts.items() if values}
 
 
 def published_metrics(study: Study) -> list[str]:
     """The metrics and `seconds` for which a published number is given, in the order they are first named."""
-    found = dict.fromkeys(key for variant in study.variants.values() for key in variant.published)
-    return [*(key for key in found if key != SECONDS), *(key for key in found if key == SECONDS)]
+    names = dict.fromkeys(key for variant in study.variants.values() for key in variant.published)
+    return [*(key for key in names if key != SECONDS), *(key for key in names if key == SECONDS)]

@@ -139,8 +139,10 @@ def run_study(
         whole = {folder: resolve(plan) for folder, plan in plan_of.items()}
         clips = sum(len(job.cases()) * len(job.plan.seeds) for job in whole.values())
         with watch("clips") as observer:
-            told = partial(_tell_progress, list(whole), clips, observer)
-            return work_side_by_side(partial(carry_out, tasks), len(tasks), workers, seconds=seconds, meanwhile=told)
+            on_progress = partial(_tell_progress, list(whole), clips, observer)
+            return work_side_by_side(
+                partial(carry_out, tasks), len(tasks), workers, seconds=seconds, meanwhile=on_progress
+            )
     for name, folder in variant_folders(plans, out).items():
         with watch(name) as observer:
             run(plans[name], ResultStore(folder), observer=observer)
