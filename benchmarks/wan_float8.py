@@ -10,7 +10,7 @@ import torch
 from motionbench.methods.backbones.draws import Draw, DrawsAhead
 from motionbench.methods.backbones.execution import Execution
 from motionbench.methods.backbones.replay import ReplayedSteps, recorder_on
-from motionbench.methods.backbones.wan_models import WanModel
+from motionbench.methods.backbones.wan_models import WAN_1_3B
 from motionbench.methods.tuning.training import Steps
 from wan_measure import Bench, RandomBackbone, Step, ready_step
 
@@ -30,26 +30,23 @@ def gradients(bench: Bench, step: Step, backbone: RandomBackbone) -> list[torch.
     return found
 
 
-def in_float32(bench: Bench, model: WanModel, backbone: RandomBackbone, execution: Execution) -> RandomBackbone:
+def in_float32(bench: Bench, backbone: RandomBackbone, execution: Execution) -> RandomBackbone:
     """A copy of the model in float32, with the same weights."""
-    made = RandomBackbone(model, bench, execution)
+    made = RandomBackbone(backbone.model, bench, execution)
     made.dtype = torch.float32
     made.__dict__["transformer"] = deepcopy(backbone.transformer).float()
     return made
 
 
-def gradient_errors(
-    bench: Bench, model: WanModel, step: Step, backbone: RandomBackbone, exact: Execution
-) -> dict[str, Any]:
-    """Of LoRA gradients in the model's type, with weights as they are and in float8: least cosine with those in
-    float32, and the ratio of their norms that is farthest from one.
+def gradient_errors(bench: Bench, execution: Execution, exact: Execution) -> dict[str, Any]:
+    """Of LoRA gradients on a short clip in the model's type, with weights as they are and in float8: least cosine with
+    those in float32, and the ratio of their norms that is farthest from one.
     """
-    step = replace(step, loud=True, frozen_weights="unchanged")
-    # Uncompiled, so that both kinds differ in nothing else.
-    step = replace(step, execution=replace(step.execution, compiler=None, replay=False))
+    backbone = RandomBackbone(WAN_1_3B, bench, execution)
+    step = Step("gradients", "temporal", 5, execution, loud=True)
     found = {kind: gradients(bench, replace(step, frozen_weights=kind), backbone) for kind in ("unchanged", "float8")}
-    expected = gradients(bench, replace(step, execution=exact), in_float32(bench, model, backbone, exact))
-    facts: dict[str, Any] = {"draws": DRAWS}
+    expected = gradients(bench, replace(step, execution=exact), in_float32(bench, backbone, exact))
+    facts: dict[str, Any] = {"draws": DRAWS, "frames": step.frames}
     for kind, vectors in found.items():
         pairs = list(zip(vectors, expected, strict=True))
         cosines = [float(torch.nn.functional.cosine_similarity(a, b, 0)) for a, b in pairs]
@@ -70,17 +67,18 @@ def losses(bench: Bench, step: Step, backbone: RandomBackbone, count: int) -> to
     return seen.cpu()
 
 
-def loss_distances(bench: Bench, step: Step, plain: Execution, backbone: RandomBackbone) -> dict[str, Any]:
-    """How far losses with float8 are from those without, beside how far two ways to compute the latter are apart.
+def loss_distances(bench: Bench, execution: Execution, other: Execution) -> dict[str, Any]:
+    """How far losses of single frames with float8 are from those without, beside another way to compute the latter.
 
     Mean over the steps of the relative difference, and the same of the last quarter's mean loss.
     """
     count = 2 * WINDOW if bench.smoke else STEPS
-    step = replace(step, frozen_weights="unchanged")
+    backbone = RandomBackbone(WAN_1_3B, bench, execution)
+    step = Step("losses", "spatial", 1, execution)
     runs = {
         "unchanged": losses(bench, step, backbone, count),
         "float8": losses(bench, replace(step, frozen_weights="float8"), backbone, count),
-        "other kernels": losses(bench, replace(step, execution=plain), backbone, count),
+        "other kernels": losses(bench, replace(step, execution=other), backbone, count),
     }
     base, last = runs["unchanged"], count // 4
     facts: dict[str, Any] = {"steps": count, "frames": step.frames}
