@@ -48,3 +48,12 @@ class Case:
     def reference_id(self) -> str:
         """`category/NNNN`: cases with the same one share a reference clip, and so one fitted adapter."""
         return self.id.rsplit("/", 1)[0]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The work that one fitted adapter serves: the cases of one reference under one seed."""
+
+    reference_id: str
+    seed: int
+    cases: tuple[Case, ...]

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from motionbench.case import Case
+from motionbench.case import Case, Unit
 from motionbench.files import write_files
-from motionbench.job import Job, Unit
+from motionbench.job import Job
 from motionbench.outcome import Files
 from motionbench.split import Split
 

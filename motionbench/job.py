@@ -1,4 +1,4 @@
-"""Job: a plan whose names have been looked up, and the units of work that it falls into."""
+"""Job: a plan whose names have been looked up."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import motionbench
 from motionbench import registry
-from motionbench.case import Case
+from motionbench.case import Case, Unit
 from motionbench.config import build_config
 from motionbench.device import check_dtype, resolve_device
 from motionbench.errors import ManifestError
@@ -23,15 +23,6 @@ from motionbench.split import Split, read_split
 from motionbench.split_location import place_of
 
 NO_BACKBONE = "none"  # in the records of methods that work on pixels
-
-
-@dataclass(frozen=True)
-class Unit:
-    """The work that one fitted adapter serves: the cases of one reference under one seed."""
-
-    reference_id: str
-    seed: int
-    cases: tuple[Case, ...]
 
 
 @dataclass(frozen=True)

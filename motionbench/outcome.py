@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from motionbench.record import Record
 
 if TYPE_CHECKING:
-    from motionbench.job import Unit
+    from motionbench.case import Unit
 
 Files = Mapping[str, bytes]  # by path below a folder, with `/` between its parts
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from motionbench.attempt import UNREAD
-from motionbench.case import Case
+from motionbench.case import Case, Unit
 from motionbench.environment import environment
 from motionbench.errors import VideoError
-from motionbench.job import Job, Unit, resolve
+from motionbench.job import Job, resolve
 from motionbench.plan import RunPlan
 from motionbench.ray_cluster import check_nodes, connected
 from motionbench.ray_engine import run_with_ray

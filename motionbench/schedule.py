@@ -13,7 +13,8 @@ from typing import Protocol
 
 from motionbench.adapters import kept_files
 from motionbench.attempt import Failure
-from motionbench.job import Job, Unit
+from motionbench.case import Unit
+from motionbench.job import Job
 from motionbench.outcome import Order, Outcome
 from motionbench.pace import Pace
 from motionbench.record import Reason, Record

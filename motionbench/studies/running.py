@@ -10,10 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from motionbench.case import Unit
 from motionbench.controls import control_stores, run_controls
 from motionbench.errors import ConfigError, MotionBenchError
 from motionbench.files import hash_json
-from motionbench.job import Unit, resolve
+from motionbench.job import resolve
 from motionbench.metric import MetricInfo
 from motionbench.plan import RunPlan
 from motionbench.processes import work_side_by_side

@@ -145,12 +145,12 @@ def test_a_fit_in_bfloat16_has_the_losses_of_the_oracle(tmp_path: Path, monkeypa
     class Oracle(KnownHeads, SplitFollowYourMotion):
         pass
 
-    settings = {"rank": 4, "spatial_steps": 8, "temporal_steps": 12, "spatial_batch": 2, "sparse_frames": 9}
+    settings = {"rank": 4, "spatial_steps": 5, "temporal_steps": 7, "spatial_batch": 2, "sparse_frames": 9}
     config = Config(spatial_lr=3e-3, temporal_lr=3e-3, head_times=(0.5,), **settings)
     losses = Losses(monkeypatch)
     for method in (Oracle, KnownHeads):
         method(config, Runtime(), backbone_for(PLAIN, tmp_path, "bfloat16")).fit(moving_clip(), "a square", seed=3)
-    np.testing.assert_allclose(losses[20:], losses[:20], rtol=0.03)
+    np.testing.assert_allclose(losses[12:], losses[:12], rtol=0.03)
 
 
 @pytest.mark.slow
