@@ -18,10 +18,9 @@ from motionbench.methods.followyourmotion.leak import norm_leak
 from motionbench.methods.followyourmotion.low_rank import LowRank
 from motionbench.methods.followyourmotion.method import FollowYourMotion
 from motionbench.methods.tuning.learner import Learner
-from small_wan import moving_clip
 from split_attention import SplitFollowYourMotion, split_loras
 from stand_in import StandIn, moving_square, random_transformer
-from test_wan_training import TEMPORAL, KnownHeads, backbone_for
+from test_wan_training import TEMPORAL, backbone_for
 
 from motionbench.errors import ShapeError
 from motionbench.method import Runtime
@@ -29,6 +28,7 @@ from motionbench.method import Runtime
 MODEL = random_transformer()  # 2 layers of 4 heads, D = 48
 EACH_LAYER = np.array([[True, False, True, False]] * 2)
 ONE_LAYER = np.array([[True] * 4, [True, False, True, False]])
+RATES = {"spatial_lr": 3e-3, "temporal_lr": 3e-3, "spatial_batch": 2, "head_alpha": 0.8, "head_times": (0.5,)}
 RANKS = {"beside the weights": 3, "added to the weights": 12}  # 6 r against D
 
 
@@ -124,8 +124,7 @@ class Losses(list):
 @pytest.mark.parametrize("isolated", [False, True], ids=["shared norm", "isolated norm"])
 @pytest.mark.parametrize("rank", RANKS.values(), ids=RANKS)
 def test_a_fit_has_the_losses_of_the_oracle_and_its_clip(rank, isolated, monkeypatch):
-    rates = {"spatial_lr": 3e-3, "temporal_lr": 3e-3, "spatial_batch": 2, "head_alpha": 0.8, "head_times": (0.5,)}
-    config = Config(rank=rank, isolate_norm=isolated, spatial_steps=12, temporal_steps=20, sparse_frames=5, **rates)
+    config = Config(rank=rank, isolate_norm=isolated, spatial_steps=12, temporal_steps=20, sparse_frames=5, **RATES)
     losses, clips, adapters = Losses(monkeypatch), [], []
     for method in (SplitFollowYourMotion, FollowYourMotion):
         made = method(config, Runtime(), StandIn())
@@ -142,14 +141,15 @@ def test_a_fit_has_the_losses_of_the_oracle_and_its_clip(rank, isolated, monkeyp
 
 
 def test_a_fit_in_bfloat16_has_the_losses_of_the_oracle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Oracle(KnownHeads, SplitFollowYourMotion):
-        pass
-
-    settings = {"rank": 4, "spatial_steps": 5, "temporal_steps": 7, "spatial_batch": 2, "sparse_frames": 9}
-    config = Config(spatial_lr=3e-3, temporal_lr=3e-3, head_times=(0.5,), **settings)
+    backbone = StandIn()
+    backbone.transformer.save_pretrained(tmp_path)
+    backbone.transformer = type(backbone.transformer).from_pretrained(tmp_path, torch_dtype=torch.bfloat16).eval()
+    backbone.dtype = torch.bfloat16
+    config = Config(rank=3, spatial_steps=5, temporal_steps=7, sparse_frames=5, **RATES)
     losses = Losses(monkeypatch)
-    for method in (Oracle, KnownHeads):
-        method(config, Runtime(), backbone_for(PLAIN, tmp_path, "bfloat16")).fit(moving_clip(), "a square", seed=3)
+    for method in (SplitFollowYourMotion, FollowYourMotion):
+        method(config, Runtime(), backbone).fit(moving_square(), "a ball moving right", seed=3)
+    assert len(losses) == 24
     np.testing.assert_allclose(losses[12:], losses[:12], rtol=0.03)
 
 
