@@ -107,7 +107,7 @@ class FeatureNet(nn.Module):
         joined = self.laterals[2](coarse)
         levels = [joined]
         for lateral, stage in ((self.laterals[1], middle), (self.laterals[0], fine)):
-            joined = lateral(stage) + F.interpolate(joined, scale_factor=2.0, mode="bilinear")
+            joined = lateral(stage).add_(F.interpolate(joined, scale_factor=2.0, mode="bilinear"))
             levels.insert(0, joined)
         features = [out(F.relu(level)).float() for out, level in zip(self.outs, levels, strict=True)]
         if self.detail is not None and half is not None:
@@ -126,4 +126,4 @@ class Detail(nn.Module):
 
     def forward(self, half: Tensor, fine: Tensor) -> Tensor:
         context = F.interpolate(self.context(fine), scale_factor=2.0, mode="bilinear")
-        return cast(Tensor, self.out(F.relu(self.lateral(half) + context)))
+        return cast(Tensor, self.out(F.relu(self.lateral(half).add_(context), inplace=True)))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 from ..threads import Workers
 
 ROOM = 400 * 2**20  # bytes kept from call to call: the 49 frames of a clip that is scored, as the tracker `real` sees
-FRAMES = 3  # described at once
 
 Frames = NDArray[np.uint8]
 Levels = list[torch.Tensor]  # features (1, T, h, w, C) at each stride
@@ -41,7 +41,7 @@ class Seen:
 class FrameMemory:
     """What a network said of the frames of the last calls, by their pixels.
 
-    A frame's features do not depend, to the last bit, on the frames that are described with it.
+    Each is described alone: that keeps every worker busy, and what it takes is small enough to lie near the processor.
     """
 
     def __init__(self, describe: Callable[[Frames], Levels]) -> None:
@@ -49,16 +49,13 @@ class FrameMemory:
         self._seen: list[Seen] = []  # the latest last
 
     def levels(self, frames: Frames, team: Workers) -> Levels:
-        """Features of frames (T, H, W, 3); those that are not held are described, in portions."""
+        """Features of frames (T, H, W, 3); those that are not held are described, one by one."""
         keys = team.map(_digest, frames)
         found = {key: seen.frame(key) for seen in self._seen for key in keys if key in seen.index}
-        new = list({key: i for i, key in enumerate(keys) if key not in found}.items())
-        portions = [new[i : i + FRAMES] for i in range(0, len(new), FRAMES)]
-        described = team.map(lambda portion: self._describe(frames[[i for _, i in portion]]), portions)
-        for portion, levels in zip(portions, described, strict=True):
-            made = Seen({key: i for i, (key, _) in enumerate(portion)}, levels)
-            found.update({key: made.frame(key) for key in made.index})
-        whole = [torch.cat(level, dim=1) for level in zip(*(found[key] for key in keys), strict=True)]
+        new = {key: frame for key, frame in zip(keys, frames, strict=True) if key not in found}
+        described = team.map(lambda frame: self._describe(frame[None]), new.values())
+        found.update(zip(new, described, strict=True))
+        whole = team.map(partial(torch.cat, dim=1), zip(*(found[key] for key in keys), strict=True))
         self._keep(Seen({key: i for i, key in enumerate(keys)}, whole))
         return whole
 
@@ -70,4 +67,6 @@ class FrameMemory:
 
 
 def _digest(frame: Frames) -> bytes:
-    return hashlib.blake2b(f"{frame.shape}".encode() + frame.tobytes(), digest_size=16).digest()
+    digest = hashlib.sha256(repr(frame.shape).encode())
+    digest.update(np.ascontiguousarray(frame).data)
+    return digest.digest()
