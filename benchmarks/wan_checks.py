@@ -90,14 +90,12 @@ def job_checks(lines: Lines, pieces: dict[str, float]) -> list[Check]:
 
 
 def float8_saves(lines: Lines) -> float | None:
-    """Seconds that both stages take less with frozen weights in float8, each pair of one run; None if not measured."""
-    saved = 0.0
-    for name, steps in (("spatial, batch 1", SPATIAL_SAMPLES), ("temporal", TEMPORAL_STEPS)):
-        own, rounded = (lines.get(("float8", f"{name}, {kind}"), {}) for kind in ("unchanged", "float8"))
-        if "seconds" not in own or "seconds" not in rounded:
-            return None
-        saved += steps * (own["seconds"] - rounded["seconds"])
-    return saved
+    """Seconds that both stages take less with frozen weights in float8; None if not measured."""
+    plain, rounded = optimized(lines), optimized(lines, "float8")
+    if plain is None or rounded is None:
+        return None
+    pairs = zip((SPATIAL_SAMPLES, TEMPORAL_STEPS), plain, rounded, strict=True)
+    return float(sum(steps * (own["seconds"] - line["seconds"]) for steps, own, line in pairs))
 
 
 def float8_checks(lines: Lines, pieces: dict[str, float]) -> list[Check]:

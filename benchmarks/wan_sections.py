@@ -34,7 +34,11 @@ def float8_section(lines: Lines) -> str:
 
 def profile_section(lines: Lines) -> str:
     """Where the seconds of profiled steps go."""
-    seen = {name: line["profile"]["kinds"] for (_, name), line in lines.items() if line.get("profile")}
+    seen = {
+        f"{name}, float8" if part == "float8" else name: line["profile"]["kinds"]
+        for (part, name), line in lines.items()
+        if line.get("profile")
+    }
     kinds = sorted({kind for own in seen.values() for kind in own})
     if not kinds:
         return ""

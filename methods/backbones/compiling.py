@@ -13,6 +13,7 @@ import torch
 from motionbench.disk_cache import cache_folder
 from motionbench.fallbacks import fall_back
 
+_FOLDER = "TORCHINDUCTOR_CACHE_DIR"
 VARIANTS = 64  # of a block: each of sizes, training or not, with which LoRAs, streamed or not, is one of its own
 
 
@@ -71,6 +72,10 @@ def guarded(compiler: str) -> Callable[[Any, Any], Any]:
 def keep_what_is_compiled() -> None:
     """Lets inductor keep its work under the user's cache, unless the user says where.
 
-    By itself it keeps it in the folder for temporary files, which the next job may not find.
+    By itself it keeps it in the folder for temporary files, which the next job may not find; and it says so in the
+    environment as soon as dynamo is loaded, as if the user had.
     """
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled"))
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+    if os.environ.get(_FOLDER) in (None, os.path.abspath(default_cache_dir())):
+        os.environ[_FOLDER] = str(cache_folder() / "compiled")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
 
@@ -142,14 +144,29 @@ def test_a_compiler_that_fails_is_told_once_and_blocks_run_as_they_are(monkeypat
 
 def test_what_is_compiled_is_kept_in_the_users_cache(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("MOTIONBENCH_CACHE", str(tmp_path))
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "somewhere")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/some/where")
     compiling.keep_what_is_compiled()
-    assert compiling.os.environ["TORCHINDUCTOR_CACHE_DIR"] == "somewhere"  # the user's own choice
+    assert compiling.os.environ["TORCHINDUCTOR_CACHE_DIR"] == "/some/where"  # the user's own choice
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
     transformer = SimpleNamespace(blocks=[torch.nn.Linear(2, 2)])
     with compiled_blocks(transformer, "eager"):
         pass
     assert compiling.os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "compiled")
+
+
+def test_inductors_own_folder_is_not_taken_for_the_users_choice(tmp_path) -> None:
+    """It is put into the environment when dynamo is loaded, as diffusers does long before anything is compiled."""
+    code = (
+        "import os, torch, torch._dynamo\n"
+        "from types import SimpleNamespace\n"
+        "from motionbench.methods.backbones.compiling import compiled_blocks\n"
+        "with compiled_blocks(SimpleNamespace(blocks=[torch.nn.Linear(2, 2)]), 'eager'):\n"
+        "    print(os.environ['TORCHINDUCTOR_CACHE_DIR'])\n"
+    )
+    own = {k: v for k, v in compiling.os.environ.items() if k != "TORCHINDUCTOR_CACHE_DIR"}
+    own["MOTIONBENCH_CACHE"] = str(tmp_path)
+    done = subprocess.run([sys.executable, "-c", code], env=own, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(tmp_path / "compiled")
 
 
 @pytest.mark.gpu
