@@ -261,18 +261,18 @@ class _AsTransformers(torch.nn.Module):
 
     def __init__(self, model: ClipModel) -> None:
         super().__init__()
-        self.held = model
+        self.clip = model
         self.config = _Config()
 
     @property
     def device(self) -> torch.device:
-        return torch.device(self.held.device)
+        return torch.device(self.clip.device)
 
     def get_image_features(self, pixels: torch.Tensor) -> torch.Tensor:
-        return self.held.model.encode_image(pixels)
+        return self.clip.model.encode_image(pixels)
 
     def get_text_features(self, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        return self.held.model.encode_text(tokens)
+        return self.clip.model.encode_text(tokens)
 
 
 class _Config:
@@ -284,15 +284,15 @@ class _Processor:
     """What CLIPScore asks of a transformers processor, answered by open_clip's."""
 
     def __init__(self, model: ClipModel) -> None:
-        self.held = model
+        self.clip = model
 
     def __call__(self, text: Any = None, images: Any = None, **more: Any) -> dict[str, torch.Tensor]:
         found: dict[str, torch.Tensor] = {}
         if images is not None:
             frames = torch.stack([image.permute(1, 2, 0) for image in images]).numpy()
-            found["pixel_values"] = self.held.preprocess(frames)
+            found["pixel_values"] = self.clip.preprocess(frames)
         if text is not None:
-            found["input_ids"] = self.held.tokenize(list(text))
+            found["input_ids"] = self.clip.tokenize(list(text))
             found["attention_mask"] = torch.ones_like(found["input_ids"])
         return found
 

@@ -32,13 +32,13 @@ class Key(NamedTuple):
 class RememberedAttempts(Attempts):
     """Attempts that work out their values of a metric once: a page asks for them in dozens of views."""
 
-    held: dict[str, dict[str, float]] = field(default_factory=dict, compare=False, repr=False)
+    by_metric: dict[str, dict[str, float]] = field(default_factory=dict, compare=False, repr=False)
 
     def case_values(self, metric: str) -> dict[str, float]:
         """As `Attempts.case_values`."""
-        if metric not in self.held:
-            self.held[metric] = super().case_values(metric)
-        return self.held[metric]
+        if metric not in self.by_metric:
+            self.by_metric[metric] = super().case_values(metric)
+        return self.by_metric[metric]
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ class Pace:
     def __init__(self, parts: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.parts, self.done = parts, 0
         self._clock = clock
-        self._start = self._told = clock()
+        self._start = self._reported_at = clock()
         self._begun: dict[str, float] = {}
         self.seconds: list[float] = []
         self._late: set[str] = set()
@@ -64,8 +64,8 @@ class Pace:
                 self._late.add(unit)
                 taken, median_ = seconds_to_text(now - begun), seconds_to_text(usual)
                 logger.warning("%s has taken %s by now; half of the others took less than %s", unit, taken, median_)
-        if now - self._told >= TELL_EVERY:
-            self._told = now
+        if now - self._reported_at >= TELL_EVERY:
+            self._reported_at = now
             left = self.seconds_left()
             rest = "" if left is None else f", {seconds_to_text(left)} left"
             logger.info("%d of %d done, %d units at work%s", self.done, self.parts, len(self._begun), rest)

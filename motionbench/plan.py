@@ -111,7 +111,11 @@ def config_to_json(config: Any) -> Any:
     if config is None:
         return {}
     if dataclasses.is_dataclass(config) and not isinstance(config, type):
-        return {f.name: _value_to_json(getattr(config, f.name)) for f in dataclasses.fields(config) if _told(f, config)}
+        return {
+            f.name: _value_to_json(getattr(config, f.name))
+            for f in dataclasses.fields(config)
+            if _is_written(f, config)
+        }
     if isinstance(config, Enum):
         return config.value
     if isinstance(config, Path):
@@ -123,7 +127,7 @@ def config_to_json(config: Any) -> Any:
     return config
 
 
-def _told(field: dataclasses.Field[Any], config: Any) -> bool:
+def _is_written(field: dataclasses.Field[Any], config: Any) -> bool:
     """Whether a field is written: all are, but for a later one at its default (`config.setting`)."""
     return not field.metadata.get("later") or getattr(config, field.name) != field.default
 

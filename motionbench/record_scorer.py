@@ -22,17 +22,17 @@ class Clips:
 
     def __init__(self, store: ResultStore, split: Split) -> None:
         self.store, self.split = store, split
-        self._held: tuple[tuple[object, ...], View, Clip] | None = None
+        self._latest: tuple[tuple[object, ...], View, Clip] | None = None
 
     def read(self, record: Record, case: Case) -> tuple[Clip, Clip]:
         """(generated, reference) as a pair. Raises VideoError."""
         made = self.store.read_video(record)
         key = (case.reference_id, *made.frames.shape)
-        if self._held is None or self._held[0] != key:
+        if self._latest is None or self._latest[0] != key:
             whole = self.split.read_reference(case)
             view = View.of(made, whole)
-            self._held = (key, view, view.reference(whole))
-        _, view, reference = self._held
+            self._latest = (key, view, view.reference(whole))
+        _, view, reference = self._latest
         return view.generated(made), reference
 
 
