@@ -69,7 +69,7 @@ def costs(gates: Mapping[str, VERDICT]) -> str:
                 _seconds(cost["fit_seconds"]),
                 _seconds(cost["generate_seconds"]),
                 "–" if memory is None else f"{memory / 2**30:.2f}",
-                ", ".join(held["commits"]),
+                ", ".join(filter(None, held["commits"])) or "–",
                 held["date"],
             ]
         )

@@ -20,6 +20,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from motionbench.leaderboard.privacy import without_paths
+
 from motionbench.files import canonical_json, write_atomically
 
 BASIS = ("tracker", "model", "scored_at")  # of a score's details
@@ -40,14 +42,18 @@ def pack(results: Path, target: Path) -> int:
 
 def kept_files(folder: Path) -> Iterator[tuple[str, bytes]]:
     """Name and content of what is packed of one results folder."""
-    for name in ("run.json", "records.jsonl", "scores.jsonl"):
+    for name, shorten in (("run.json", plain), ("records.jsonl", str), ("scores.jsonl", lean)):
         path = folder / name
-        if not path.is_file():
-            continue
-        text = path.read_text(encoding="utf-8")
-        if name == "scores.jsonl":
-            text = "".join(f"{lean(line)}\n" for line in text.splitlines())
-        yield name, text.encode()
+        if path.is_file():
+            text = path.read_text(encoding="utf-8")
+            parts = [text] if name == "run.json" else text.splitlines()
+            yield name, "".join(f"{shorten(part)}\n" for part in parts).encode()
+
+
+def plain(text: str) -> str:
+    """run.json without the paths of the machine where it was written; the configuration is its identity and stays."""
+    run = json.loads(text)
+    return canonical_json({**without_paths(run), **{key: run[key] for key in ("configuration",) if key in run}})
 
 
 def lean(line: str) -> str:

@@ -29,7 +29,8 @@ def test_packed_records_keep_what_scores_rest_on_and_are_the_same_bytes_again(tm
     records = script("study_records")
     folder = tmp_path / "results" / "full"
     folder.mkdir(parents=True)
-    (folder / "run.json").write_text("{}")
+    run = {"configuration": {"split": "/home/me/crowd"}, "selection": {"split": "/home/me/crowd"}}
+    (folder / "run.json").write_text(json.dumps(run))
     (folder / "records.jsonl").write_text('{"key": "a"}\n')
     (folder / "scores.jsonl").write_text('{"details": {"tracker": "tiny v3", "parts": [1]}, "value": 0.5}\n')
     (folder / "video.mp4").write_bytes(b"no")
@@ -41,6 +42,9 @@ def test_packed_records_keep_what_scores_rest_on_and_are_the_same_bytes_again(tm
         member = tar.extractfile("full/scores.jsonl")
         assert member is not None
         assert json.loads(member.read()) == {"details": {"tracker": "tiny v3"}, "value": 0.5}
+        member = tar.extractfile("full/run.json")
+        assert member is not None
+        assert json.loads(member.read()) == {**run, "selection": {"split": "…/crowd"}}
 
 
 def test_a_search_is_contrasted_over_the_references_that_both_trials_have(tmp_path: Path, script: Any) -> None:
