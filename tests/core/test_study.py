@@ -402,5 +402,6 @@ def test_the_committed_studies_can_be_run(file: Path) -> None:
     for sweep in study.sweeps:
         assert len({hashes[name] for name in sweep.variants}) == len(sweep.values)
         assert hashes[study.baseline] in {hashes[name] for name in sweep.variants} or "set" in file.read_text()
-    assert study.split == ("lite" if file.stem == "ablation" else "splits/tuning")
+    assert study.split in ("lite", "splits/tuning")
+    assert study.split == "splits/tuning" or "othing was chosen" in study.about or file.stem == "ablation"
     assert np.isfinite([number for variant in study.variants.values() for number in variant.published.values()]).all()
