@@ -6,12 +6,12 @@ import base64
 import gzip
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import motionbench
-from motionbench.metric import headline_of
+from motionbench.metric import MetricInfo, headline_of
 from motionbench.summary import ALL
 
 from .boards import Board
@@ -22,6 +22,7 @@ from .privacy import without_paths
 from .reading import Run
 
 PAGE_SCHEMA = 2
+KINDS = ("text", "time", "appearance")  # besides motion, in the order in which a page shows them
 
 
 def page_data(boards: Sequence[Board], runs: Sequence[Run], media: Media, title: str) -> dict[str, Any]:
@@ -34,10 +35,24 @@ def page_data(boards: Sequence[Board], runs: Sequence[Run], media: Media, title:
         "software": f"MotionBench {motionbench.__version__}",
         "newest": newest,
         "headline": next((name for board in boards if (name := headline_of(board.infos))), None),
+        "leading": list(dict.fromkeys(name for board in boards for name in leading_metrics(board.infos))),
         "all": ALL,
         "notes": without_paths([*dict.fromkeys(notes), *media.notes]),
         "boards": [board_to_json(board) for board in boards],
     }
+
+
+def leading_metrics(infos: Mapping[str, MetricInfo]) -> list[str]:
+    """The metrics that a page shows before it is asked for more, in order: the headline, and one of each other kind.
+
+    Of a kind, a difference to the reference (closest to zero is best) goes before a value by itself, then by name.
+    """
+    headline = headline_of(infos)
+    leading = [] if headline is None else [headline]
+    for kind in KINDS:
+        of_kind = sorted((info.better != "zero", name) for name, info in infos.items() if info.measures == kind)
+        leading += [name for _, name in of_kind[:1]]
+    return leading
 
 
 def board_to_json(board: Board) -> dict[str, Any]:

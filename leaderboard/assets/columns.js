@@ -18,24 +18,23 @@ function columnsOf(board) {
   ];
 }
 
-const FIRST_METRICS = ["motion_fidelity", "text_alignment", "temporal_gap", "appearance_leak"];
 const HIDDEN_AT_FIRST = ["backbone", "date"];
-const NARROW_COLUMNS = ["rank", "method", "total", "normalized", "text_alignment"];
+const NARROW_COLUMNS = ["rank", "method", "total", "normalized", TEXT_METRIC];
 // What is left out, the first first, where the table is wider than the page; the reader's own choice of columns stays.
-const GIVE_WAY = ["license", "peak_memory_bytes", "fit_seconds", "start_latent", "appearance_leak", "temporal_gap", "text_alignment"];
+const GIVE_WAY = ["license", "peak_memory_bytes", "fit_seconds", "start_latent", ...LEADING_METRICS.filter((name) => name !== HEADLINE).reverse()];
 const crowdedOut = new Set();
 
 // The metrics that answer the page's questions come first; all others follow, and start hidden.
 function orderedMetrics(names) {
-  const rest = names.filter((name) => !FIRST_METRICS.includes(name)).sort();
-  return [...FIRST_METRICS.filter((name) => names.includes(name)), ...rest];
+  const rest = names.filter((name) => !LEADING_METRICS.includes(name)).sort();
+  return [...LEADING_METRICS.filter((name) => names.includes(name)), ...rest];
 }
 
 function isShown(column) {
   if (state.columns) return state.columns.split(",").includes(column.id);
   if (crowdedOut.has(column.id)) return false;
   if (NARROW.matches) return NARROW_COLUMNS.includes(column.id);
-  const isExtraMetric = column.metric && !FIRST_METRICS.includes(column.metric);
+  const isExtraMetric = column.metric && !LEADING_METRICS.includes(column.metric);
   return !isExtraMetric && !HIDDEN_AT_FIRST.includes(column.id);
 }
 

@@ -127,7 +127,7 @@ function marker(board, entry) {
 }
 
 function drawTrade(board, view) {
-  const text = "text_alignment";
+  const text = TEXT_METRIC;
   const both = board.metrics[HEADLINE] && board.metrics[text] ? measured(board, view, [HEADLINE, text]) : [];
   const entries = both.filter((entry) => entry.role !== "control" || entry.method === "backbone");
   const traces = entries.map((entry) => {
@@ -137,7 +137,7 @@ function drawTrade(board, view) {
       mode: "markers", name: plain(entry.label), marker: point, hovertemplate: `<b>${plain(entry.label)}</b><br>text %{x:.3f}<br>fidelity %{y:.3f}<extra></extra>` };
   });
   const rivals = entries.filter((entry) => entry.role === "method").map((entry) => [view[entry.id].metrics[text].mean, view[entry.id].metrics[HEADLINE].mean]);
-  return { traces: [frontLine(paretoFront(rivals)), ...traces].filter(Boolean), layout: { xaxis: { title: { text: "Text alignment" } }, yaxis: { title: { text: "Motion fidelity" } } },
+  return { traces: [frontLine(paretoFront(rivals)), ...traces].filter(Boolean), layout: { xaxis: { title: { text: board.metrics[text]?.title } }, yaxis: { title: { text: board.metrics[HEADLINE]?.title } } },
     why: "Motion fidelity and text alignment were not both measured here." };
 }
 

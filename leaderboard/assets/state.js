@@ -2,6 +2,8 @@
 
 const DATA = JSON.parse(document.getElementById("page-data").textContent);
 const HEADLINE = DATA.headline;
+const LEADING_METRICS = DATA.leading; // shown at first, in this order; all others start hidden
+const TEXT_METRIC = LEADING_METRICS.find((name) => DATA.boards.some((board) => board.metrics[name]?.measures === "text"));
 const NARROW = window.matchMedia("(max-width: 700px)");
 
 const DEFAULTS = {

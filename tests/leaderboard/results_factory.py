@@ -49,11 +49,14 @@ CENTER = {
 }  # fmt: skip
 
 
+MEASURES: dict[str, Any] = {"motion": "motion", "text": "text", "temporal": "time", "appearance": "appearance"}
+
+
 def _info(
     name: str, better: Any, summary: str, unit: str = "", low: float | None = None, version: int = 1
 ) -> MetricInfo:
-    head = name == "motion_fidelity"
-    return MetricInfo(name, version, unit, (low, 1.0), better, "a test", summary, headline=head)
+    head, measures = name == "motion_fidelity", MEASURES[name.partition("_")[0]]
+    return MetricInfo(name, version, unit, (low, 1.0), better, "a test", summary, headline=head, measures=measures)
 
 
 INFOS = {

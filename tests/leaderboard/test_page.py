@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 from motionbench.leaderboard.page import PagePlan, make_page
-from motionbench.leaderboard.payload import json_in_script
+from motionbench.leaderboard.payload import json_in_script, leading_metrics
 from motionbench.leaderboard.privacy import without_paths
-from results_factory import CONTROLS, HOSTILE, METHODS, RunRecipe, write_run, write_split
+from results_factory import CONTROLS, HOSTILE, INFOS, METHODS, RunRecipe, write_run, write_split
 
 from motionbench.case import Level
+from motionbench.metric import MetricInfo
 from motionbench.split import Split
 
 
@@ -186,3 +187,21 @@ def test_the_assets_hold_no_address(page: Path) -> None:
     for path in sorted(ASSETS.iterdir()):
         addresses = set(re.findall(r"https?://[^\s\"'`)]+", path.read_text(encoding="utf-8")))
         assert addresses <= {"http://www.w3.org/2000/svg"}, path.name
+
+
+def test_what_a_page_shows_at_first_follows_what_the_metrics_measure_and_not_their_names() -> None:
+    def info(name: str, measures: Any, better: Any = "higher", headline: bool = False) -> MetricInfo:
+        return MetricInfo(name, 1, "", (0.0, 1.0), better, "a test", "a test", headline=headline, measures=measures)
+
+    infos = [
+        info("words_b", "text"),
+        info("words_a", "text"),
+        info("likeness", "motion", headline=True),
+        info("jerk", "motion", "lower"),
+        info("flicker", "time", "lower"),
+        info("steadiness_gap", "time", "zero"),
+        info("charm", "other"),
+    ]
+    assert leading_metrics({one.name: one for one in infos}) == ["likeness", "words_a", "steadiness_gap"]
+    assert leading_metrics({"charm": infos[-1]}) == []
+    assert leading_metrics(INFOS) == ["motion_fidelity", "text_alignment", "temporal_gap", "appearance_leak"]
