@@ -14,15 +14,8 @@ from motionbench.registry import load
 from motionbench.tracks import Tracks, grid_queries
 from training.tiny_backbone import content_probe
 from training.tiny_backbone.content_probe import ContentProbe, Pool, Verdict, gather, probe_loss
-from training.tiny_backbone.exam import (
-    Prompts,
-    Seen,
-    examine_content,
-    examine_directions,
-    examine_diversity,
-    held_out,
-    share,
-)
+from training.tiny_backbone.exam import Seen, examine_content, examine_directions, examine_diversity, share
+from training.tiny_backbone.exam_clips import Prompts, held_out
 from training.tiny_backbone.named_motion import camera_change, caption_to_demands, is_met, mean_cosine
 
 SIZE, FRAMES = 64, 17

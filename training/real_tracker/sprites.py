@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .noise import Floats, Palette, colored_noise, fill, smooth_outline
-from .pictures import FONTS, LETTERS
+from .painters import FONTS, LETTERS
 
 SIDE = 160  # pixels of a sprite
 
