@@ -81,7 +81,8 @@ def measure(
     os.environ["MOTIONBENCH_CACHE"] = str(out / "cache")  # so a new folder's first steps find nothing compiled
     bench = Bench(out, "cpu" if smoke else "cuda", smoke, quick_attention, compiling and not smoke)
     bench.done.discard(("machine", "machine"))  # its matrix rate belongs to this very call
-    bench.keep("machine", "machine", **describe_machine(bench), spatial_batch=spatial_batch)
+    machine = bench.keep("machine", "machine", **describe_machine(bench), spatial_batch=spatial_batch)
+    bench.matmul_tflops = machine["matmul_tflops"]
     work = {
         "steps": lambda: steps(bench, spatial_batch),
         "heads": lambda: heads(bench),

@@ -19,14 +19,14 @@ STEPS, WINDOW = 200, 10  # of the losses; they are kept as means of so many
 
 
 def gradients(bench: Bench, step: Step, backbone: RandomBackbone) -> list[torch.Tensor]:
-    """The gradient of all LoRA weights, as one vector in float32 on the CPU, for each of some draws."""
+    """The gradient of all LoRA weights, as one vector in float64 on the CPU, for each of some draws."""
     found = []
     with ready_step(bench, step, backbone) as ready:
         for _ in range(DRAWS):
             tensors = tuple(tensor.to(bench.device) for tensor in ready.draw().tensors)
             value = ready.loss(Draw(tensors))
             slopes = torch.autograd.grad(value, ready.learner.parameters)
-            found.append(torch.cat([slope.flatten().float().cpu() for slope in slopes]))
+            found.append(torch.cat([slope.flatten().double().cpu() for slope in slopes]))  # summed over 10^8 numbers
     return found
 
 

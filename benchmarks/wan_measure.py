@@ -51,6 +51,7 @@ class Bench:
     quick_attention: bool = True
     compiles: bool = False
     deadline: float = math.inf
+    matmul_tflops: float = math.nan  # of this very call, which is what shares of its steps are of
     done: set[tuple[str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -249,7 +250,8 @@ def time_step(bench: Bench, model: WanModel, step: Step, *, backbone: RandomBack
     except NotFiniteError as error:  # random weights may diverge; their times hold all the same
         found["note"] = str(error)
     rank = 4 if bench.smoke else RANK
-    return found | rates(made.shape(step.frames, step.batch, rank), found["seconds"]) | {"frames": step.frames}
+    found |= rates(made.shape(step.frames, step.batch, rank), found["seconds"])
+    return found | {"frames": step.frames, "matmul_tflops": bench.matmul_tflops}
 
 
 def add_loud(loras: Any, branch: Any, rank: int, generator: torch.Generator) -> None:

@@ -24,7 +24,7 @@ from wan_checks import (
 )
 from wan_plot import draw_bars, draw_curve
 from wan_sections import float8_section, profile_section
-from wan_tables import STEP_COLUMNS, step_rows, table
+from wan_tables import STEP_COLUMNS, share_of_matmul, step_rows, table
 
 from motionbench.marked_page import BEGIN, END, put_between
 
@@ -70,8 +70,8 @@ def head(lines: Lines) -> str:
     return (
         (toy if machine["smoke"] else "")
         + f"Machine: {machine['device']}; Python {machine['python']}, {told}. A matrix product of {size} x {size} ran "
-        f"at {rate} TFLOP/s in the same run, which is what shares are of. Weights are random in the real shapes: speed "
-        f"and memory do not depend on them.{kernels}\n\n"
+        f"at {rate} TFLOP/s; shares are of the rate in a step's own call. Weights are random in the real shapes: "
+        f"speed and memory do not depend on them.{kernels}\n\n"
         "Commands: `python benchmarks/wan.py measure --out DIR`, then `python benchmarks/wan.py render DIR/wan.jsonl "
         "--page docs/results/speed.md`. Medians of several steps after a warm-up; the clock waits for the device. "
         "Useful operations: the forward pass and the gradients of activations and LoRAs (rank 128 on q, k, v, o; that "
@@ -193,11 +193,8 @@ def scaling_section(lines: Lines) -> str:
 
 def plots(lines: Lines) -> dict[str, str]:
     """Drawings by name: shares of the matrix rate, and seconds over frames."""
-    rate = lines["machine", "machine"]["matmul_tflops"]
     bars = {
-        name: line["useful_tflops"] / rate
-        for (part, name), line in lines.items()
-        if part == "steps" and "seconds" in line
+        name: share_of_matmul(line) for (part, name), line in lines.items() if part == "steps" and "seconds" in line
     }
     drawn = {"share": draw_bars(bars, "useful operations, share of the matrix rate")} if bars else {}
     points = curve(lines)

@@ -10,12 +10,12 @@ from torch.profiler import ProfilerActivity
 
 # Parts of the kernels' names, the first kind that fits.
 KINDS = {
+    "compiled passes over memory": ("triton_",),  # first: their names say what they stand beside
     "attention, backward": ("flashattentionbackward", "flash_bwd", "bprop", "attn_bwd", "bwd_preprocess"),
     "attention, forward": ("flashattentionforward", "flash_fwd", "fprop", "attn_fwd", "sdpa"),
     "matrix products": ("gemm", "nvjet", "cutlass", "cublas", "xmma", "scaled_mm"),
     "optimizer": ("adam", "multi_tensor", "lpnorm"),
     "copies": ("memcpy", "memset"),
-    "compiled passes over memory": ("triton_",),
 }
 
 

@@ -25,7 +25,7 @@ def float8_section(lines: Lines) -> str:
         )
     if run:
         kinds = {"float8": run["float8"], "bfloat16, other kernels": run["other kernels"]}
-        cells = [[kind, f"{of['distance']:.2%}", f"{of['end']:+.2%}"] for kind, of in kinds.items()]
+        cells = [[kind, f"{100 * of['distance']:.2g}%", f"{100 * of['end']:+.2g}%"] for kind, of in kinds.items()]
         text += f"\nLosses of {run['steps']} steps on the same draws, apart from those in bfloat16:\n\n" + table(
             ("run", "mean over steps", "last quarter"), cells
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from wan_checks import Lines
 
@@ -13,9 +14,13 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
 
 
+def share_of_matmul(line: dict[str, Any]) -> float:
+    """Useful operations of a step over the rate of a matrix product in the same call."""
+    return float(line["useful_tflops"] / line["matmul_tflops"])
+
+
 def step_rows(lines: Lines, part: str) -> list[list[str]]:
     """One row for each step of a part, in the order of measuring."""
-    rate = lines["machine", "machine"]["matmul_tflops"]
     rows = []
     for (found, name), line in lines.items():
         if found != part:
@@ -23,7 +28,7 @@ def step_rows(lines: Lines, part: str) -> list[list[str]]:
         if "error" in line:
             rows.append([name, line["error"], "", "", "", gigabytes(line["peak_bytes"]), "", ""])
             continue
-        share = f"{line['useful_tflops']:.3g} ({line['useful_tflops'] / rate:.0%})"
+        share = f"{line['useful_tflops']:.3g} ({share_of_matmul(line):.0%})"
         per_sample, tokens = line["seconds"] / line["batch"], line["tokens_per_second"]
         facts = [f"{line['seconds']:.4g}", f"{per_sample:.4g}", f"{tokens:.3g}", share, gigabytes(line["peak_bytes"])]
         rows.append([name, *facts, str(line["blocks_recomputed"]), f"{line['first_seconds']:.3g}"])
