@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -17,6 +17,9 @@ from motionbench.typed_json import to_object
 from .branches import BRANCHES, BranchName
 from .config import Config
 from .heads import HeadScores
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
 
 METHOD = "followyourmotion"
 
@@ -60,6 +63,8 @@ class MotionAdapter:
 
 def peft_config(branch: BranchName, rank: int, scale: float) -> LoraConfig:
     """PEFT's description of a LoRA on q, k, v and the output projection of one branch; scale = alpha / rank."""
+    from peft import LoraConfig  # seconds, which a run's first process need not wait for
+
     return LoraConfig(
         r=rank,
         lora_alpha=rank * scale,

@@ -6,12 +6,13 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
 
 
 def attention_lora(rank: int, scale: float, dropout: float = 0.0) -> LoraConfig:
@@ -19,6 +20,8 @@ def attention_lora(rank: int, scale: float, dropout: float = 0.0) -> LoraConfig:
 
     For the modules that `lora_host` yields. dropout: of the LoRA's input, while it is trained.
     """
+    from peft import LoraConfig  # seconds, which a run's first process need not wait for
+
     return LoraConfig(
         r=rank,
         lora_alpha=rank * scale,
@@ -50,6 +53,8 @@ def inject_lora(layers: nn.ModuleList, config: LoraConfig, name: str, generator:
     B is zero, so nothing changes yet; A is uniform as in PEFT, but drawn from `generator` instead of the global one.
     All LoRAs are active after this, and everything but the new one is frozen.
     """
+    from peft import inject_adapter_in_model
+
     # PEFT draws from the global generator (all of it is overwritten below), and warns of a second adapter.
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Already found a `peft_config`")
@@ -125,5 +130,7 @@ def fill_lora(layers: nn.ModuleList, name: str, weights: dict[str, Tensor]) -> N
 
 def lora_layers(layers: nn.ModuleList, name: str | None = None) -> list[Any]:
     """The modules that hold a LoRA, of that name or of any."""
+    from peft.tuners.lora import LoraLayer
+
     holders = [module for module in layers.modules() if isinstance(module, LoraLayer)]
     return [module for module in holders if name is None or name in module.lora_A]

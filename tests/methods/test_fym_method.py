@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import subprocess
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -413,3 +415,16 @@ def test_a_still_reference_of_one_frame_fits():
     made = method()
     still = Clip(moving_square().frames[:1], 8.0)
     assert made.fit(still, "a ball", seed=0).scores is not None
+
+
+def test_a_methods_class_is_loaded_without_the_libraries_that_only_its_work_needs() -> None:
+    """A run's first process reads settings from it before any worker starts; PEFT and transformers take seconds."""
+    code = (
+        "import sys\n"
+        "from motionbench import registry\n"
+        "for name in registry.names('methods'):\n"
+        "    registry.load('methods', name)\n"
+        "print(sorted({'peft', 'transformers', 'diffusers'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
