@@ -81,7 +81,11 @@ def test_a_smoke_run_measures_every_part_and_goes_on_where_it_was(tmp_path: Path
     done = command("measure", "--smoke", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr[-2000:]
     lines = read_lines(tmp_path / "wan.jsonl")
-    assert {part for part, _ in lines} == {"machine", *SECONDS}
+    assert {part for part, _ in lines} == {
+        "machine",
+        "rounding",
+        *SECONDS,
+    }  # what float8 does to numbers is of part float8
     assert all(line["smoke"] for line in lines.values())
     assert all(
         line["seconds"] > 0 for (part, _), line in lines.items() if part in ("steps", "large", "heads", "scaling")
@@ -94,7 +98,14 @@ def test_a_smoke_run_measures_every_part_and_goes_on_where_it_was(tmp_path: Path
     assert [path.name for path in written] == ["speed.md", "speed-share.svg", "speed-frames.svg"]
     text = page.read_text()
     assert "is no result" in text
-    for title in ("Training steps, 1.3B", "schedule on 1.3B", "Head classification", "14B", "number of frames"):
+    for title in (
+        "Training steps, 1.3B",
+        "schedule on 1.3B",
+        "Head classification",
+        "14B",
+        "float8",
+        "number of frames",
+    ):
         assert title in text
     assert "exponent" in text
 
