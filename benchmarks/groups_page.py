@@ -39,7 +39,13 @@ def read(results: Sequence[Path]) -> dict[str, tuple[ResultStore, Attempts]]:
     """Folder name -> what it holds, of every results folder in these places."""
     infos = metric_infos([HEADLINE, TEXT])
     folders = sorted(path.parent for place in results for path in place.glob("**/run.json"))
-    return {folder.name: (ResultStore(folder), Attempts.read(ResultStore(folder), infos)) for folder in folders}
+    held = {folder.name: (ResultStore(folder), Attempts.read(ResultStore(folder), infos)) for folder in folders}
+    bare = [name for name, (_, attempts) in held.items() if not attempts.case_values(HEADLINE)]
+    if bare or not held:
+        raise SystemExit(
+            f"no {HEADLINE} in {', '.join(bare) or 'these places'}; run `motionbench score` on each folder"
+        )
+    return held
 
 
 def page(held: Mapping[str, tuple[ResultStore, Attempts]], group_of: Mapping[str, str]) -> str:
@@ -63,7 +69,7 @@ def _row(attempts: Attempts, group_of: Mapping[str, str], groups: Sequence[str])
     mean, ends = fmean(values.values()), percentile_interval({"all": list(values.values())})
     around = "" if ends is None else f" [{ends[0]:.3f}, {ends[1]:.3f}]"
     lost = f"{sum(clip < LOST for clip in clips)} of {len(attempts.records)}"
-    text = [f"{mean:.3f}{around}", lost, f"{fmean(words.values()):.3f}"]
+    text = [f"{mean:.3f}{around}", lost, f"{fmean(words.values()):.3f}" if words else "–"]
     return mean, [cell.replace("-", "−") for cell in [*cells, *text]]
 
 

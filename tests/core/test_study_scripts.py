@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from motionbench.schema import SCHEMA
 from motionbench.split import read_split
 from motionbench.summary import Attempts
 from motionbench.video import read_clip
@@ -108,3 +109,14 @@ def test_groups_are_means_of_their_references_and_a_lost_clip_is_one_below_half(
     assert mean == pytest.approx(0.7)  # (0.6 + 0.8) / 2: seeds of a case first
     assert cells[:3] == ["0.600", "0.800", "–"]
     assert cells[4] == "1 of 3"
+    without = {key: score for key, score in scores.items() if key[1] == "motion_fidelity"}
+    assert groups._row(Attempts("swing", records, without), group_of, ["3 objects"])[1][-1] == "–", "no text model"
+
+
+def test_groups_of_results_that_nobody_scored_name_the_folder(tmp_path: Path, script: Any) -> None:
+    (tmp_path / "swing").mkdir()
+    (tmp_path / "swing/run.json").write_text(
+        json.dumps({"schema": SCHEMA, "configuration": {"method": "swing"}, "environment": {}})
+    )
+    with pytest.raises(SystemExit, match=r"no motion_fidelity in swing; run `motionbench score`"):
+        script("groups_page").read([tmp_path])
