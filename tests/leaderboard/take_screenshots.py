@@ -1,6 +1,6 @@
 """Pictures of a leaderboard page for the documentation: `python tests/leaderboard/take_screenshots.py PAGE FOLDER`.
 
-Writes FOLDER/leaderboard-1400.png and -390.png (what a desk and a phone show first), and leaderboard-clips.png.
+Writes FOLDER/leaderboard-1400.png and -390.png: what a desk and a phone show first.
 """
 
 from __future__ import annotations
@@ -31,10 +31,6 @@ def take(page_file: Path, folder: Path) -> None:
             page = open_page(browser, page_file, width, height)
             page.wait_for_timeout(1500)
             shoot(page, folder / f"leaderboard-{width}.png")
-        page = open_page(browser, page_file, 1400, 880)
-        page.locator("tbody button.link").filter(has_text="followyourmotion").first.click()
-        page.wait_for_timeout(1600)
-        shoot(page, folder / "leaderboard-clips.png")
         browser.close()
 
 
