@@ -54,7 +54,7 @@ def motion_to_field(motion: Motion) -> MotionField:
     def around(signal: Array) -> Array:
         """(P, T-1) sums over the tracks of a signal (N, T-1)."""
         sums: Array = np.matmul(y * signal.T[:, None], x.swapaxes(1, 2))  # (T-1, rows, columns)
-        return sums.reshape(len(sums), -1).T
+        return sums.reshape(len(sums), shape[0]).T
 
     mass = around(motion.weights)
     moved = [around(motion.steps[..., i] * motion.weights) for i in (0, 1)]
