@@ -92,18 +92,18 @@ def float8_weights(transformer: Any, device: torch.device) -> Iterator[int]:
 
     Where the card cannot do it, the same rounding is computed in the model's own type, which is told once.
     """
-    found = list(large_products(transformer))
-    if not found:
+    products = list(large_products(transformer))
+    native = bool(products) and has_float8(device)
+    if products:
+        chose("frozen weights", f"{len(products)} products in float8" + ("" if native else ", as rounding only"))
+    else:
         fall_back("frozen weights in float8", "weights as they are", "no product is large enough to gain by it")
-    native = bool(found) and has_float8(device)
-    if found:
-        chose("frozen weights", f"{len(found)} products in float8" + ("" if native else ", as rounding only"))
-    for parent, name, linear in found:
+    for parent, name, linear in products:
         setattr(parent, name, Float8Linear(linear, native=native))
     try:
-        yield len(found)
+        yield len(products)
     finally:
-        for parent, name, linear in found:
+        for parent, name, linear in products:
             setattr(parent, name, linear)
 
 
