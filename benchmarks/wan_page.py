@@ -24,9 +24,9 @@ from wan_checks import (
 )
 from wan_plot import draw_bars, draw_curve
 from wan_sections import float8_section, profile_section
-from wan_tables import STEP_COLUMNS, share_of_matmul, step_rows, table
+from wan_tables import STEP_COLUMNS, share_of_matmul, step_rows
 
-from motionbench.marked_page import BEGIN, END, put_between
+from motionbench.marked_page import BEGIN, END, put_between, table
 
 EMPTY = f"# Speed and memory of Wan2.1\n\n{BEGIN}\n{END}\n"
 SINGLE_FRAMES = 81  # that a fit encodes one by one
@@ -52,7 +52,7 @@ def write_page(source: Path, page: Path) -> list[Path]:
         path.write_text(drawn, "utf-8")
         sections.append(f"![{name}]({path.name})\n")
         written.append(path)
-    put_between(page, "\n".join(section for section in sections if section), empty=EMPTY)
+    put_between(page, "\n\n".join(section.strip() for section in sections if section), empty=EMPTY)
     return written
 
 
@@ -114,14 +114,14 @@ def schedule_section(lines: Lines) -> str:
     )
     saved = saved_later(lines)
     if saved is not None:
-        text += f"\nA later job finds what the first one compiled, and takes {saved:.1f} s less for both stages.\n"
+        text += f"\n\nA later job finds what the first one compiled, and takes {saved:.1f} s less for both stages."
     whole = lines.get(("job", "whole schedule"))
     if whole:
         text += (
-            f"\nThe whole job, run as one: fit {whole['fit_seconds']:.0f} s, clip {whole['generate_seconds']:.0f} s.\n"
+            f"\n\nThe whole job, run as one: fit {whole['fit_seconds']:.0f} s, clip {whole['generate_seconds']:.0f} s."
         )
     rows = [[wanted, found, "yes" if holds else "**no**"] for wanted, found, holds in all_checks(lines, pieces)]
-    return text + "\n" + table(("wanted", "measured", "holds"), rows)
+    return text + "\n\n" + table(("wanted", "measured", "holds"), rows)
 
 
 def job_line(lines: Lines) -> dict[str, Any] | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from wan_checks import Lines
-from wan_tables import STEP_COLUMNS, step_rows, table
+from wan_tables import STEP_COLUMNS, step_rows
+
+from motionbench.marked_page import table
 
 
 def float8_section(lines: Lines) -> str:
@@ -20,13 +22,13 @@ def float8_section(lines: Lines) -> str:
         kinds = {"bfloat16": slopes["unchanged"], "float8": slopes["float8"]}
         cells = [[kind, f"{1 - of['cosine']:.2g}", f"{of['norm'] - 1:+.2%}"] for kind, of in kinds.items()]
         text += (
-            f"\nGradients of a LoRA as large as a trained one against float32, worst of {slopes['draws']} draws:\n\n"
+            f"\n\nGradients of a LoRA as large as a trained one against float32, worst of {slopes['draws']} draws:\n\n"
             + table(("weights", "1 - cosine", "norm"), cells)
         )
     if run:
         kinds = {"float8": run["float8"], "bfloat16, other kernels": run["other kernels"]}
         cells = [[kind, f"{100 * of['distance']:.2g}%", f"{100 * of['end']:+.2g}%"] for kind, of in kinds.items()]
-        text += f"\nLosses of {run['steps']} steps on the same draws, apart from those in bfloat16:\n\n" + table(
+        text += f"\n\nLosses of {run['steps']} steps on the same draws, apart from those in bfloat16:\n\n" + table(
             ("run", "mean over steps", "last quarter"), cells
         )
     return text
