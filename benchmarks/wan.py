@@ -16,6 +16,7 @@ from __future__ import annotations
 import gc
 import os
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from motionbench.methods.backbones import float8 as rounding
 from motionbench.methods.backbones.backbone import Backbone
 from motionbench.methods.backbones.execution import PLAIN, PRESETS, Execution
 from motionbench.methods.backbones.wan_models import WAN_1_3B, WAN_14B, WanModel
+from motionbench.methods.followyourmotion.adapter import MotionAdapter
 from motionbench.methods.followyourmotion.config import Config
 from motionbench.methods.followyourmotion.heads import score_heads
 from motionbench.methods.followyourmotion.method import FollowYourMotion
@@ -35,6 +37,7 @@ from wan_float8 import gradient_errors, loss_distances
 from wan_flops import forward_flops
 from wan_measure import Bench, RandomBackbone, Step, describe_machine, seconds_of, synchronize, time_step
 from wan_page import write_page
+from wan_without import LEFT_OUT, left_out
 
 from motionbench.clip import Clip
 from motionbench.errors import MotionBenchError
@@ -47,6 +50,7 @@ SECONDS = {
     "steps": 200,
     "heads": 60,
     "float8": 120,
+    "without": 90,
     "large": 120,
     "job": 200,
     "baselines": 300,
@@ -69,6 +73,7 @@ def measure(
     quick_attention: Annotated[bool, typer.Option(help="cuDNN's attention first, on Hopper cards.")] = True,
     compiling: Annotated[bool, typer.Option("--compile/--no-compile", help="Compile what is optimized.")] = True,
     baseline: Annotated[list[str] | None, typer.Option("--baseline", help="Of part baselines; repeatable.")] = None,
+    without: Annotated[list[str] | None, typer.Option("--without", help=f"One of {', '.join(LEFT_OUT)}.")] = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="All parts at toy size on the CPU; no result.")] = False,
 ) -> None:
     """Measure what is missing in --out."""
@@ -87,16 +92,20 @@ def measure(
         "steps": lambda: steps(bench, spatial_batch),
         "heads": lambda: heads(bench),
         "float8": lambda: float8(bench),
+        "without": lambda: parts_without(bench),
         "large": lambda: large(bench),
         "job": lambda: job(bench, full=full_job),
         "baselines": lambda: baselines(bench, baseline or []),
         "later": lambda: later(bench),
         "scaling": lambda: scaling(bench),
     }
-    for name in part or list(work):
-        bench.deadline = time.perf_counter() + budgets[name]
-        work[name]()
-        free(bench)
+    with ExitStack() as leaving:
+        for name in without or []:
+            leaving.enter_context(left_out(name))
+        for name in part or list(work):
+            bench.deadline = time.perf_counter() + budgets[name]
+            work[name]()
+            free(bench)
 
 
 def sizes(bench: Bench) -> tuple[int, int]:
@@ -199,15 +208,44 @@ def later(bench: Bench) -> None:
     """(e) The first steps of a later job, in a process of its own that finds what another one compiled."""
     _, sparse = sizes(bench)
     wanted = [replace(step, repeats=3, profiled=False) for step in optimized_steps(sparse)]
-    measure_steps(bench, "later", WAN_1_3B, wanted)
+    backbone = measure_steps(bench, "later", WAN_1_3B, wanted)
+    if bench.missing("later", "sampling"):
+        backbone = RandomBackbone(WAN_1_3B, bench, allowed(bench, FAST)) if backbone is None else backbone
+        config = Config(sparse_frames=sparse, spatial_steps=1, temporal_steps=1, head_times=(0.5,))
+        method = FollowYourMotion(config, Runtime(WAN_1_3B.name, bench.device), backbone)
+        adapter = method.fit(random_clip(bench), "caption", seed=0)
+        bench.keep("later", "sampling", **one_step_clips(bench, method, adapter))
+
+
+def parts_without(bench: Bench) -> None:
+    """(h) The temporal step without each of what makes its passes over memory few."""
+    _, sparse = sizes(bench)
+    backbone = None
+    for name in LEFT_OUT:
+        step = Step(f"temporal, {name}", "temporal", sparse, FAST, repeats=10, profiled=True)
+        with left_out(name):
+            backbone = measure_steps(bench, "without", WAN_1_3B, [step], backbone)
+
+
+def random_clip(bench: Bench) -> Clip:
+    """A dense clip of noise."""
+    dense, _ = sizes(bench)
+    shape = (17, 64, 64, 3) if bench.smoke else (dense, 480, 832, 3)
+    generator = torch.Generator().manual_seed(0)
+    return Clip(torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8).numpy(), 16.0)
+
+
+def one_step_clips(bench: Bench, method: FollowYourMotion, adapter: MotionAdapter) -> dict[str, Any]:
+    """Seconds of a clip of one step: the first, in which sampling is compiled, and the next."""
+    config, method.config = method.config, replace(method.config, sample_steps=1)
+    found = seconds_of(bench, lambda: method.generate(adapter, "prompt", seed=1), warmup=0, repeats=1)
+    method.config = config
+    return {"one_step_seconds": found["first_seconds"], "one_step_again_seconds": found["seconds"]}
 
 
 def baselines(bench: Bench, which: list[str]) -> None:
     """(f) Fit and clip of each baseline, on a dense clip, within the memory of a card of 80 GB."""
-    dense, _ = sizes(bench)
-    shape = (17, 64, 64, 3) if bench.smoke else (dense, 480, 832, 3)
-    generator = torch.Generator().manual_seed(0)
-    clip = Clip(torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8).numpy(), 16.0)
+    clip = random_clip(bench)
     limit = PRESETS["80"].limit_bytes
     ways = {"plain": PLAIN, "optimized": replace(FAST, limit_bytes=limit)}
     backbone = None
@@ -279,11 +317,8 @@ def heads(bench: Bench) -> None:
 
 def job(bench: Bench, *, full: bool) -> None:
     """(c) Classify, tune and generate by the method itself, and what the VAE takes of it."""
-    dense, sparse = sizes(bench)
-    shape = (17, 64, 64, 3) if bench.smoke else (dense, 480, 832, 3)
-    clip = Clip(
-        torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8).numpy(), 16.0
-    )
+    _, sparse = sizes(bench)
+    clip = random_clip(bench)
     backbone = RandomBackbone(WAN_1_3B, bench, allowed(bench, FAST))
     short = {"spatial_steps": 3, "temporal_steps": 3} if bench.smoke else {"spatial_steps": 100, "temporal_steps": 40}
     if full:
@@ -299,18 +334,15 @@ def job(bench: Bench, *, full: bool) -> None:
 
 
 def run_job(bench: Bench, name: str, backbone: RandomBackbone, config: Config, clip: Clip) -> None:
-    """One fit and one generation, timed apart; a generation of one step goes first, in which sampling is compiled."""
+    """One fit and one generation, timed apart; clips of one step go first, in which sampling is compiled."""
     method = FollowYourMotion(config, Runtime(WAN_1_3B.name, bench.device), backbone)
     start = time.perf_counter()
     adapter = method.fit(clip, "caption", seed=0)
     synchronize(bench)
     fit = time.perf_counter() - start
-    method.config = replace(config, sample_steps=1)
-    first = seconds_of(bench, lambda: method.generate(adapter, "prompt", seed=1), warmup=0, repeats=0)
-    method.config = config
+    found: dict[str, Any] = {"fit_seconds": fit} | one_step_clips(bench, method, adapter)
     start = time.perf_counter()
     method.generate(adapter, "prompt", seed=1)
-    found = {"fit_seconds": fit, "one_step_seconds": first["first_seconds"]}
     found["generate_seconds"] = time.perf_counter() - start
     found["peak_bytes"] = torch.cuda.max_memory_allocated() if bench.device != "cpu" else None
     steps_taken = config.sample_steps or backbone.steps

@@ -23,8 +23,9 @@ from motionbench.config import build_config
 from motionbench.method import Runtime
 
 # Steps of a short schedule: those of a stage that is replayed (of which the first ones compile, and are recorded), of
-# one that is not, and of sampling.
-REPLAYED, LAUNCHED, INVERTED, SAMPLED, GUIDED = 6, 3, 2, 4, 2
+# one that is not, of inversion, of sampling, and of guided sampling, whose first plain step may compile.
+REPLAYED, LAUNCHED, INVERTED, SAMPLED, GUIDED = 5, 2, 2, 2, 2
+GUIDED_AND_PLAIN = {"optimized": GUIDED + 2, "plain": GUIDED + 1}
 STAGES: dict[str, tuple[str, ...]] = {
     "vmc": ("steps",),
     "motioninversion": ("steps",),
@@ -34,16 +35,16 @@ STAGES: dict[str, tuple[str, ...]] = {
 }
 SETTINGS: dict[str, dict[str, Any]] = {
     "vmc": {"inversion_steps": INVERTED},
-    "ditflow": {"guided_share": GUIDED / SAMPLED, "iterations": 2},
+    "ditflow": {"iterations": 1},
     "motioninversion": {"inversion_steps": INVERTED},
-    "flowmotion": {"guided_share": GUIDED / SAMPLED, "iterations": 2},
+    "flowmotion": {"iterations": 1},
     "det": {},
     "twostagelora": {},
-    "moft": {"guided_share": GUIDED / SAMPLED, "iterations": 2},
+    "moft": {"iterations": 1},
     "motiondirector": {"inversion_steps": INVERTED, "spatial_share": 1.0},
     "motionclone": {"guided_steps": GUIDED, "ramp_steps": 1},
-    "fastvmt": {"guided_share": GUIDED / SAMPLED, "iterations": 3},
-    "smm": {"guided_share": GUIDED / SAMPLED, "iterations": 2, "inversion_substeps": 2},
+    "fastvmt": {"iterations": 3},
+    "smm": {"iterations": 1, "inversion_substeps": 2},
 }
 
 
@@ -51,7 +52,10 @@ def short_config(name: str, full: Any, execution: Execution, *, smoke: bool) -> 
     """A method's configuration with as few steps as can be timed."""
     steps = REPLAYED if execution.replay else LAUNCHED
     asked = SETTINGS[name] | dict.fromkeys(STAGES.get(name, ()), steps)
-    asked["sample_steps"] = 2 if name in STAGES else SAMPLED
+    guided = GUIDED_AND_PLAIN["optimized" if execution.compiler else "plain"]
+    asked["sample_steps"] = SAMPLED if name in STAGES else guided
+    if hasattr(full, "guided_share"):
+        asked["guided_share"] = GUIDED / guided
     toy = {"rank": 2, "block": 1} if smoke else {}
     known = {f.name for f in fields(full)}
     return replace(full, **asked, **{key: value for key, value in toy.items() if key in known})

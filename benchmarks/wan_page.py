@@ -19,11 +19,12 @@ from wan_checks import (
     Lines,
     all_checks,
     baseline_rows,
+    compiling_sampling,
     saved_later,
     tuning_seconds,
 )
 from wan_plot import draw_bars, draw_curve
-from wan_sections import float8_section, profile_section
+from wan_sections import float8_section, profile_section, without_section
 from wan_tables import STEP_COLUMNS, share_of_matmul, step_rows
 
 from motionbench.marked_page import BEGIN, END, put_between, table
@@ -46,7 +47,8 @@ def write_page(source: Path, page: Path) -> list[Path]:
     page.parent.mkdir(parents=True, exist_ok=True)
     written = [page]
     sections = [head(lines), steps_section(lines), schedule_section(lines), heads_section(lines), large_section(lines)]
-    sections += [float8_section(lines), baselines_section(lines), scaling_section(lines), profile_section(lines)]
+    sections += [without_section(lines), float8_section(lines), baselines_section(lines)]
+    sections += [scaling_section(lines), profile_section(lines)]
     for name, drawn in plots(lines).items():
         path = page.with_name(f"{page.stem}-{name}.svg")
         path.write_text(drawn, "utf-8")
@@ -104,7 +106,7 @@ def schedule_section(lines: Lines) -> str:
         pieces["encoding"] = vae["dense_seconds"] + vae["sparse_seconds"] + SINGLE_FRAMES * vae["frame_seconds"]
     if short:
         pieces["generating one clip"] = short["generate_seconds"]
-        pieces["compiling sampling"] = short["one_step_seconds"] - short["generate_seconds"] / short["sample_steps"]
+        pieces["compiling sampling"] = compiling_sampling(short)
     rows = [[name, f"{seconds:.1f}"] for name, seconds in pieces.items()]
     rows.append(["**sum**", f"**{sum(pieces.values()):.1f}**"])
     text = (
@@ -114,7 +116,7 @@ def schedule_section(lines: Lines) -> str:
     )
     saved = saved_later(lines)
     if saved is not None:
-        text += f"\n\nA later job finds what the first one compiled, and takes {saved:.1f} s less for both stages."
+        text += f"\n\nA later job finds what the first one compiled, and takes {saved:.1f} s less."
     whole = lines.get(("job", "whole schedule"))
     if whole:
         text += (

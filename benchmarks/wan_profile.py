@@ -10,9 +10,16 @@ from torch.profiler import ProfilerActivity
 
 # Parts of the kernels' names, the first kind that fits.
 KINDS = {
-    "compiled passes over memory": ("triton_",),  # first: their names say what they stand beside
-    "attention, backward": ("flashattentionbackward", "flash_bwd", "bprop", "attn_bwd", "bwd_preprocess"),
-    "attention, forward": ("flashattentionforward", "flash_fwd", "fprop", "attn_fwd", "sdpa"),
+    "compiled passes over memory": ("triton_", "_norm_rope"),  # first: their names say what they stand beside
+    "attention, backward": (
+        "_attend_gradient",
+        "flashattentionbackward",
+        "flash_bwd",
+        "bprop",
+        "attn_bwd",
+        "bwd_preprocess",
+    ),
+    "attention, forward": ("_attend", "flashattentionforward", "flash_fwd", "fprop", "attn_fwd", "sdpa"),
     "matrix products": ("gemm", "nvjet", "cutlass", "cublas", "xmma", "scaled_mm"),
     "optimizer": ("adam", "multi_tensor", "lpnorm"),
     "copies": ("memcpy", "memset"),

@@ -34,6 +34,17 @@ def float8_section(lines: Lines) -> str:
     return text
 
 
+def without_section(lines: Lines) -> str:
+    """The temporal step without each of what makes its passes over memory few."""
+    rows = [*step_rows(lines, "steps", only="temporal, optimized"), *step_rows(lines, "without")]
+    if len(rows) < 2:
+        return ""
+    return (
+        "## The temporal step's passes over memory, 1.3B\n\nThe optimized step, and the same without one of what it "
+        "has (last, with the blocks of compiled passes chosen by trial).\n\n" + table(STEP_COLUMNS, rows)
+    )
+
+
 def profile_section(lines: Lines) -> str:
     """Where the seconds of profiled steps go."""
     seen = {

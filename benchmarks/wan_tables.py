@@ -12,11 +12,11 @@ def share_of_matmul(line: dict[str, Any]) -> float:
     return float(line["useful_tflops"] / line["matmul_tflops"])
 
 
-def step_rows(lines: Lines, part: str) -> list[list[str]]:
-    """One row for each step of a part, in the order of measuring."""
+def step_rows(lines: Lines, part: str, only: str | None = None) -> list[list[str]]:
+    """One row for each step of a part, or for one of them only, in the order of measuring."""
     rows = []
     for (found, name), line in lines.items():
-        if found != part:
+        if found != part or (only is not None and name != only):
             continue
         if "error" in line:
             rows.append([name, line["error"], "", "", "", gigabytes(line["peak_bytes"]), "", ""])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from types import MethodType
 from typing import Any
 
@@ -12,6 +13,8 @@ import torch
 
 from motionbench.disk_cache import cache_folder
 from motionbench.fallbacks import fall_back
+
+from .inductor import options
 
 _FOLDER = "TORCHINDUCTOR_CACHE_DIR"
 VARIANTS = 64  # of a block: each of sizes, training or not, with which LoRAs, streamed or not, is one of its own
@@ -52,6 +55,7 @@ def plain_forward(block: Any) -> Any:
     return MethodType(type(block).forward, block) if compiled else block
 
 
+@cache
 def guarded(compiler: str) -> Callable[[Any, Any], Any]:
     """A backend of torch.compile that leaves a graph as it is where the real one fails; there may be no C compiler."""
 
@@ -59,7 +63,7 @@ def guarded(compiler: str) -> Callable[[Any, Any], Any]:
         from torch._dynamo.backends.registry import lookup_backend
 
         try:
-            return lookup_backend(compiler)(graph, inputs)
+            return lookup_backend(compiler)(graph, inputs, **options())
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # whatever a compiler, and the tools that it starts, can raise

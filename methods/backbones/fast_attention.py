@@ -6,6 +6,7 @@ older ones. A kernel is chosen only if a small attention by it, forward and back
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -17,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from motionbench.disk_cache import cache_folder
 from motionbench.fallbacks import chose, fall_back
 
 Kernels = Literal["flash-attention-4", "cudnn", "flash", "torch"]
@@ -110,6 +112,7 @@ def _fourth(kernels: Kernels) -> Iterator[None]:
         return
     import torch.nn.attention as attention
 
+    keep_what_is_compiled()
     switch: Any = attention  # torch 2.11 and later
     if switch.current_flash_attention_impl() == "FA4":
         yield
@@ -119,6 +122,15 @@ def _fourth(kernels: Kernels) -> Iterator[None]:
         yield
     finally:
         switch.restore_flash_attention_impl()
+
+
+def keep_what_is_compiled() -> None:
+    """Lets FlashAttention-4 keep its kernels under the user's cache, unless the user says otherwise.
+
+    It reads this when it is loaded; by itself it compiles them in each process, which takes seconds.
+    """
+    os.environ.setdefault("FLASH_ATTENTION_CUTE_DSL_CACHE_ENABLED", "1")
+    os.environ.setdefault("FLASH_ATTENTION_CUTE_DSL_CACHE_DIR", str(cache_folder() / "attention"))
 
 
 @contextmanager

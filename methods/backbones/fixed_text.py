@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from . import fused
+
 
 class FixedTextAttention(nn.Module):
     """A Wan cross-attention whose keys and values (1, L, K * d) are given; what it is told of a text is ignored."""
@@ -27,6 +29,9 @@ class FixedTextAttention(nn.Module):
         """(B, S, D) -> (B, S, D)."""
         attention, batch = self.attention, hidden_states.shape[0]
         query = attention.norm_q(attention.to_q(hidden_states))
+        if fused.usable(query) and query.shape[-1] // attention.heads in fused.WIDTHS:
+            own: Tensor = attention.to_out[0](fused.attend(query, self.keys, self.values, attention.heads))
+            return own
         # One text for the whole batch: written out, since not every attention kernel takes a stride of zero.
         key, value = (x.expand(batch, -1, -1).contiguous() for x in (self.keys, self.values))
         q, k, v = (x.unflatten(2, (attention.heads, -1)).transpose(1, 2) for x in (query, key, value))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,7 @@ from .compiling import compiled_blocks
 from .execution import Execution, execution_for
 from .fast_attention import fast_attention
 from .fixed_text import fixed_text
+from .fused import fused_operators
 from .parts import PARTS, LazyParts
 from .recompute import blocks_to_recompute, free_device_bytes, recomputed
 from .streaming import blocks_to_stream, is_streamed, place
@@ -114,11 +115,14 @@ class WanBackbone(Backbone):
         with self._attention(), compiled_blocks(self.transformer, compiler):
             yield
 
-    def _attention(self) -> AbstractContextManager[Any]:
+    @contextmanager
+    def _attention(self) -> Iterator[None]:
         execution, width = self.execution, int(self.transformer.config.attention_head_dim)
-        if not execution.quick_attention:
-            return nullcontext()
-        return fast_attention(self.device, width, deterministic=execution.deterministic)
+        with ExitStack() as quick:
+            if execution.quick_attention:
+                quick.enter_context(fast_attention(self.device, width, deterministic=execution.deterministic))
+                quick.enter_context(fused_operators(self.device))
+            yield
 
     @contextmanager
     def training(

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from motionbench.errors import ShapeError
 
+from ..backbones import fused
 from ..taps.self_attention import rotate
 from .branches import BranchName, head_channels
 from .low_rank import INPUTS, LowRank
@@ -58,16 +59,35 @@ class DecoupledAttention(nn.Module):
     ) -> Tensor:
         """(B, S, D) -> (B, S, D); the arguments of diffusers' `WanAttention` in self-attention."""
         sums = self._summed_weights()
-        q, k, v = (y.unflatten(2, (-1, self.width)) for y in self._normalized(hidden_states, sums))  # (B, S, K, d)
-        if rotary_emb is not None:
-            q, k = rotate(q, *rotary_emb), rotate(k, *rotary_emb)
-        q, k, v = (y.transpose(1, 2) for y in (q, k, v))
+        q, k, v = (y.unflatten(2, (-1, self.width)) for y in self._turned(hidden_states, rotary_emb, sums))
+        q, k, v = (y.transpose(1, 2) for y in (q, k, v))  # (B, K, S, d)
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=attention_mask).transpose(1, 2).flatten(2)
         out = self._project("o", mixed, sums)
         if not sums:
             for lora in self._loras():
                 out = out + lora.output(mixed)
         return out
+
+    def _turned(self, x: Tensor, rotary_emb: Any, sums: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """q and k after norm and RoPE, and v, each (B, S, D)."""
+        if rotary_emb is None or sums or not self._fused(x):
+            q, k, v = self._normalized(x, sums)
+            if rotary_emb is not None:
+                q, k = (rotate(y.unflatten(2, (-1, self.width)), *rotary_emb).flatten(2) for y in (q, k))
+            return q, k, v
+        parts = [lora.inputs(x) for lora in self._loras()]
+        added = [sum(some[1:], some[0]) for some in zip(*parts, strict=True)] or [None] * len(INPUTS)
+        q, k, v = (self._project(name, x, sums) for name in INPUTS)
+        norms = self.attention.norm_q, self.attention.norm_k
+        q, k = (
+            fused.norm_rope(y, more, norm, *rotary_emb) for y, more, norm in zip((q, k), added, norms, strict=False)
+        )
+        return q, k, v if added[2] is None else v + added[2]
+
+    def _fused(self, x: Tensor) -> bool:
+        """Whether the LoRAs' sum, the norm and RoPE are one operator, which has no gradient of the norm's weights."""
+        learns = self.attention.norm_q.weight.requires_grad or self.attention.norm_k.weight.requires_grad
+        return fused.usable(x) and not self.isolate_norm and not learns
 
     def normalized(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """q and k after the norm, before RoPE, and v, each (B, S, D), of inputs x (B, S, D)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -127,7 +128,7 @@ def test_deterministic_algorithms_end_with_the_block() -> None:
 
 
 def test_a_compiler_that_fails_is_told_once_and_blocks_run_as_they_are(monkeypatch, caplog) -> None:
-    def broken(graph, inputs):
+    def broken(graph, inputs, **options):
         raise OSError("no C compiler found")
 
     monkeypatch.setattr(
@@ -152,6 +153,35 @@ def test_what_is_compiled_is_kept_in_the_users_cache(monkeypatch, tmp_path) -> N
     with compiled_blocks(transformer, "eager"):
         pass
     assert compiling.os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "compiled")
+
+
+def test_blocks_are_compiled_once_however_often_they_are_used(monkeypatch) -> None:
+    """A backend made anew each time had them traced again for every clip, and 64 times at most."""
+    graphs = []
+
+    def seen(graph, inputs, **options):
+        graphs.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr("torch._dynamo.backends.registry.lookup_backend", lambda name: seen)
+    transformer = SimpleNamespace(blocks=[torch.nn.Linear(3, 3), torch.nn.Linear(3, 3)])
+    for _ in range(3):
+        with compiled_blocks(transformer, "inductor"):
+            for block in transformer.blocks:
+                block(torch.ones(1, 3))
+    assert len(graphs) == 1
+
+
+def test_flash_attention_4_keeps_its_kernels_in_the_users_cache(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("MOTIONBENCH_CACHE", str(tmp_path))
+    for name in ("ENABLED", "DIR"):
+        monkeypatch.delenv(f"FLASH_ATTENTION_CUTE_DSL_CACHE_{name}", raising=False)
+    fast_attention.keep_what_is_compiled()
+    assert os.environ["FLASH_ATTENTION_CUTE_DSL_CACHE_DIR"] == str(tmp_path / "attention")
+    assert os.environ["FLASH_ATTENTION_CUTE_DSL_CACHE_ENABLED"] == "1"
+    monkeypatch.setenv("FLASH_ATTENTION_CUTE_DSL_CACHE_ENABLED", "0")  # the user's own choice
+    fast_attention.keep_what_is_compiled()
+    assert os.environ["FLASH_ATTENTION_CUTE_DSL_CACHE_ENABLED"] == "0"
 
 
 def test_inductors_own_folder_is_not_taken_for_the_users_choice(tmp_path) -> None:
