@@ -11,15 +11,13 @@ that say what it rests on (tracker, model): all numbers of the page are computed
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import subprocess
 import sys
-import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
+from motionbench.leaderboard.archives import to_archive, unpacked
 from motionbench.leaderboard.privacy import without_paths
 
 from motionbench.files import canonical_json, write_atomically
@@ -30,13 +28,10 @@ BASIS = ("tracker", "model", "scored_at")  # of a score's details
 def pack(results: Path, target: Path) -> int:
     """Writes the file; the same bytes for the same results. Returns how many folders it holds."""
     folders = [path.parent for path in sorted(results.rglob("run.json"))]
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(target, "w:xz", preset=9) as tar:
-        for folder in folders:
-            for name, data in kept_files(folder):
-                member = tarfile.TarInfo((folder.relative_to(results) / name).as_posix())
-                member.size = len(data)
-                tar.addfile(member, io.BytesIO(data))
+    files = {
+        (folder.relative_to(results) / name).as_posix(): data for folder in folders for name, data in kept_files(folder)
+    }
+    write_atomically(target, to_archive(files, target))
     return len(folders)
 
 
@@ -65,13 +60,11 @@ def lean(line: str) -> str:
 
 def write_page(records: Path, study: Path, page: Path, html: Path | None) -> int:
     """Writes the study's pages from the packed records; returns the exit code of `motionbench study`."""
-    with TemporaryDirectory() as scratch:
-        with tarfile.open(records) as tar:
-            tar.extractall(scratch, filter="data")
-        words = ["study", str(study), "--out", scratch, "--no-run", "--no-score", "--page", str(page)]
+    with unpacked([records]) as (folder,):
+        words = ["study", str(study), "--out", str(folder), "--no-run", "--no-score", "--page", str(page)]
         code = subprocess.run([sys.executable, "-m", "motionbench", *words], check=False).returncode
         if html is not None:
-            write_atomically(html, Path(scratch, "study.html").read_bytes())
+            write_atomically(html, Path(folder, "study.html").read_bytes())
         return code
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from motionbench.case import Category
+from motionbench.marked_page import table
 
 from ..dataset_card import render
 from .catalog import Catalog
@@ -95,36 +96,37 @@ def to_config(category: Category, catalog: Catalog) -> dict[str, Any]:
 
 def composition(catalog: Catalog) -> str:
     """References and cases by split and category, as a table."""
-    lines = ["| split | revision | " + " | ".join(Category) + " | cases | MB |", "|---|---|" + "---|" * 6]
+    rows = []
     for name, entry in sorted(catalog.items()):
         counts = [str(entry.categories[c].references) if c in entry.categories else "-" for c in Category]
         cases = sum(part.cases for part in entry.categories.values())
         size = sum(part.bytes for part in entry.categories.values()) / 1e6
-        lines.append(f"| `{name}` | `{entry.revision}` | {' | '.join(counts)} | {cases} | {size:.1f} |")
-    return "References per category; one row of a table is one reference with all its prompts.\n\n" + "\n".join(lines)
+        rows.append([f"`{name}`", f"`{entry.revision}`", *counts, str(cases), f"{size:.1f}"])
+    text = "References per category; one row of a table is one reference with all its prompts."
+    return f"{text}\n\n{table(['split', 'revision', *Category, 'cases', 'MB'], rows)}"
 
 
 def sources(catalog: Catalog) -> str:
     """Where the references come from and under which licenses, with counts."""
-    lines = ["| split | source | references |", "|---|---|---|"]
-    for name, entry in sorted(catalog.items()):
-        lines += [f"| `{name}` | {cell(source)} | {count} |" for source, count in entry.sources.items()]
-    lines += ["", "| split | license | references |", "|---|---|---|"]
-    for name, entry in sorted(catalog.items()):
-        lines += [f"| `{name}` | {cell(license)} | {count} |" for license, count in entry.licenses.items()]
+    entries = sorted(catalog.items())
+    of_source = [[f"`{name}`", cell(one), str(n)] for name, entry in entries for one, n in entry.sources.items()]
+    of_license = [[f"`{name}`", cell(one), str(n)] for name, entry in entries for one, n in entry.licenses.items()]
+    tables = table(["split", "source", "references"], of_source), table(["split", "license", "references"], of_license)
     consent = (
         "Rendered clips show nobody. Filmed clips come from public research sets under the licenses named per row;"
         " their makers answer for the consent of those seen. Write to the repository's owner to have a clip removed."
     )
-    return "\n".join(lines) + f"\n\n{consent}"
+    return "\n\n".join([*tables, consent])
 
 
 def level_table(catalog: Catalog) -> str:
     """Cases by split and prompt level."""
-    lines = ["| split | level | cases |", "|---|---|---|"]
-    for name, entry in sorted(catalog.items()):
-        lines += [f"| `{name}` | {level} | {count} |" for level, count in entry.levels.items()]
-    return "\n".join(lines)
+    rows = [
+        [f"`{name}`", level, str(count)]
+        for name, entry in sorted(catalog.items())
+        for level, count in entry.levels.items()
+    ]
+    return table(["split", "level", "cases"], rows)
 
 
 def cell(text: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from motionbench.errors import StoreError
 from motionbench.home import home
+from motionbench.marked_page import table
 from motionbench.store import ResultStore
 
 from ..dataset_card import render
@@ -101,10 +102,9 @@ def may_write_card(client: HubClient, address: Address, remote: RemoteState | No
 
 def render_results_card(runs: dict[str, Any]) -> str:
     """The README.md of a repository of runs; the same runs give the same text."""
-    lines = ["| run | method | backbone | split | revision | ok | failed |", "|---|---|---|---|---|---|---|"]
-    for name, run in sorted(runs.items()):
-        words = [run.get(key) for key in ("method", "backbone", "split", "split_revision", "ok", "failed")]
-        lines.append(f"| `{name}` | " + " | ".join(str(word) for word in words) + " |")
+    keys = ("method", "backbone", "split", "split_revision", "ok", "failed")
+    rows = [[f"`{name}`", *(str(run.get(key)) for key in keys)] for name, run in sorted(runs.items())]
+    head = ["run", "method", "backbone", "split", "revision", "ok", "failed"]
     front = {"pretty_name": "MotionBench results", "tags": ["video-motion-transfer", "results"], "viewer": False}
     text = (
         "Runs of MotionBench for video motion transfer: under `results/NAME/` lie `run.json` (the whole configuration,"
@@ -112,5 +112,4 @@ def render_results_card(runs: dict[str, Any]) -> str:
         " `summary.json`, the videos and, where listed, the adapters. Compare rows only where split, revision and"
         " backbone agree. The licenses of the references and of the backbone apply to the videos."
     )
-    table = "\n".join(lines)
-    return render(front, "MotionBench results", {}, f"{MARK}\n\n{text}\n\n{table}")
+    return render(front, "MotionBench results", {}, f"{MARK}\n\n{text}\n\n{table(head, rows)}")

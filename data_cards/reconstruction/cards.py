@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from motionbench.case import Category
+from motionbench.marked_page import table
 
 from ..dataset_card import render
 from ..hub.licenses import hub_license
@@ -72,17 +73,17 @@ def render_split_card(taken: Sequence[Entry], planned: int) -> str:
 def composition(taken: Sequence[Entry], planned: int) -> str:
     """References by category: planned, taken, and how many may be passed on."""
     recipe = Counter(entry.category for entry in read_recipe())
-    lines = ["| category | in the recipe | here | of these CC-BY-4.0 | sets |", "|---|---|---|---|---|"]
+    head, rows = ["category", "in the recipe", "here", "of these CC-BY-4.0", "sets"], []
     for category in Category:
         here = [entry for entry in taken if entry.category == category]
         free = sum(entry.license == "CC-BY-4.0" for entry in here)
         sets = ", ".join(sorted({entry.set for entry in here})) or "-"
-        lines.append(f"| `{category}` | {recipe[category]} | {len(here)} | {free} | {sets} |")
+        rows.append([f"`{category}`", *map(str, (recipe[category], len(here), free)), sets])
     left = planned - len(taken)
     missing = f"\n\n{left} of {planned} references were left out: their sources were not there or not whole." * (
         left > 0
     )
-    return f"{len(taken)} references, {3 * len(taken)} cases, 832 x 480.\n\n" + "\n".join(lines) + missing
+    return f"{len(taken)} references, {3 * len(taken)} cases, 832 x 480.\n\n" + table(head, rows) + missing
 
 
 def consent(taken: Sequence[Entry]) -> str:

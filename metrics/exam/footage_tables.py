@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from motionbench.bootstrap import percentile_interval
+from motionbench.marked_page import table
 from motionbench.metric import MetricInfo
 
 from .footage_run import CONTROL, LOOK
@@ -18,7 +19,7 @@ from .looks import CORRUPTIONS, LOOKS
 from .plan import Answer
 from .rank_agreement import to_agreements
 from .report import Estimate
-from .tables import to_cell, to_number, to_table
+from .tables import to_cell, to_number
 
 LEAST_LOOK = 0.80  # of the ceiling: below this a perfect transfer would be taken for a faulty one
 _INTRODUCTION = (
@@ -196,7 +197,7 @@ def _grade_table(reports: Sequence[FootageReport]) -> str:
         )
         for r in reports
     ]  # fmt: skip
-    return to_table(("metric", "looks without value", "looks", "worst", "rho", "pairs", *MADE_CONTROLS), rows)
+    return table(("metric", "looks without value", "looks", "worst", "rho", "pairs", *MADE_CONTROLS), rows)
 
 
 def _look_table(reports: Sequence[FootageReport]) -> str:
@@ -204,7 +205,7 @@ def _look_table(reports: Sequence[FootageReport]) -> str:
     for r in reports:
         looks = [r.look(name) for name in LOOKS]
         rows.append((_name(r), *(f"{np.mean(v):.2f}, {min(v):.2f}" if v else "–" for v in looks)))
-    return to_table(("metric", *LOOKS), rows)
+    return table(("metric", *LOOKS), rows)
 
 
 def _fault_table(reports: Sequence[FootageReport]) -> str:
@@ -218,7 +219,7 @@ def _fault_table(reports: Sequence[FootageReport]) -> str:
             ]
             cells.append(" ".join(f"{np.mean(v):.2f}" if v else "–" for v in curves))
         rows.append((_name(r), *cells))
-    return to_table(("metric", *(c.name for c in CORRUPTIONS)), rows)
+    return table(("metric", *(c.name for c in CORRUPTIONS)), rows)
 
 
 def _clip_table(head: FootageReport) -> str:
@@ -230,4 +231,4 @@ def _clip_table(head: FootageReport) -> str:
         )
         for c in head.clips
     ]  # fmt: skip
-    return to_table(("clip", "copy", "looks", "worst", "frozen", "reversed", "rho", "not to be trusted, because"), rows)
+    return table(("clip", "copy", "looks", "worst", "frozen", "reversed", "rho", "not to be trusted, because"), rows)

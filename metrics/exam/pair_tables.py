@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from motionbench.marked_page import table
 from motionbench.metric import MetricInfo
 
 from .pair_list import Survey
 from .plan import Answer
 from .recognition import MEASURES, Outcome, Recognition, differences, recognize, to_outcomes
 from .report import Estimate
-from .tables import to_cell, to_number, to_table
+from .tables import to_cell, to_number
 
 _SUPPORT = (0, 40, 100, 200)  # where bands of tracks that survive, in the clip that has fewer, begin
 _TITLES = {"beats": "beats others", "auc": "AUC", "top1": "top-1", "backwards": "beats reversed"}
@@ -117,7 +118,7 @@ def _headline_tables(reports: Sequence[PairReport]) -> list[str]:
     outcomes = head.of_kind(kind)
     parts = [f"### `{head.info.name}` minus each other metric, same pairs ({kind})"]
     rows = [_difference_row(head, other, kind) for other in reports if other is not head]
-    parts.append(to_table(("minus", *_TITLES.values()), rows))
+    parts.append(table(("minus", *_TITLES.values()), rows))
     titles = {"category": "category", "project": "project", "tracks of 400 kept": "tracks that survive"}
     for (column, title), key in zip(titles.items(), (_category, _project, _band), strict=True):
         split: dict[str, list[Outcome]] = defaultdict(list)
@@ -142,7 +143,7 @@ def _lost_table(head: PairReport) -> str:
         for o in head.outcomes
         if o.own is None or o.lost
     ]  # fmt: skip
-    return to_table(("pair", "own", "lost to, or why there is no value", "best other", "reversed", "kept"), rows)
+    return table(("pair", "own", "lost to, or why there is no value", "best other", "reversed", "kept"), rows)
 
 
 def _category(o: Outcome) -> str:
@@ -168,4 +169,4 @@ def _row(name: str, r: Recognition) -> tuple[str, ...]:
 
 
 def _recognition_table(first: str, rows: Sequence[tuple[str, ...]]) -> str:
-    return to_table((first, "measured", "own", "other", *_TITLES.values()), rows)
+    return table((first, "measured", "own", "other", *_TITLES.values()), rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from motionbench.marked_page import table
 from motionbench.world import Corruption
 
 from .plan import CONDITIONS, CONTROLS
@@ -32,7 +33,7 @@ def to_markdown(reports: Sequence[MetricReport], corruptions: Sequence[Corruptio
         for m in to_requirements(reports)
     ]
     if requirements:
-        parts += ["## Requirements", to_table(("tracks", "demand", "found", "met"), requirements)]
+        parts += ["## Requirements", table(("tracks", "demand", "found", "met"), requirements)]
     trackers = sorted({report.tracker for report in reports})
     for tracker in trackers:
         of_tracker = [r for r in reports if r.tracker == tracker and r.judges_motion]
@@ -42,7 +43,7 @@ def to_markdown(reports: Sequence[MetricReport], corruptions: Sequence[Corruptio
     if seen:
         parts += ["## Text, time and appearance (no tracks)", *_section(seen, corruptions)]
     named = [(c.name, c.kind, " ".join(c.summary.split())) for c in corruptions]
-    parts += ["## The corruptions", to_table(("corruption", "kind", "what it does"), named)]
+    parts += ["## The corruptions", table(("corruption", "kind", "what it does"), named)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -69,14 +70,14 @@ def _grade_table(reports: Sequence[MetricReport]) -> str:
         for r in reports
     ]  # fmt: skip
     head = ("metric", "references", "rho", "pairs", "swap changes by", "appearance shifts by", "unmeasurable")
-    return to_table(head, rows)
+    return table(head, rows)
 
 
 def _control_table(reports: Sequence[MetricReport]) -> str:
     names = ("perfect", *(name for name in CONTROLS if name != "swapped"))
     rows = [(f"`{r.metric}`", *(to_cell(r.controls[name]) for name in names)) for r in reports]
     titles = {"identity": "identity (ceiling)", "frozen": "frozen (floor)"}
-    return to_table(("metric", *(titles.get(name, name) for name in names)), rows)
+    return table(("metric", *(titles.get(name, name) for name in names)), rows)
 
 
 def _corruption_table(reports: Sequence[MetricReport], corruptions: Sequence[Corruption]) -> str:
@@ -85,7 +86,7 @@ def _corruption_table(reports: Sequence[MetricReport], corruptions: Sequence[Cor
     for r in reports:
         grades = (r.by_corruption.get(name) for name in shown)
         rows.append((f"`{r.metric}`", *("–" if pair is None else to_number(pair[0]) for pair in grades)))
-    return to_table(("metric", *shown), rows)
+    return table(("metric", *shown), rows)
 
 
 def _sensitivity_table(reports: Sequence[MetricReport]) -> str:
@@ -94,7 +95,7 @@ def _sensitivity_table(reports: Sequence[MetricReport]) -> str:
     for r in reports:
         cells = (r.sensitivity.get(condition) for condition in conditions)
         rows.append((f"`{r.metric}`", *("–" if both is None else " / ".join(map(to_cell, both)) for both in cells)))
-    return to_table(("metric", *conditions), rows)
+    return table(("metric", *conditions), rows)
 
 
 def to_number(value: float | None, digits: int = 2) -> str:
@@ -108,8 +109,3 @@ def to_cell(estimate: Estimate, *, bold: bool = False) -> str:
     if estimate.low is None or estimate.high is None:
         return mean
     return f"{mean} [{estimate.low:.2f}, {estimate.high:.2f}]"
-
-
-def to_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])

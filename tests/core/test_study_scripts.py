@@ -36,14 +36,15 @@ def test_packed_records_keep_what_scores_rest_on_and_are_the_same_bytes_again(tm
     (folder / "scores.jsonl").write_text('{"details": {"tracker": "tiny v3", "parts": [1]}, "value": 0.5}\n')
     (folder / "video.mp4").write_bytes(b"no")
     assert records.pack(tmp_path / "results", tmp_path / "a.tar.xz") == 1
-    records.pack(tmp_path / "results", tmp_path / "b.tar.xz")
-    assert (tmp_path / "a.tar.xz").read_bytes() == (tmp_path / "b.tar.xz").read_bytes()
+    first = (tmp_path / "a.tar.xz").read_bytes()
+    records.pack(tmp_path / "results", tmp_path / "a.tar.xz")
+    assert (tmp_path / "a.tar.xz").read_bytes() == first
     with tarfile.open(tmp_path / "a.tar.xz") as tar:
-        assert tar.getnames() == ["full/run.json", "full/records.jsonl", "full/scores.jsonl"]
-        member = tar.extractfile("full/scores.jsonl")
+        assert tar.getnames() == [f"a/full/{name}" for name in ("records.jsonl", "run.json", "scores.jsonl")]
+        member = tar.extractfile("a/full/scores.jsonl")
         assert member is not None
         assert json.loads(member.read()) == {"details": {"tracker": "tiny v3"}, "value": 0.5}
-        member = tar.extractfile("full/run.json")
+        member = tar.extractfile("a/full/run.json")
         assert member is not None
         assert json.loads(member.read()) == {**run, "selection": {"split": "…/crowd"}}
 

@@ -97,3 +97,25 @@ def test_two_seeds_are_told_apart_and_archives_are_read(results_page: ModuleType
 def test_a_folder_without_scores_is_named(results_page: ModuleType, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="motionbench score"):
         results_page.main([str(tmp_path / "none")])
+
+
+def test_seeds_that_were_made_apart_are_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+    merging = importlib.import_module("merge_runs")
+    split = write_split(tmp_path / "split", references=2)
+    first, second, whole, other = (
+        write_run(tmp_path / str(n), split, RunRecipe("ditflow", seeds=seeds, config=config, rows=True))
+        for n, (seeds, config) in enumerate([((0,), {}), ((1,), {}), ((0, 1), {}), ((1,), {"steps": 3})])
+    )
+    merging.main([str(first), str(second), "--out", str(tmp_path / "both")])
+    both, expected = ResultStore(tmp_path / "both"), ResultStore(whole)
+    assert [record.key for record in both.records()] == [record.key for record in expected.records()]
+    assert [score.value for score in both.scores()] == [score.value for score in expected.scores()]
+    assert all(both.has_video(record) for record in both.records() if record.video)
+    assert both.read_run()["selection"]["seeds"] == [0, 1]
+    assert both.read_run()["configuration"] == ResultStore(first).read_run()["configuration"]
+    with pytest.raises(SystemExit, match="there already"):
+        merging.main([str(first), str(second), "--out", str(tmp_path / "both")])
+    with pytest.raises(SystemExit, match="one configuration"):
+        merging.main([str(first), str(other), "--out", str(tmp_path / "mixed")])
+    assert not (tmp_path / "mixed").exists()
