@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from motionbench.bootstrap import CHUNK, LEVEL, RESAMPLES, SEED
+from motionbench.bootstrap import LEVEL, RESAMPLES, draws
 from motionbench.metric import MetricInfo
 from motionbench.summary import category_of
 
@@ -70,19 +70,19 @@ def _strata(values: Mapping[str, Mapping[str, float]], methods: list[str]) -> li
 
 def _resampled(strata: list[Floats]) -> Floats:
     """(methods, RESAMPLES) macro means, NaN where a method has no value on what was drawn of a category."""
-    rng = np.random.default_rng(SEED)
     total = np.zeros((len(strata[0]), RESAMPLES))
-    for table in strata:
-        known, size = ~np.isnan(table), table.shape[1]
-        for start in range(0, RESAMPLES, CHUNK):
-            picks = rng.integers(0, size, size=(CHUNK, size))
-            counts = np.apply_along_axis(np.bincount, 1, picks, minlength=size).astype(
-                np.float64
-            )  # (CHUNK, references)
-            with np.errstate(invalid="ignore"):
-                means = (np.where(known, table, 0) @ counts.T) / (known @ counts.T)
-            total[:, start : start + CHUNK] += means
+    for stratum, at, picks in draws(tuple(table.shape[1] for table in strata)):
+        table = strata[stratum]
+        known, counts = ~np.isnan(table), _counts(picks).astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            total[:, at] += (np.where(known, table, 0) @ counts.T) / (known @ counts.T)
     return total / len(strata)
+
+
+def _counts(picks: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(N, size) how often each of so many references was picked in each row of picks (N, size)."""
+    rows, size = picks.shape
+    return np.bincount((picks + size * np.arange(rows)[:, None]).ravel(), minlength=rows * size).reshape(rows, size)
 
 
 def _goodness(means: Floats, info: MetricInfo) -> Floats:

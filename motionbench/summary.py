@@ -17,7 +17,7 @@ from typing import Any, Self
 import numpy as np
 
 from motionbench.basis import Basis
-from motionbench.bootstrap import macro_mean, percentile_interval
+from motionbench.bootstrap import macro_mean, mean_of, percentile_interval
 from motionbench.gate import gate_of
 from motionbench.metric import MetricInfo
 from motionbench.record import Record, Row, Score
@@ -78,7 +78,7 @@ class Attempts:
             value = self.value(record, metric)
             if value is not None:
                 values[record.case_id].append(of(value))
-        return {case: float(np.mean(values[case])) for case in sorted(values)}
+        return {case: mean_of(values[case]) for case in sorted(values)}
 
 
 def those_to_zero(infos: Mapping[str, MetricInfo]) -> frozenset[str]:
@@ -98,7 +98,7 @@ def values_to_strata(values: Mapping[str, float]) -> dict[str, list[float]]:
         references[case.rpartition("/")[0]].append(values[case])
     strata: dict[str, list[float]] = defaultdict(list)
     for reference, members in references.items():
-        strata[category_of(reference)].append(float(np.mean(members)))
+        strata[category_of(reference)].append(mean_of(members))
     return dict(strata)
 
 

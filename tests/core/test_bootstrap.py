@@ -8,7 +8,7 @@ from statistics import fmean
 import numpy as np
 import pytest
 
-from motionbench.bootstrap import RESAMPLES, macro_mean, percentile_interval
+from motionbench.bootstrap import KEPT, RESAMPLES, draws, macro_mean, mean_of, percentile_interval
 
 
 def reference_interval(strata: dict[str, list[float]], resamples: int) -> tuple[float, float]:
@@ -59,3 +59,21 @@ def test_equal_values_have_an_interval_of_width_zero() -> None:
 
 def test_resamples_are_the_declared_number() -> None:
     assert RESAMPLES == 10_000
+
+
+def test_draws_that_are_kept_are_those_that_are_drawn_anew() -> None:
+    few, many = (2, 5), (2, 5, KEPT)  # the first are kept, the second are not: the same stream begins both
+    drawn = {stratum: np.zeros((RESAMPLES, size), int) for stratum, size in enumerate(many)}
+    for stratum, at, picks in draws(many):
+        drawn[stratum][at] = picks
+    for _ in range(2):
+        assert [at for _, at, _ in draws(few)] == [slice(0, RESAMPLES)] * 2
+        for stratum, _, picks in draws(few):
+            assert (picks == drawn[stratum]).all()
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 8, 9, 129])
+def test_a_mean_of_a_few_numbers_is_numpys_to_the_last_bit(count: int) -> None:
+    rng = np.random.default_rng(count)
+    values = list(rng.normal(size=count) * 10.0 ** rng.integers(-5, 6, count))
+    assert mean_of(values) == float(np.mean(values))

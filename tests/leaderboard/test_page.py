@@ -151,7 +151,7 @@ def test_a_changed_video_is_not_shown_but_told(tmp_path: Path, split: Split) -> 
 
 def test_tracks_over_the_clips_are_packed_as_the_tracker_saw_them(tmp_path: Path, gallery: Path) -> None:
     path = tmp_path / "page.html"
-    make_page([gallery / "smm"], PagePlan(path, tracks="all", limit_megabytes=0.08, media="link"))
+    make_page([gallery / "smm"], PagePlan(path, tracks="all", limit_megabytes=0.03, media="link"))
     _, _, attempts = page_of(path)
     assert attempts["tracks"]
     for packed in attempts["tracks"].values():
