@@ -142,5 +142,5 @@ def gradients_of(config: Any) -> float:
 
 
 def names(which: Sequence[str]) -> list[str]:
-    """The baselines in order of worth, or those of them that were asked for."""
-    return [name for name in SETTINGS if not which or name in which]
+    """The baselines in order of worth, or those of them that were asked for, in the order of asking."""
+    return [name for name in which or SETTINGS if name in SETTINGS]
