@@ -83,7 +83,8 @@ def measure(
     unknown = sorted({*(part or []), *budgets} - set(SECONDS))
     if unknown:
         raise typer.BadParameter(f"unknown parts {unknown}; there are {', '.join(SECONDS)}")
-    os.environ["MOTIONBENCH_CACHE"] = str(out / "cache")  # so a new folder's first steps find nothing compiled
+    # So that a new folder's first steps find nothing compiled.
+    os.environ |= {"MOTIONBENCH_CACHE": str(out / "cache"), "TRITON_CACHE_DIR": str(out / "cache" / "triton")}
     bench = Bench(out, "cpu" if smoke else "cuda", smoke, quick_attention, compiling and not smoke)
     bench.done.discard(("machine", "machine"))  # its matrix rate belongs to this very call
     machine = bench.keep("machine", "machine", **describe_machine(bench), spatial_batch=spatial_batch)

@@ -117,11 +117,12 @@ class WanBackbone(Backbone):
 
     @contextmanager
     def _attention(self) -> Iterator[None]:
-        execution, width = self.execution, int(self.transformer.config.attention_head_dim)
+        execution, config = self.execution, self.transformer.config
+        heads, width = int(config.num_attention_heads), int(config.attention_head_dim)
         with ExitStack() as quick:
             if execution.quick_attention:
                 quick.enter_context(fast_attention(self.device, width, deterministic=execution.deterministic))
-                quick.enter_context(fused_operators(self.device))
+                quick.enter_context(fused_operators(self.device, heads, width))
             yield
 
     @contextmanager

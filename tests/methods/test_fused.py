@@ -23,7 +23,8 @@ INTERPRETED = """
 import torch
 from motionbench.methods.backbones import fused
 
-assert fused.largest_error(torch.device("cpu"), torch.float32) < 1e-5
+for heads, width, length in ((3, 32, 70), (2, 24, 9)):
+    assert fused.largest_error(torch.device("cpu"), heads, width, dtype=torch.float32, length=length) < 1e-5
 x, weight = torch.randn(2, 5, 32, requires_grad=True), torch.ones(32)
 turn = [torch.randn(1, 5, 1, 16) for _ in range(2)]
 key, value = torch.randn(2, 1, 9, 32)
@@ -44,11 +45,20 @@ def test_kernels_as_triton_interprets_them_on_a_cpu_agree_with_float64() -> None
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize(("tokens", "heads", "length"), [(1560, 12, 512), (333, 40, 77)])
-def test_kernels_on_a_gpu_agree_with_float64(monkeypatch, tokens, heads, length) -> None:
-    assert fused.work_on(torch.device("cuda"))
-    size = {"tokens": tokens, "heads": heads, "width": 128, "length": length}
-    assert fused.largest_error(torch.device("cuda"), **size) < 0.01
+@pytest.mark.parametrize(("heads", "width", "length"), [(12, 128, 512), (40, 128, 77), (4, 24, 16), (3, 64, 512)])
+def test_kernels_on_a_gpu_agree_with_float64(heads, width, length) -> None:
+    assert fused.largest_error(torch.device("cuda"), heads, width, length=length) < 0.01
+
+
+@pytest.mark.gpu
+def test_a_gpu_norms_without_anything_added() -> None:
+    x, weight = torch.randn(2, 1560, 1536), torch.rand(1536)
+    angle = torch.randn(1, 1560, 1, 64).repeat_interleave(2, -1)
+    turn = angle.cos(), angle.sin()
+    given = (y.cuda() for y in (weight, *turn))
+    found = torch.ops.motionbench.norm_rope(x.bfloat16().cuda(), None, *given, 1e-6)[0].cpu().float()
+    expected = fused.plain_norm_rope(x.bfloat16().float(), None, weight, *turn, 1e-6)
+    assert float((found - expected).norm() / expected.norm()) < 0.01
 
 
 @pytest.fixture
@@ -106,7 +116,7 @@ def test_norms_that_learn_are_left_to_torch(in_use, tmp_path) -> None:
 
 @pytest.mark.parametrize("fault", [OSError("no C compiler"), float("nan"), 0.3])
 def test_kernels_that_do_not_work_are_told_once_and_not_used(fault, monkeypatch, caplog) -> None:
-    def error(device):
+    def error(device, heads, width):
         if isinstance(fault, Exception):
             raise fault
         return fault
@@ -117,7 +127,7 @@ def test_kernels_that_do_not_work_are_told_once_and_not_used(fault, monkeypatch,
     monkeypatch.setattr(fused, "largest_error", error)
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
-            with fused.fused_operators(torch.device("cuda")) as works:
+            with fused.fused_operators(torch.device("cuda"), 12, 128) as works:
                 assert not works
                 assert not fused.usable(torch.zeros(1, dtype=torch.bfloat16))
     assert len(caplog.records) == 1
@@ -127,11 +137,11 @@ def test_kernels_that_do_not_work_are_told_once_and_not_used(fault, monkeypatch,
 
 
 def test_they_are_in_use_inside_the_block_only_and_in_sixteen_bits(monkeypatch) -> None:
-    monkeypatch.setattr(fused, "work_on", lambda device: True)
+    monkeypatch.setattr(fused, "work_on", lambda *_: True)
     half, single = torch.zeros(1, dtype=torch.bfloat16), torch.zeros(1)
-    with fused.fused_operators(torch.device("cpu")):
+    with fused.fused_operators(torch.device("cpu"), 12, 128):
         assert not fused.usable(half)
-    with fused.fused_operators(torch.device("cuda")):
+    with fused.fused_operators(torch.device("cuda"), 12, 128):
         assert fused.usable(half)
         assert not fused.usable(single)
     assert not fused.usable(half)
