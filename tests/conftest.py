@@ -18,6 +18,7 @@ if os.environ.get("CI"):
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run in two processes: a thread for each core, not four
+os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
 
 gc.disable()  # while test files are collected: all that they import stays
 

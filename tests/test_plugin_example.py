@@ -52,7 +52,7 @@ def test_installed_it_is_listed_with_its_gate_and_removed_it_is_gone(site: Path)
 
 
 def test_the_main_job_runs_its_method_and_its_metric(site: Path, tmp_path: Path) -> None:
-    words = ["--category", "single_object", "--limit", "1", "--device", "cpu", "--set", "steps=4"]
+    words = ["--category", "single_object", "--limit", "1", "--device", "cpu", "--set", "steps=2"]
     metrics = ["--metrics", "pixel_change,text_alignment", "--tracker", "lk"]
     out = tmp_path / "results"
     done = motionbench(site, "eval", "--method", "sdedit", *words, *metrics, "--json", "--out", str(out))
@@ -66,7 +66,7 @@ def test_the_main_job_runs_its_method_and_its_metric(site: Path, tmp_path: Path)
     )  # a frozen clip is farthest from 0
     assert rows["text_alignment", "all"]["n"] == 1
     run = json.loads((out / "run.json").read_text())["configuration"]
-    assert run["config"] == {"strength": 0.8, "steps": 4, "guidance": None}
+    assert run["config"] == {"strength": 0.8, "steps": 2, "guidance": None}
     assert [path.name for path in out.glob("adapters/*/*/*.safetensors")] == ["latents.safetensors"]
 
 

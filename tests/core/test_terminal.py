@@ -128,7 +128,7 @@ def test_the_likeness_of_a_sign_that_columns_depend_on_is_as_wide() -> None:
 def test_the_main_job_ends_without_home_passwd_stderr_and_utf8(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in ("HOME", "USER", "LOGNAME")}
     environment |= {"PYTHONIOENCODING": "ascii", "OMP_NUM_THREADS": "1"}
-    arguments = "eval --method copy --category camera --metrics motion_fidelity --out results"
+    arguments = "eval --method copy --category camera --metrics motion_fidelity --tracker lk --out results"
     # Closed by the shell: subprocess itself can only send a stream elsewhere.
     line = f'exec "{sys.executable}" -c "$CODE" {arguments} 2>&-'
     done = subprocess.run(
