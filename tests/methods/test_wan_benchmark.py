@@ -144,3 +144,46 @@ def test_the_page_says_only_what_was_measured(tmp_path: Path) -> None:
     (tmp_path / "wan.jsonl").write_text(json.dumps(lines[1]) + "\n")
     with pytest.raises(ValueError, match="no line of the machine"):
         write_page(tmp_path / "wan.jsonl", tmp_path / "speed.md")
+
+
+def test_a_later_job_saves_what_sampling_compiled_too() -> None:
+    """The first clip of one step decodes as well, which is no compiling."""
+    from wan_checks import compiling_sampling, saved_later
+
+    cold = {"one_step_seconds": 12.3, "one_step_again_seconds": 3.9}
+    kept = {"one_step_seconds": 5.9, "one_step_again_seconds": 3.8}
+    assert compiling_sampling(cold) == pytest.approx(8.4)
+    lines = {}
+    for part, first in (("steps", 20.0), ("later", 4.0)):
+        for name in ("spatial, batch 1, optimized", "temporal, optimized"):
+            lines[part, name] = {"first_seconds": first, "seconds": 0.1}
+    assert saved_later(lines) == pytest.approx(32)
+    lines |= {("job", "short schedule"): cold, ("later", "sampling"): kept}
+    assert saved_later(lines) == pytest.approx(32 + 8.4 - 2.1)
+
+
+def test_what_is_left_out_is_left_out_inside_the_block_only(monkeypatch) -> None:
+    import os
+
+    import torch
+    from motionbench.methods.backbones import fused, inductor
+    from wan_without import LEFT_OUT, left_out
+
+    monkeypatch.setenv("MOTIONBENCH_CACHE", "/some/where")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/its/own")
+
+    def state():
+        import torch._inductor.config as config
+
+        table = inductor.with_quick_gelu({})
+        return fused.work_on, inductor.ROW, len(table), config.max_autotune_pointwise
+
+    before, seen = state(), []
+    for name in LEFT_OUT:
+        with left_out(name):
+            seen.append(state())
+            assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == f"/some/where/without/{name.replace(' ', '-')}"
+        assert state() == before
+        assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "/its/own"
+    assert all(sum(a != b for a, b in zip(one, before, strict=True)) == 1 for one in seen)  # each changes one thing
+    assert not torch.cuda.is_available() or fused.work_on(torch.device("cuda"), 12, 128)
