@@ -38,7 +38,7 @@ def rows_of(
         ("reference", [strip(split.read_reference(by_id[case]), frames, height) for case in cases])
     ]
     for store in stores:
-        made = {record.case_id: record for record in store.records() if record.status == "ok"}
+        made = {record.case_id: record for record in reversed(store.records()) if record.status == "ok"}  # first seed
         strips = [strip(store.read_video(made[case]), frames, height) if case in made else None for case in cases]
         rows.append((store.folder.name, strips))
     return rows

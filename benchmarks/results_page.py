@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from motionbench.leaderboard.archives import unpacked
+from scipy.stats import spearmanr
 
 from motionbench import registry
 from motionbench.bootstrap import macro_mean
@@ -26,7 +27,7 @@ from motionbench.metric import MetricInfo, headline_of
 from motionbench.record import Row
 from motionbench.scorer import metric_infos
 from motionbench.store import ResultStore
-from motionbench.summary import ALL, Attempts, values_to_strata
+from motionbench.summary import ALL, Attempts, cost, values_to_strata
 
 STARTS = {"noise": "noise", "noised_reference": "noised reference", "inverted": "inverted", "none": "–"}
 
@@ -45,7 +46,7 @@ def interval(mean: float | None, low: float | None, high: float | None, sign: st
 class Run:
     """A scored results folder: its summary and, for differences, its attempts."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, cost_seed: int | None = None) -> None:
         store = ResultStore(folder)
         summary = store.read_summary()
         if summary is None:
@@ -61,6 +62,8 @@ class Run:
         self.of_text = [name for name, info in self.infos.items() if info.measures == "text"]
         self.others = [name for name in self.infos if name not in (headline, *self.of_text)]
         self.attempts = Attempts.read(store, self.infos)
+        paid = self.attempts.records if cost_seed is None else of_seed(self.attempts, cost_seed).records
+        self.cost = cost(paid)
         self.device = store.read_run()["environment"]["device"]
 
     def row(self, metric: str, category: str = ALL, method: str | None = None) -> Row:
@@ -110,14 +113,13 @@ def _beginning(run: Run) -> list[str]:
 
 
 def _overview(run: Run) -> list[str]:
-    cost = run.summary.cost
-    memory = cost.peak_memory_bytes
+    memory = run.cost.peak_memory_bytes
     return [
         *_begin(run),
         *map(run.mean, run.of_text),
         *(number(run.row(name).mean) for name in run.others),
-        _seconds(cost.fit_seconds),
-        _seconds(cost.generate_seconds),
+        _seconds(run.cost.fit_seconds),
+        _seconds(run.cost.generate_seconds),
         "–" if memory is None else f"{memory / 2**30:.2f}",
         str(len(run.summary.failures)),
         _gate(run),
@@ -167,7 +169,20 @@ def by_seed(runs: Sequence[Run]) -> str:
         ]
         found = compare(parts[run.name, seeds[-1]], parts[run.name, seeds[0]], [headline])
         rows.append([f"`{run.name}`", *map(str, cells), told(next(d for d in found if d.category == ALL))])
-    return table(head, rows)
+    ranked = [run for run in runs if run.name == run.method and run.summary.gate["state"] != "exempt"]
+    return f"{table(head, rows)}\n\n{agreement(ranked, means, (seeds[0], seeds[-1]))}"
+
+
+def agreement(runs: Sequence[Run], means: Mapping[tuple[str, int], float], seeds: tuple[int, int]) -> str:
+    """How alike two seeds order these runs: Spearman's correlation and the pairs that change places."""
+    one, other = ([means[run.name, seed] for run in runs] for seed in seeds)
+    pairs = [(i, j) for i in range(len(runs)) for j in range(i)]
+    turned = sum((one[i] - one[j]) * (other[i] - other[j]) < 0 for i, j in pairs)
+    rho = float(spearmanr(one, other).statistic) if pairs else 1.0
+    return (
+        f"Ranks of the {len(runs)} methods under seeds {seeds[0]} and {seeds[1]}: Spearman's correlation "
+        f"{number(rho, places=2)}; {turned} of {len(pairs)} pairs change places."
+    )
 
 
 def of_seed(attempts: Attempts, seed: int) -> Attempts:
@@ -234,6 +249,7 @@ def facts(runs: Sequence[Run]) -> str:
         "Tracker": {t for run in runs for names in run.summary.trackers.values() for t in names},
         "Split": {f"{c['split']} {c['split_revision']}" for c in configurations},
         "Backbone": {f"{c['backbone']} {c['backbone_revision']}" for c in configurations if c["backbone_revision"]},
+        "Seeds": {str(record.seed) for run in runs for record in run.attempts.records},
         "Device": {run.device for run in runs},
     }
     return " · ".join(f"{name}: {', '.join(sorted(values))}" for name, values in held.items())
@@ -268,8 +284,8 @@ def short_table(runs: Sequence[Run]) -> str:
 
 
 def _short_row(run: Run) -> list[str]:
-    cost, gate = run.summary.cost, run.summary.gate
-    seconds = f"{_seconds(cost.fit_seconds)} / {_seconds(cost.generate_seconds)}"
+    gate = run.summary.gate
+    seconds = f"{_seconds(run.cost.fit_seconds)} / {_seconds(run.cost.generate_seconds)}"
     said = {"exempt": "(no transfer)", "passed": "yes"}.get(gate["state"], "**unvalidated**")
     if gate.get("difference") is not None:
         said += f": {interval(gate['difference'], gate['low'], gate['high'], '+', places=2)}"
@@ -297,9 +313,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--contrast", nargs=2, action="append", default=[], metavar="NAME", help="a pair, in full")
     parser.add_argument("--page", type=Path, help="the file whose tables are replaced; else they are printed")
     parser.add_argument("--readme", type=Path, help="the file whose short table is replaced")
+    parser.add_argument("--cost-seed", type=int, metavar="SEED", help="seconds and memory of this seed alone: of seeds "
+                        "that were made under other circumstances a mean compares with nothing")  # fmt: skip
     args = parser.parse_args(argv)
     with unpacked(args.results) as places:
-        runs = best_first([Run(folder) for place in places for folder in results_folders(place)])
+        runs = best_first([Run(folder, args.cost_seed) for place in places for folder in results_folders(place)])
     by_name = {run.name: run for run in runs}
     contrasts = [(by_name[a], by_name[b]) for a, b in args.contrast]
     text = page(runs, [by_name[name] for name in args.against], contrasts)

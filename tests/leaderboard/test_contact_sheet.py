@@ -12,6 +12,7 @@ from PIL import Image
 from results_factory import RunRecipe, write_run, write_split
 
 from motionbench.clip import Clip
+from motionbench.store import ResultStore
 
 
 @pytest.fixture
@@ -46,3 +47,13 @@ def test_a_row_for_the_references_and_each_folder(contact_sheet: ModuleType, tmp
     assert bands == [True, True, False], "the last folder has no such clip"
     with pytest.raises(SystemExit, match="no case camera/0404/0"):
         contact_sheet.main([str(folders[0]), "--split", str(split.root), "--case", "camera/0404/0", "--out", "x.png"])
+
+
+def test_of_several_seeds_the_first_is_drawn(contact_sheet: ModuleType, tmp_path: Path) -> None:
+    split = write_split(tmp_path / "split", references=1)
+    case = split.cases[0].id
+    store = ResultStore(write_run(tmp_path / "ditflow", split, RunRecipe("ditflow", seeds=(0, 1))))
+    zero, one = (record for record in store.records() if record.case_id == case)
+    store.inside(str(one.video)).unlink()
+    (_, (drawn,)) = contact_sheet.rows_of([store], split, [case], 3, 64)[1]
+    assert np.array_equal(drawn, contact_sheet.strip(store.read_video(zero), 3, 64))

@@ -92,6 +92,16 @@ def test_two_seeds_are_told_apart_and_archives_are_read(results_page: ModuleType
     assert (first, second) == tuple(f"{means['ditflow', seed]:.3f}" for seed in (0, 1))
     assert int(rank) == 1 + sum(means[name, 0] > means["ditflow", 0] for name in METHODS)
     assert difference.startswith(f"{gains['ditflow']:+.3f} [".replace("-", "−")), "over the cases that both have"
+    order = [sorted(METHODS[:2], key=lambda name: means[name, seed]) for seed in (0, 1)]
+    turned = int(order[0] != order[1])
+    assert f"Ranks of the 2 methods under seeds 0 and 1: Spearman's correlation {'−' * turned}1.00; {turned} of 1" in (
+        page.read_text("utf-8")
+    )
+    results_page.main([str(tmp_path / "lite"), "--page", str(page), "--cost-seed", "1"])
+    overview = next(line for line in page.read_text("utf-8").splitlines() if line.startswith("| `ditflow`"))
+    records = ResultStore(tmp_path / "made" / "ditflow").records()
+    seconds = [record.generate_seconds for record in records if record.seed == 1 and record.status == "ok"]
+    assert [cell.strip() for cell in overview.split("|")][-5] == f"{sum(seconds) / len(seconds):.1f}"
 
 
 def test_a_folder_without_scores_is_named(results_page: ModuleType, tmp_path: Path) -> None:
