@@ -2,7 +2,7 @@
 
     python benchmarks/study_records.py pack results/studies/ablation docs/results/records/ablation.tar.xz
     python benchmarks/study_records.py page docs/results/records/ablation.tar.xz benchmarks/studies/ablation.toml \
-      --page docs/results/ablation.md
+      --page docs/results/ablation.md --picture docs/results/ablation.svg --leave-out backbone
 
 Packed are run.json, records and scores of every variant and control, no video. Of a score's details only those stay
 that say what it rests on (tracker, model): all numbers of the page are computed again from the values.
@@ -17,6 +17,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from contrast_plot import draw
 from motionbench.leaderboard.archives import to_archive, unpacked
 from motionbench.leaderboard.privacy import without_paths
 
@@ -58,13 +59,21 @@ def lean(line: str) -> str:
     return canonical_json(score)
 
 
-def write_page(records: Path, study: Path, page: Path, html: Path | None) -> int:
-    """Writes the study's pages from the packed records; returns the exit code of `motionbench study`."""
+def write_page(
+    records: Path, study: Path, page: Path, html: Path | None, picture: Path | None, left_out: Sequence[str]
+) -> int:
+    """Writes the study's pages and its picture from the packed records; returns the exit code of `motionbench study`.
+
+    left_out: variants whose differences are off the picture's scale.
+    """
     with unpacked([records]) as (folder,):
         words = ["study", str(study), "--out", str(folder), "--no-run", "--no-score", "--page", str(page)]
         code = subprocess.run([sys.executable, "-m", "motionbench", *words], check=False).returncode
         if html is not None:
             write_atomically(html, Path(folder, "study.html").read_bytes())
+        if picture is not None:
+            found = json.loads(Path(folder, "study.json").read_text(encoding="utf-8"))
+            write_atomically(picture, draw(found, "motion_fidelity", left_out).encode())
         return code
 
 
@@ -80,9 +89,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     paging.add_argument("study", type=Path)
     paging.add_argument("--page", type=Path, required=True, help="Markdown; its tables are replaced")
     paging.add_argument("--html", type=Path, help="also the page with plots")
+    paging.add_argument("--picture", type=Path, help="also the contrasts of motion fidelity as an SVG")
+    paging.add_argument(
+        "--leave-out", action="append", default=[], metavar="VARIANT", help="of the picture; repeatable"
+    )
     args = parser.parse_args(argv)
     if args.command == "page":
-        return write_page(args.records, args.study, args.page, args.html)
+        return write_page(args.records, args.study, args.page, args.html, args.picture, args.leave_out)
     print(f"{args.target}: {pack(args.results, args.target)} folders, {args.target.stat().st_size} bytes")
     return 0
 

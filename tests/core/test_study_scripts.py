@@ -8,6 +8,7 @@ import tarfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -47,6 +48,25 @@ def test_packed_records_keep_what_scores_rest_on_and_are_the_same_bytes_again(tm
         member = tar.extractfile("a/full/run.json")
         assert member is not None
         assert json.loads(member.read()) == {**run, "selection": {"split": "…/crowd"}}
+
+
+def test_a_study_is_drawn_with_its_intervals_and_the_published_difference(script: Any, tmp_path: Path) -> None:
+    difference = {"metric": "motion_fidelity", "low": -0.2, "high": -0.05}
+    parts = [difference | {"category": name, "difference": -0.1} for name in ("camera", "all")]
+    contrast = {"a": "bare", "b": "full", "differences": parts, "published": {"motion_fidelity": -0.425}}
+    variants = {"full": {"title": "full"}, "bare": {"title": "bare <1>"}, "none": {"title": "none"}}
+    far = contrast | {"a": "none", "differences": [parts[0] | {"difference": -9.0, "low": -9.5, "high": -8.5}]}
+    study = tmp_path / "study.json"
+    study.write_text(json.dumps({"variants": variants, "contrasts": [contrast, far]}))
+    script("contrast_plot").main([str(study), "--leave-out", "none", "--out", str(tmp_path / "a.svg")])
+    root = ElementTree.parse(tmp_path / "a.svg").getroot()
+    said = [one.text for one in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"bare <1> − full", "−0.100", "the paper: −0.425", "camera", "−0.1", "0"} <= set(said)
+    x = {one.text: float(one.get("x", "")) for one in root.iter("{http://www.w3.org/2000/svg}text")}
+    drawn = [float(one.get("cx", "")) for one in root.iter("{http://www.w3.org/2000/svg}circle")]
+    assert drawn == [x["−0.1"]] * 2, "the point stands below its number on the axis"
+    with pytest.raises(ValueError, match="found none"):
+        script("contrast_plot").draw({"variants": variants, "contrasts": []}, "motion_fidelity", [])
 
 
 def test_a_search_is_contrasted_over_the_references_that_both_trials_have(tmp_path: Path, script: Any) -> None:
