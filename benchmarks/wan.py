@@ -21,7 +21,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
-from unittest.mock import patch
 
 import torch
 import typer
@@ -176,10 +175,6 @@ def float8(bench: Bench) -> None:
         backbone = measure_steps(bench, "steps", WAN_1_3B, [step], backbone)
         rounded = replace(step, frozen_weights="float8")
         backbone = measure_steps(bench, "float8", WAN_1_3B, [rounded], backbone)
-    with patch.object(rounding, "ROUND_GRADIENTS", True):
-        for step in optimized_steps(sparse):
-            rounded = replace(step, name=f"{step.name}, gradients too", frozen_weights="float8")
-            backbone = measure_steps(bench, "float8", WAN_1_3B, [rounded], backbone)
     backbone = None
     free(bench)
     # What rounding does to numbers, it does at any size. Other kernels: torch's attention, and nothing compiled.

@@ -5,10 +5,8 @@ from __future__ import annotations
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
-from unittest.mock import patch
 
 import torch
-from motionbench.methods.backbones import float8 as rounding
 from motionbench.methods.backbones.draws import Draw, DrawsAhead
 from motionbench.methods.backbones.execution import Execution
 from motionbench.methods.backbones.replay import ReplayedSteps, recorder_on
@@ -47,8 +45,6 @@ def gradient_errors(bench: Bench, execution: Execution, exact: Execution) -> dic
     backbone = RandomBackbone(WAN_1_3B, bench, execution)
     step = Step("gradients", "temporal", 5, execution, loud=True)
     found = {kind: gradients(bench, replace(step, frozen_weights=kind), backbone) for kind in ("unchanged", "float8")}
-    with patch.object(rounding, "ROUND_GRADIENTS", True):
-        found["float8, gradients too"] = gradients(bench, replace(step, frozen_weights="float8"), backbone)
     expected = gradients(bench, replace(step, execution=exact), in_float32(bench, backbone, exact))
     facts: dict[str, Any] = {"draws": DRAWS, "frames": step.frames}
     for kind, vectors in found.items():
@@ -79,13 +75,11 @@ def loss_distances(bench: Bench, execution: Execution, other: Execution) -> dict
     count = 2 * WINDOW if bench.smoke else STEPS
     backbone = RandomBackbone(WAN_1_3B, bench, execution)
     step = Step("losses", "spatial", 1, execution)
-    runs: dict[str, torch.Tensor] = {
+    runs = {
         "unchanged": losses(bench, step, backbone, count),
         "float8": losses(bench, replace(step, frozen_weights="float8"), backbone, count),
         "other kernels": losses(bench, replace(step, execution=other), backbone, count),
     }
-    with patch.object(rounding, "ROUND_GRADIENTS", True):
-        runs["float8, gradients too"] = losses(bench, replace(step, frozen_weights="float8"), backbone, count)
     base, last = runs["unchanged"], count // 4
     facts: dict[str, Any] = {"steps": count, "frames": step.frames}
     for kind, run in runs.items():

@@ -24,7 +24,6 @@ from .streaming import is_streamed
 # after GELU takes back most of it; one of 1536 x 1536 took five times as long as without on an H100.
 LARGE = 12_000_000
 OF_THE_TEXT = ("attn2.to_k", "attn2.to_v")  # few tokens, and none at all if the text is fixed
-ROUND_GRADIENTS = False  # products going backward in float8, too
 HIGHEST = 448.0  # of e4m3
 CAPABILITY = (8, 9)  # of the first cards with such products
 TOLERANCE = 0.02  # of a product on the card against the same rounding done in float32
@@ -52,50 +51,38 @@ def multiply(x: Tensor, weight: Tensor, scales: Tensor, bias: Tensor | None, *, 
 
 
 class _Product(torch.autograd.Function):
-    """`multiply`, with a gradient of x by the unquantized weights, or by `multiply` and weights quantized for it."""
+    """`multiply`, with a gradient of x by the unquantized weights."""
 
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, scales: Tensor, bias: Any, native: bool, back: Tensor, back_scales: Any
-    ) -> Tensor:
-        ctx.native, ctx.rounds = native, back_scales is not None
-        ctx.save_for_backward(*([back, back_scales] if ctx.rounds else [back]))
+    def forward(ctx: Any, x: Tensor, own: Tensor, weight: Tensor, scales: Tensor, bias: Any, native: bool) -> Tensor:
+        ctx.save_for_backward(own)
         return multiply(x, weight, scales, bias, native=native)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (slope,), back = gradients, ctx.saved_tensors
-        below: Tensor = multiply(slope, *back, None, native=ctx.native) if ctx.rounds else slope @ back[0]
-        return below, None, None, None, None, None, None
+        (own,) = ctx.saved_tensors
+        below: Tensor = gradients[0] @ own
+        return below, None, None, None, None, None
 
 
 class Float8Linear(nn.Module):
-    """A frozen linear layer whose products are of float8; those going backward too, if gradients are rounded."""
+    """A frozen linear layer whose products are of float8."""
 
     quantized: Tensor
     scales: Tensor
-    back: Tensor
-    back_scales: Tensor | None
 
-    def __init__(self, linear: nn.Linear, *, native: bool, rounds_gradients: bool = False) -> None:
+    def __init__(self, linear: nn.Linear, *, native: bool) -> None:
         super().__init__()
         self.native = native
-        self.weight, self.bias = linear.weight, linear.bias  # diffusers asks the one for its number type
         quantized, scales = quantize_rows(linear.weight.data)
-        back, back_scales = linear.weight.data, None
-        if rounds_gradients:
-            back, back_scales = quantize_rows(linear.weight.data.t().contiguous())
-            back_scales = back_scales.reshape(1, -1)
+        self.weight, self.bias = linear.weight, linear.bias  # diffusers asks the one for its number type
         self.register_buffer("quantized", quantized, persistent=False)
         self.register_buffer("scales", scales.reshape(1, -1), persistent=False)
-        self.register_buffer("back", back, persistent=False)
-        self.register_buffer("back_scales", back_scales, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., N)."""
         flat = x.reshape(-1, x.shape[-1])
-        forward = self.quantized, self.scales, self.bias, self.native
-        out: Tensor = _Product.apply(flat, *forward, self.back, self.back_scales)
+        out: Tensor = _Product.apply(flat, self.weight, self.quantized, self.scales, self.bias, self.native)
         return out.view(*x.shape[:-1], -1)
 
 
@@ -112,7 +99,7 @@ def float8_weights(transformer: Any, device: torch.device) -> Iterator[int]:
     else:
         fall_back("frozen weights in float8", "weights as they are", "no product is large enough to gain by it")
     for parent, name, linear in products:
-        setattr(parent, name, Float8Linear(linear, native=native, rounds_gradients=ROUND_GRADIENTS))
+        setattr(parent, name, Float8Linear(linear, native=native))
     try:
         yield len(products)
     finally:
