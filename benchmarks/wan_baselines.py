@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.attention as attention
 from motionbench.methods.backbones.execution import Execution
 from wan_measure import Bench, RandomBackbone, synchronize
 
@@ -102,6 +103,7 @@ def measure_baseline(
     adapter = made.fit(clip, "caption", seed=0)
     made.generate(adapter, "prompt", seed=1)
     found: dict[str, Any] = {"short_seconds": time.perf_counter() - start}
+    found["flash_attention"] = attention.current_flash_attention_impl()  # of the process; None: torch's own
     found["peak_bytes"] = torch.cuda.max_memory_allocated() if bench.device != "cpu" else None
     seconds = {stage: watch.steps(stage)[-1] for stage in watch.times}
     fit = sum(seconds[stage] * count for stage, count in fit_steps(name, full, backbone.steps, short).items())

@@ -40,8 +40,8 @@ def without_section(lines: Lines) -> str:
     if len(rows) < 2:
         return ""
     return (
-        "## The temporal step's passes over memory, 1.3B\n\nThe optimized step, and the same without one of what it "
-        "has (last, with the blocks of compiled passes chosen by trial).\n\n" + table(STEP_COLUMNS, rows)
+        "## Passes over memory in the temporal step, 1.3B\n\nThe step, and the same with one thing changed.\n\n"
+        + table(STEP_COLUMNS, rows)
     )
 
 

@@ -20,8 +20,8 @@ from motionbench.fallbacks import chose, fall_back
 
 from .streaming import is_streamed
 
-# Weights of a product that pays. One of 1536 x 8960 at 7,800 tokens runs at twice the rate on an H200, though rounding
-# after GELU takes back most of it; one of 1536 x 1536 took five times as long as without on an H100.
+# Weights of a product that pays. One of 1536 x 8960 at 7,800 tokens runs at twice the rate on an H200, some of which
+# rounding after GELU takes back; one of 1536 x 1536 took five times as long as without on an H100.
 LARGE = 12_000_000
 OF_THE_TEXT = ("attn2.to_k", "attn2.to_v")  # few tokens, and none at all if the text is fixed
 HIGHEST = 448.0  # of e4m3
