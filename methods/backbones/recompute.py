@@ -15,8 +15,8 @@ from .streaming import is_streamed
 # Activations that a block keeps for its gradient, in numbers of the model's type for each token: the hidden and the
 # activated layer of the feed-forward part, and this many times the width for all the rest. An H100 kept at 7,800 tokens
 # 20 widths in all with compiled blocks of 1.3B (2 * 5.83 + 8.3), 23 with plain ones, and 17.5 with compiled ones of 14B
-# (2 * 2.7 + 12.1); with 10.5 here, plain blocks of 14B ran out of memory. LoRAs are in it, which weigh more on 14B. An
-# H200 took 54.9 GB of the 57 it was given, by 14 and with compiled blocks.
+# (2 * 2.7 + 12.1); with 10.5 here, plain blocks of 14B ran out of memory. LoRAs are in it, which weigh more on 14B.
+# Compiled blocks of 14B took 56.1 GB of the 57 that an H200 was given, and 54.9 by 14 here.
 _PLAIN_WIDTHS, _COMPILED_WIDTHS = 14.0, 12.5
 
 

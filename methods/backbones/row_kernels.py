@@ -138,15 +138,21 @@ def _norm_rope_gradient(  # type: ignore[no-untyped-def]
 
 
 @triton.jit  # type: ignore[untyped-decorator]
+def _queries(tokens, heads, WIDTH: tl.constexpr, ROWS: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Of a program's block of queries: rows, whether they are there, the channels of its head, and places in memory."""
+    rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    batch, head = tl.program_id(1) // heads, tl.program_id(1) % heads
+    channel = head * WIDTH + tl.arange(0, WIDTH)
+    at = (batch * tokens + rows).to(tl.int64)[:, None] * (heads * WIDTH) + channel[None, :]
+    return rows, rows < tokens, channel, at
+
+
+@triton.jit  # type: ignore[untyped-decorator]
 def _attend(  # type: ignore[no-untyped-def]
     query, key, value, out, sums, scale, tokens, length, heads,
     WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    batch, head = tl.program_id(1) // heads, tl.program_id(1) % heads
-    channel = head * WIDTH + tl.arange(0, WIDTH)
-    inside = rows < tokens
-    at = (batch * tokens + rows).to(tl.int64)[:, None] * (heads * WIDTH) + channel[None, :]
+    rows, inside, channel, at = _queries(tokens, heads, WIDTH, ROWS)
     q = tl.load(query + at, mask=inside[:, None], other=0.0)
     peak = tl.full((ROWS,), float("-inf"), tl.float32)
     mass = tl.zeros((ROWS,), tl.float32)
@@ -172,11 +178,7 @@ def _attend_gradient(  # type: ignore[no-untyped-def]
     gradient, query, key, value, out, sums, below, scale, tokens, length, heads,
     WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    batch, head = tl.program_id(1) // heads, tl.program_id(1) % heads
-    channel = head * WIDTH + tl.arange(0, WIDTH)
-    inside = rows < tokens
-    at = (batch * tokens + rows).to(tl.int64)[:, None] * (heads * WIDTH) + channel[None, :]
+    rows, inside, channel, at = _queries(tokens, heads, WIDTH, ROWS)
     q = tl.load(query + at, mask=inside[:, None], other=0.0)
     g = tl.load(gradient + at, mask=inside[:, None], other=0.0)
     o = tl.load(out + at, mask=inside[:, None], other=0.0)
