@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
 
 from .figures import JOINTS, FigureMotion
 from .paths import TIME, Array
@@ -110,4 +109,6 @@ def perform(rng: np.random.Generator, keys: tuple[Key, ...]) -> FigureMotion:
 
 def _through(times: Array, values: Array) -> Array:
     """Values at the frames' times, through the keys without overshoot (monotone cubic pieces)."""
+    from scipy.interpolate import PchipInterpolator  # takes half a second to load: not where a world is only named
+
     return np.asarray(PchipInterpolator(times, values, axis=0)(TIME))

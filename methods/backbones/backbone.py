@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from einops import rearrange
-from torch import Tensor
+from torch import Tensor, nn
 
 from motionbench.clip import Clip
 from motionbench.errors import NotFiniteError, ShapeError
@@ -86,6 +86,14 @@ class Backbone:
         f = ((self.frames if frames is None else frames) - 1) // config.scale_factor_temporal + 1
         s = config.scale_factor_spatial
         return config.z_dim, f, self.height // s, self.width // s
+
+    @cached_property
+    def frames_apart(self) -> bool:
+        """Whether `encode` gives each frame a latent that owes nothing to other frames, as a VAE of images would."""
+        if self.vae.config.scale_factor_temporal != 1:
+            return False
+        convolutions = [module for module in self.vae.encoder.modules() if isinstance(module, nn.Conv3d)]
+        return all(not module.weight[:, :, :-1].any() for module in convolutions)  # the last tap is the frame itself
 
     def prepare(self, clip: Clip) -> Clip:
         """The clip at the native shape: nearest frames (never blended), the center at the native aspect, scaled."""

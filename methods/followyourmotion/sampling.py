@@ -50,16 +50,18 @@ def excerpts(backbone: Backbone, clip: Clip, config: Config, generator: torch.Ge
     """The excerpts of a prepared clip among which the temporal stage draws, encoded once.
 
     Frames are dropped *before* the VAE, as in the paper (81 -> 17 frames, 21 -> 5 latents): each latent then spans a
-    longer time, and sparse latents could not be cut out of dense ones. One excerpt unless frames are chosen at random.
+    longer time, and sparse latents could not be cut out of dense ones. Where the VAE sees each frame by itself they are
+    the same, and are. One excerpt unless frames are chosen at random.
     """
     dense = backbone.latent_shape(len(clip))[1]
     if not config.sparse or config.sparse_frames >= len(clip):
         return [Excerpt(backbone.encode(clip), tuple(float(i) for i in range(dense)))]
     draws = 1 if config.frame_choice == "uniform" else config.frame_draws
     result = []
+    whole = backbone.encode(clip) if draws > 1 and backbone.frames_apart else None
     for _ in range(draws):
         kept = choose_frames(len(clip), config.sparse_frames, config.frame_choice, generator)
-        latents = backbone.encode(Clip(clip.frames[kept], clip.fps))
+        latents = backbone.encode(Clip(clip.frames[kept], clip.fps)) if whole is None else whole[:, :, kept]
         result.append(Excerpt(latents, _positions(config, kept, len(clip), dense, latents.shape[2])))
     return result
 

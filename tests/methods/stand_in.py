@@ -46,6 +46,8 @@ def random_transformer(layers: int = 2, heads: int = 4, width: int = 12, seed: i
 class StandIn(Backbone):
     """8x8 pixels of 9 frames; latents are 4x4 with 4 channels: the mean color of 2x2 pixels, and a row index."""
 
+    frames_apart = False  # they are, but it has no VAE to tell by
+
     def __init__(self, layers: int = 2, heads: int = 4) -> None:
         self.name = "stand_in"
         self.device = torch.device("cpu")

@@ -12,6 +12,7 @@ from motionbench.methods.backbones.backbone import Backbone
 from motionbench.methods.backbones.catalog import from_folder
 from motionbench.methods.backbones.flow import euler, noised, sampling_times, shift_times
 
+from motionbench.backbone import make_backbone
 from motionbench.clip import Clip
 from motionbench.errors import MissingWeightsError, NotFiniteError, ShapeError
 from motionbench.method import Runtime
@@ -109,6 +110,17 @@ def test_folded_vae_equals_the_causal_vae_on_every_frame(backbone: Backbone) -> 
         latents = vae.encode(video).latent_dist.mode()
         torch.testing.assert_close(latents[0].transpose(0, 1), mean, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(vae.decode(latents).sample[0].transpose(0, 1), decoded, atol=1e-4, rtol=1e-3)
+
+
+def test_a_vae_of_images_sees_every_frame_by_itself(backbone: Backbone, tmp_path: Path) -> None:
+    assert not from_folder(
+        "tiny", save_random_tiny(tmp_path, ["a"]), Runtime()
+    ).frames_apart  # random taps see the past
+    tiny = make_backbone(Runtime())
+    assert tiny.frames_apart
+    kept = [0, 3, 4, 6, 9, 10, 12, 15, 16]
+    apart = tiny.encode(Clip(clip().frames[kept], 8.0))
+    torch.testing.assert_close(apart, tiny.encode(clip())[:, :, kept], atol=1e-6, rtol=1e-6)
 
 
 def test_missing_parts_are_named(tmp_path: Path, backbone: Backbone) -> None:

@@ -112,6 +112,14 @@ def test_excerpts_hold_the_chosen_frames_and_their_places():
     assert dense.positions == tuple(range(9))
     many = excerpts(backbone, clip, Config(**(SMALL | {"frame_choice": "stratified", "frame_draws": 4})), g)
     assert len(many) == 4
+    backbone.frames_apart = True  # as they are: then they are cut out of the whole clip's latents
+    g, generator = (torch.Generator().manual_seed(7) for _ in range(2))
+    stratified = Config(**(SMALL | {"frame_choice": "stratified", "frame_draws": 4}))
+    cut = excerpts(backbone, clip, stratified, g)
+    backbone.frames_apart = False
+    for own, other in zip(cut, excerpts(backbone, clip, stratified, generator), strict=True):
+        assert own.positions == other.positions
+        assert torch.equal(own.latents, other.latents)
 
 
 def test_motion_loss_is_zero_for_the_truth_two_for_its_reversal_and_deaf_to_a_constant():
