@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing import get_context
@@ -39,9 +41,9 @@ def work_side_by_side(
 
 
 def _work(work: Work, taken: Any, count: int) -> None:
-    import torch
-
-    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # of a torch that is loaded later; many a work needs none
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
     work(_numbers(taken, count))
 
 

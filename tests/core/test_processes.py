@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import sys
 import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+
+import pytest
 
 from motionbench.processes import work_side_by_side
 
@@ -25,6 +29,11 @@ def note(folder: Path, numbers: Iterator[int]) -> None:
             pass
 
 
+def say_threads(folder: Path, numbers: Iterator[int]) -> None:
+    for number in numbers:
+        (folder / f"{number} {os.environ['OMP_NUM_THREADS']} {'torch' in sys.modules}").touch()
+
+
 def names(folder: Path) -> list[int]:
     return sorted(int(path.name) for path in folder.iterdir())
 
@@ -39,6 +48,14 @@ def test_processes_work_at_the_same_time(tmp_path: Path) -> None:
 def test_every_job_is_taken_once(tmp_path: Path) -> None:
     assert work_side_by_side(partial(note, tmp_path), 40, 2) == 0
     assert names(tmp_path) == list(range(40))
+
+
+def test_a_process_computes_in_one_thread_and_loads_torch_only_if_its_work_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert work_side_by_side(partial(say_threads, tmp_path), 1, 1) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["0 1 False"]
 
 
 def test_no_process_outlives_the_time(tmp_path: Path) -> None:

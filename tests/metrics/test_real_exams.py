@@ -24,7 +24,7 @@ from motionbench.clip import Clip
 from motionbench.errors import ConfigError, ManifestError
 from motionbench.scorer import metric_infos
 
-FRAMES, HEIGHT, WIDTH = 13, 96, 128
+FRAMES, HEIGHT, WIDTH = 9, 96, 128
 PATHS = {
     "right": np.stack([np.linspace(0, 30, FRAMES), np.zeros(FRAMES)], axis=-1),
     "down": np.stack([np.zeros(FRAMES), np.linspace(0, 24, FRAMES)], axis=-1),
