@@ -190,7 +190,7 @@ def test_failed_generation_is_a_typed_record_and_the_run_goes_on(
     drift: type[Drift], store: ResultStore, tmp_path: Path, word: str, reason: str
 ) -> None:
     plan = plan_for(make_split(tmp_path / "s", prompts=("a cat", word, "a dog")))
-    result = run(replace(plan, timeout_seconds=1.5 if word == "hang" else None), store)
+    result = run(replace(plan, timeout_seconds=0.8 if word == "hang" else None), store)
     assert (result.ok, result.failed) == (4, 2)
     failures = [record for record in result.records if record.status == "failed"]
     assert {record.case_id[-1] for record in failures} == {"1"}
