@@ -143,7 +143,7 @@ def _only(attempts: Attempts, keys: set[str]) -> Attempts:
     Records made elsewhere (another device, an earlier version of the package) have other keys: then all count.
     """
     kept = tuple(record for record in attempts.records if record.key in keys)
-    return Attempts(attempts.method, kept or attempts.records, attempts.scores)
+    return replace(attempts, records=kept or attempts.records)
 
 
 def _variant_result(

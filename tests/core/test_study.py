@@ -354,6 +354,19 @@ def test_a_sign_agrees_only_where_the_interval_excludes_nothing(published: float
     assert to_verdict(published, gap) == expected
 
 
+def test_where_zero_is_best_rows_and_contrasts_are_of_distances_from_it(done: Study) -> None:
+    """`fast` changes as much as ever, but downwards: farther from zero than `slow`, not below it."""
+    path = Path("s/fast/scores.jsonl")
+    scores = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(score | {"value": -score["value"]}) + "\n" for score in scores))
+    infos = {name: replace(info, better="zero") for name, info in metric_infos(["change"]).items()}
+    report = make_report(done, plan_variants(done), Path("s"), infos)
+    slow, fast = (macro(plain_mean(ResultStore(f"s/{name}"))) for name in ("slow", "fast"))
+    assert report.variants["fast"].rows["change", "all"].mean == pytest.approx(-fast)
+    contrast = next(found for found in report.contrasts if found.contrast.a == "fast")
+    assert contrast.differences["change", "all"].difference == pytest.approx(-fast - slow)
+
+
 def test_scores_of_two_trackers_are_refused(done: Study, capsys: pytest.CaptureFixture[str]) -> None:
     travel = done.text.replace('metrics = ["change"]', 'metrics = ["travel"]')
     Path("small.toml").write_text(travel)
