@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from types import MethodType
 from typing import Any
 
@@ -78,8 +80,18 @@ def keep_what_is_compiled() -> None:
 
     By itself it keeps it in the folder for temporary files, which the next job may not find; and it says so in the
     environment as soon as dynamo is loaded, as if the user had.
+
+    Torch finds what it kept by the code of a block, which names our operators and not what their gradients are: a
+    version of this package that computes them otherwise has a folder of its own, or it would get the former's.
     """
     from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
     if os.environ.get(_FOLDER) in (None, os.path.abspath(default_cache_dir())):
-        os.environ[_FOLDER] = str(cache_folder() / "compiled")
+        os.environ[_FOLDER] = str(cache_folder() / "compiled" / code_unseen_by_torch())
+
+
+@cache
+def code_unseen_by_torch() -> str:
+    """A short hash of the code that compiled blocks depend on and torch's keys of them do not."""
+    sources = [Path(__file__).with_name(name).read_bytes() for name in ("operators.py", "inductor.py")]
+    return hashlib.sha256(b"".join(sources)).hexdigest()[:12]

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from motionbench.errors import ShapeError
+
 from . import fused
 
 
@@ -42,15 +44,26 @@ class FixedTextAttention(nn.Module):
 
 @contextmanager
 def fixed_text(transformer: Any, text: Tensor) -> Iterator[None]:
-    """The transformer for this text (1, L, D_text) only, whatever it is given; on leaving, it is what it was."""
-    attentions = [block.attn2 for block in transformer.blocks]
+    """The transformer for this text (1, L, D_text) only, whatever it is given; on leaving, it is what it was.
+
+    Attentions whose keys and values learn stay as they are: what is computed once has no gradient. Raises ShapeError.
+    """
+    if len(text) != 1:
+        raise ShapeError(f"one text (1, L, D) expected, got {tuple(text.shape)}; leave texts that differ unfixed")
+    attentions = [(block, block.attn2) for block in transformer.blocks if not _learns(transformer, block.attn2)]
     with torch.no_grad():
         embedded = transformer.condition_embedder.text_embedder(text)
-        fixed = [FixedTextAttention(attention, embedded) for attention in attentions]
+        fixed = [FixedTextAttention(attention, embedded) for _, attention in attentions]
     try:
-        for block, attention in zip(transformer.blocks, fixed, strict=True):
+        for (block, _), attention in zip(attentions, fixed, strict=True):
             block.attn2 = attention
         yield
     finally:
-        for block, attention in zip(transformer.blocks, attentions, strict=True):
+        for block, attention in attentions:
             block.attn2 = attention
+
+
+def _learns(transformer: Any, attention: Any) -> bool:
+    """Whether something that a text goes through on its way to keys and values asks for a gradient."""
+    way = (transformer.condition_embedder.text_embedder, attention.to_k, attention.norm_k, attention.to_v)
+    return any(parameter.requires_grad for part in way for parameter in part.parameters())

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -152,7 +153,25 @@ def test_what_is_compiled_is_kept_in_the_users_cache(monkeypatch, tmp_path) -> N
     transformer = SimpleNamespace(blocks=[torch.nn.Linear(2, 2)])
     with compiled_blocks(transformer, "eager"):
         pass
-    assert compiling.os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "compiled")
+    kept = Path(compiling.os.environ["TORCHINDUCTOR_CACHE_DIR"])
+    assert kept == tmp_path / "compiled" / compiling.code_unseen_by_torch()
+
+
+def test_another_version_of_our_operators_does_not_get_what_was_compiled_with_the_former_gradients(
+    monkeypatch, tmp_path
+) -> None:
+    """Torch keeps backward passes by the names of operators: what it kept of other gradients would be taken as ours."""
+    own = Path(compiling.__file__)
+    for name in ("operators.py", "inductor.py"):
+        (tmp_path / name).write_bytes(own.with_name(name).read_bytes())
+    monkeypatch.setattr(compiling, "__file__", str(tmp_path / own.name))
+    unseen = compiling.code_unseen_by_torch.__wrapped__
+    names = [compiling.code_unseen_by_torch(), unseen()]
+    for name in ("operators.py", "inductor.py"):
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes() + b"# another formula\n")
+        names.append(unseen())
+    assert names[0] == names[1]
+    assert len(set(names)) == 3
 
 
 def test_blocks_are_compiled_once_however_often_they_are_used(monkeypatch) -> None:
@@ -196,7 +215,7 @@ def test_inductors_own_folder_is_not_taken_for_the_users_choice(tmp_path) -> Non
     own = {k: v for k, v in compiling.os.environ.items() if k != "TORCHINDUCTOR_CACHE_DIR"}
     own["MOTIONBENCH_CACHE"] = str(tmp_path)
     done = subprocess.run([sys.executable, "-c", code], env=own, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == str(tmp_path / "compiled")
+    assert done.stdout.strip() == str(tmp_path / "compiled" / compiling.code_unseen_by_torch())
 
 
 @pytest.mark.gpu

@@ -24,6 +24,7 @@ from small_wan import moving_clip, small_folder
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
+from motionbench.errors import ShapeError
 from motionbench.method import Runtime
 
 FAST = Execution(compiler="eager", checkpoint_share=1 / 3)
@@ -114,6 +115,21 @@ def test_fixed_text_changes_nothing_for_its_text(cache) -> None:
         again = transformer(x, t, text.expand(2, -1, -1), return_dict=False)[0]
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
     assert torch.equal(again, expected)
+
+
+def test_a_text_whose_keys_or_values_learn_is_not_fixed_there(cache) -> None:
+    transformer = backbone_for(FAST, cache).transformer
+    own = [block.attn2 for block in transformer.blocks]
+    learning = [own[0].to_k.weight, own[2].to_v.bias]
+    for parameter in learning:
+        parameter.requires_grad_(True)
+    text = torch.randn(1, 7, 32)
+    with fixed_text(transformer, text):
+        out = transformer(torch.randn(1, 16, 3, 8, 8), torch.tensor([300.0]), text, return_dict=False)[0]
+        assert [block.attn2 is one for block, one in zip(transformer.blocks, own, strict=True)] == [True, False, True]
+    assert all(gradient.any() for gradient in torch.autograd.grad(out.square().sum(), learning))
+    with pytest.raises(ShapeError, match="one text"), fixed_text(transformer, text.expand(2, -1, -1)):
+        pass
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
