@@ -34,9 +34,10 @@ def draw(study: Mapping[str, Any], metric: str, left_out: Sequence[str]) -> str:
     shown = {name: held for name, held in shown.items() if held[0]}
     if not shown:
         raise ValueError(f"expected contrasts of {metric}, found none; score the study and make its page")
-    ends = [abs(d[key]) for found, _ in shown.values() for d in found for key in ("low", "high") if d[key] is not None]
-    step = nice(max(ends) / 3)
-    span = step * math.ceil(max(ends) / step)
+    keys = ("difference", "low", "high")  # the last two are missing of a single reference
+    widest = max(abs(d[key]) for found, _ in shown.values() for d in found for key in keys if d[key] is not None) or 1
+    step = nice(widest / 3)
+    span = step * math.ceil(widest / step)
 
     def at(value: float) -> float:
         return LEFT + (RIGHT - LEFT) * (value + span) / (2 * span)
@@ -52,7 +53,7 @@ def draw(study: Mapping[str, Any], metric: str, left_out: Sequence[str]) -> str:
     y = TOP
     for name, (found, published) in shown.items():
         for place, one in enumerate(found):
-            parts.append(_row(name if not place else f"{one['category']}", one, y, at, main=not place))
+            parts.append(_row(one["category"] if place else name, one, y, at, main=not place))
             if not place and published is not None:
                 told = f"the paper: {signed(published)}"
                 parts.append(f'<text x="{WIDTH - 8}" y="{y + 4}" text-anchor="end" fill="{QUIET}">{told}</text>')

@@ -41,7 +41,8 @@ def work_side_by_side(
 
 
 def _work(work: Work, taken: Any, count: int) -> None:
-    os.environ["OMP_NUM_THREADS"] = "1"  # of a torch that is loaded later; many a work needs none
+    for library in ("OMP", "MKL"):  # of a torch that is loaded later, which asks both; many a work needs none
+        os.environ[f"{library}_NUM_THREADS"] = "1"
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
     work(_numbers(taken, count))

@@ -31,7 +31,8 @@ def note(folder: Path, numbers: Iterator[int]) -> None:
 
 def say_threads(folder: Path, numbers: Iterator[int]) -> None:
     for number in numbers:
-        (folder / f"{number} {os.environ['OMP_NUM_THREADS']} {'torch' in sys.modules}").touch()
+        threads = [os.environ[f"{library}_NUM_THREADS"] for library in ("OMP", "MKL")]
+        (folder / f"{number} {' '.join(threads)} {'torch' in sys.modules}").touch()
 
 
 def names(folder: Path) -> list[int]:
@@ -54,8 +55,9 @@ def test_a_process_computes_in_one_thread_and_loads_torch_only_if_its_work_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setenv("MKL_NUM_THREADS", "2")  # torch would take this one's word
     assert work_side_by_side(partial(say_threads, tmp_path), 1, 1) == 0
-    assert [path.name for path in tmp_path.iterdir()] == ["0 1 False"]
+    assert [path.name for path in tmp_path.iterdir()] == ["0 1 1 False"]
 
 
 def test_no_process_outlives_the_time(tmp_path: Path) -> None:

@@ -65,6 +65,12 @@ def test_a_study_is_drawn_with_its_intervals_and_the_published_difference(script
     x = {one.text: float(one.get("x", "")) for one in root.iter("{http://www.w3.org/2000/svg}text")}
     drawn = [float(one.get("cx", "")) for one in root.iter("{http://www.w3.org/2000/svg}circle")]
     assert drawn == [x["−0.1"]] * 2, "the point stands below its number on the axis"
+    bare = {"metric": "motion_fidelity", "category": "all", "difference": 0.0, "low": None, "high": None}
+    for value in (0.0, 0.3):  # of one reference, and of variants that are the same
+        one = contrast | {"differences": [bare | {"difference": value}]}
+        drawing = script("contrast_plot").draw({"variants": variants, "contrasts": [one]}, "motion_fidelity", [])
+        (point,) = ElementTree.fromstring(drawing).iter("{http://www.w3.org/2000/svg}circle")
+        assert 300 <= float(point.get("cx", "")) <= 590
     with pytest.raises(ValueError, match="found none"):
         script("contrast_plot").draw({"variants": variants, "contrasts": []}, "motion_fidelity", [])
 
