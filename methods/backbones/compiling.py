@@ -16,7 +16,7 @@ import torch
 from motionbench.disk_cache import cache_folder
 from motionbench.fallbacks import fall_back
 
-from .inductor import options
+from .inductor import WANTED, options
 
 _FOLDER = "TORCHINDUCTOR_CACHE_DIR"
 VARIANTS = 64  # of a block: each of sizes, training or not, with which LoRAs, streamed or not, is one of its own
@@ -64,13 +64,20 @@ def guarded(compiler: str) -> Callable[[Any, Any], Any]:
     def compile_or_not(graph: Any, inputs: Any) -> Any:
         from torch._dynamo.backends.registry import lookup_backend
 
-        try:
-            return lookup_backend(compiler)(graph, inputs, **options())
-        except torch.OutOfMemoryError:
-            raise
-        except Exception as error:  # whatever a compiler, and the tools that it starts, can raise
-            fall_back("compiling transformer blocks", "uncompiled ones", f"{type(error).__name__}: {error}")
-            return graph.forward
+        faults: list[str] = []
+        for choices in (options(), {}):  # ours are of torch's inside, which another version may have otherwise
+            try:
+                compiled = lookup_backend(compiler)(graph, inputs, **choices)
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as error:  # whatever a compiler, and the tools that it starts, can raise
+                faults.append(f"{type(error).__name__}: {error}")
+                continue
+            if faults:
+                fall_back(WANTED, "inductor's own choices", faults[0])
+            return compiled
+        fall_back("compiling transformer blocks", "uncompiled ones", faults[-1])
+        return graph.forward
 
     return compile_or_not
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from motionbench.fallbacks import fall_back
 
+WANTED = "whole rows and a quick GELU in compiled blocks"
 ROW = 16384  # channels that a kernel keeps of a row; by itself inductor reads rows of more than 1024 twice
 _SLOPE = 2 * math.sqrt(2 / math.pi)  # 1 + tanh(u) = 2 sigmoid(2u)
 _CUBE = 0.044715 * _SLOPE
@@ -27,7 +28,7 @@ def options() -> dict[str, Any]:
 
         inner = in_whole_rows(compile_fx_inner)
     except (ImportError, AttributeError) as error:
-        fall_back("whole rows and a quick GELU in compiled blocks", "inductor's own choices", error)
+        fall_back(WANTED, "inductor's own choices", error)
         return {}
     return {"inner_compile": inner, "decompositions": with_quick_gelu(select_decomp_table())}
 

@@ -191,7 +191,7 @@ def _attend_gradient(  # type: ignore[no-untyped-def]
         of_keys = columns[:, None] * (heads * WIDTH) + channel[None, :]
         k = tl.load(key + of_keys, mask=there[:, None], other=0.0)
         v = tl.load(value + of_keys, mask=there[:, None], other=0.0)
-        logits = tl.dot(q, tl.trans(k), input_precision="ieee") * (scale * 1.4426950408889634)
+        logits = tl.dot(q, tl.trans(k), input_precision="ieee") * (scale * 1.4426950408889634)  # to the base of 2
         weights = tl.where(there[None, :], tl.exp2(logits - total[:, None]), 0.0)
         slopes = weights * (tl.dot(g, tl.trans(v), input_precision="ieee") - along[:, None])
         slope += tl.dot(slopes.to(k.dtype), k, input_precision="ieee")

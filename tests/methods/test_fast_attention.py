@@ -144,6 +144,20 @@ def test_a_compiler_that_fails_is_told_once_and_blocks_run_as_they_are(monkeypat
     ]
 
 
+def test_a_torch_that_takes_none_of_our_choices_compiles_by_its_own(monkeypatch, caplog) -> None:
+    def narrow(graph, inputs):
+        return lambda *given: [2 * one for one in graph.forward(*given)]  # so that what was compiled can be told
+
+    monkeypatch.setattr(
+        "torch._dynamo.backends.registry.lookup_backend", lambda name: narrow if name == "inductor" else name
+    )
+    compiled = torch.compile(lambda x: x * 2 + 1, backend=guarded("inductor"))
+    with caplog.at_level(logging.WARNING, logger="motionbench"):
+        assert compiled(torch.ones(2)).tolist() == [6.0, 6.0]
+    (told,) = [r.message for r in caplog.records if r.name.startswith("motionbench")]
+    assert told.startswith("whole rows and a quick GELU in compiled blocks does not work here; inductor's own choices")
+
+
 def test_what_is_compiled_is_kept_in_the_users_cache(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("MOTIONBENCH_CACHE", str(tmp_path))
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/some/where")
@@ -182,7 +196,9 @@ def test_blocks_are_compiled_once_however_often_they_are_used(monkeypatch) -> No
         graphs.append(graph)
         return graph.forward
 
-    monkeypatch.setattr("torch._dynamo.backends.registry.lookup_backend", lambda name: seen)
+    monkeypatch.setattr(
+        "torch._dynamo.backends.registry.lookup_backend", lambda name: seen if name == "inductor" else name
+    )
     transformer = SimpleNamespace(blocks=[torch.nn.Linear(3, 3), torch.nn.Linear(3, 3)])
     for _ in range(3):
         with compiled_blocks(transformer, "inductor"):
