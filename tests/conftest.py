@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -21,6 +22,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run in two processes: a t
 os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
 
 gc.disable()  # while test files are collected: all that they import stays
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of whole jobs begin: at the end, one process would wait for the other's."""
+    items.sort(key=lambda item: item.path.parent != Path(__file__).parent)
 
 
 def pytest_collection_finish() -> None:

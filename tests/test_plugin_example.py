@@ -53,7 +53,7 @@ def test_installed_it_is_listed_with_its_gate_and_removed_it_is_gone(site: Path)
 
 def test_the_main_job_runs_its_method_and_its_metric(site: Path, tmp_path: Path) -> None:
     words = ["--category", "single_object", "--limit", "1", "--device", "cpu", "--set", "steps=2"]
-    metrics = ["--metrics", "pixel_change,text_alignment", "--tracker", "lk"]
+    metrics = ["--metrics", "pixel_change,text_alignment", "--controls", "frozen", "--tracker", "lk"]
     out = tmp_path / "results"
     done = motionbench(site, "eval", "--method", "sdedit", *words, *metrics, "--json", "--out", str(out))
     assert done.returncode == 0, done.stderr
