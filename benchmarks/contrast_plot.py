@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -25,30 +25,15 @@ HEAD = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {w} {h}" font-famil
 
 def draw(study: Mapping[str, Any], metric: str, left_out: Sequence[str]) -> str:
     """The drawing of a study.json. Raises ValueError if no contrast has a value of the metric."""
-    titles = {name: variant["title"] for name, variant in study["variants"].items()}
-    shown = {
-        f"{titles[one['a']]} − {titles[one['b']]}": (of_metric(one, metric), one.get("published", {}).get(metric))
-        for one in study["contrasts"]
-        if one["a"] not in left_out
-    }
-    shown = {name: held for name, held in shown.items() if held[0]}
-    if not shown:
-        raise ValueError(f"expected contrasts of {metric}, found none; score the study and make its page")
-    keys = ("difference", "low", "high")  # the last two are missing of a single reference
-    widest = max(abs(d[key]) for found, _ in shown.values() for d in found for key in keys if d[key] is not None) or 1
-    step = nice(widest / 3)
-    span = step * math.ceil(widest / step)
+    shown = contrasts_of(study, metric, left_out)
+    step, span = scale(d for found, _ in shown.values() for d in found)
 
     def at(value: float) -> float:
         return LEFT + (RIGHT - LEFT) * (value + span) / (2 * span)
 
     height = TOP + sum(LINE * len(found) + GAP for found, _ in shown.values()) + 10
     parts = [HEAD.format(w=WIDTH, h=height), f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>']
-    ticks = [step * n for n in range(-round(span / step), round(span / step) + 1)]
-    for tick in ticks:
-        x, color = f"{at(tick):.1f}", "#e3e7eb" if tick else "#888"
-        parts.append(f'<path d="M{x} {TOP - 8}V{height - 8}" stroke="{color}"/>')
-        parts.append(f'<text x="{x}" y="{TOP - 14}" text-anchor="middle" fill="{QUIET}">{signed(tick)}</text>')
+    parts += _axis([step * n for n in range(-round(span / step), round(span / step) + 1)], at, height)
     parts.append(f'<text x="8" y="{TOP - 14}" fill="{QUIET}">{escape(metric)}, paired difference [95%]</text>')
     y = TOP
     for name, (found, published) in shown.items():
@@ -60,6 +45,29 @@ def draw(study: Mapping[str, Any], metric: str, left_out: Sequence[str]) -> str:
             y += LINE
         y += GAP
     return "".join(parts) + "</svg>\n"
+
+
+def contrasts_of(
+    study: Mapping[str, Any], metric: str, left_out: Sequence[str]
+) -> dict[str, tuple[list[Mapping[str, Any]], float | None]]:
+    """By title, the differences of each contrast in a metric and the published one. Raises ValueError without any."""
+    titles = {name: variant["title"] for name, variant in study["variants"].items()}
+    shown = {
+        f"{titles[one['a']]} − {titles[one['b']]}": (found, one.get("published", {}).get(metric))
+        for one in study["contrasts"]
+        if one["a"] not in left_out and (found := of_metric(one, metric))
+    }
+    if not shown:
+        raise ValueError(f"expected contrasts of {metric}, found none; score the study and make its page")
+    return shown
+
+
+def scale(differences: Iterable[Mapping[str, Any]]) -> tuple[float, float]:
+    """Between two ticks, and from 0 to either end, for differences with or without an interval."""
+    ends = [d[key] for d in differences for key in ("difference", "low", "high")]
+    widest = max(abs(value) for value in ends if value is not None) or 1.0
+    step = nice(widest / 3)
+    return step, step * math.ceil(widest / step)
 
 
 def of_metric(contrast: Mapping[str, Any], metric: str) -> list[Mapping[str, Any]]:
@@ -77,6 +85,13 @@ def nice(value: float) -> float:
 def signed(value: float) -> str:
     """A number with its sign, none for 0."""
     return f"{value:+.3g}".replace("-", "−") if value else "0"
+
+
+def _axis(ticks: Sequence[float], at: Any, height: int) -> Iterator[str]:
+    for tick in ticks:
+        x, color = f"{at(tick):.1f}", "#e3e7eb" if tick else "#888"
+        yield f'<path d="M{x} {TOP - 8}V{height - 8}" stroke="{color}"/>'
+        yield f'<text x="{x}" y="{TOP - 14}" text-anchor="middle" fill="{QUIET}">{signed(tick)}</text>'
 
 
 def _row(label: str, one: Mapping[str, Any], y: int, at: Any, *, main: bool) -> str:
