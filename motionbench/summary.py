@@ -39,7 +39,7 @@ class Attempts:
     method: str
     records: tuple[Record, ...]
     scores: Mapping[tuple[str, str], Score]
-    to_zero: frozenset[str] = frozenset()
+    to_zero: frozenset[str]  # no default: who makes these from others must not lose it
 
     def value(self, record: Record, metric: str) -> float | None:
         """The measured value, or None: failed, unmeasurable, not yet scored, or one of a mixture (see `Basis`)."""

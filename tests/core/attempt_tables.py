@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from motionbench.metric import MetricInfo
 from motionbench.record import Reason, Record, Score
-from motionbench.summary import Attempts, latest_scores
+from motionbench.summary import Attempts, latest_scores, those_to_zero
 
 
 def make_info(name: str = "fidelity", version: int = 1, better: str = "higher") -> MetricInfo:
@@ -49,4 +49,5 @@ def make_attempts(
             records.append(record)
             if not isinstance(value, str):
                 scores.append(Score(record.key, info.name, info.version, value, "" if value is not None else "static"))
-    return Attempts(method, tuple(records), latest_scores(scores, {info.name: info}))
+    infos = {info.name: info}
+    return Attempts(method, tuple(records), latest_scores(scores, infos), those_to_zero(infos))

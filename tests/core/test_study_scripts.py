@@ -132,12 +132,16 @@ def test_groups_are_means_of_their_references_and_a_lost_clip_is_one_below_half(
         for metric in ("motion_fidelity", "text_alignment")
     }
     group_of = {"multi_object/6001/2": "3 objects", "multi_object/6002/2": "4 objects"}
-    mean, cells = groups._row(Attempts("swing", records, scores), group_of, ["3 objects", "4 objects", "5 objects"])
+    mean, cells = groups._row(
+        Attempts("swing", records, scores, frozenset()), group_of, ["3 objects", "4 objects", "5 objects"]
+    )
     assert mean == pytest.approx(0.7)  # (0.6 + 0.8) / 2: seeds of a case first
     assert cells[:3] == ["0.600", "0.800", "–"]
     assert cells[4] == "1 of 3"
     without = {key: score for key, score in scores.items() if key[1] == "motion_fidelity"}
-    assert groups._row(Attempts("swing", records, without), group_of, ["3 objects"])[1][-1] == "–", "no text model"
+    assert groups._row(Attempts("swing", records, without, frozenset()), group_of, ["3 objects"])[1][-1] == "–", (
+        "no text model"
+    )
 
 
 def test_groups_of_results_that_nobody_scored_name_the_folder(tmp_path: Path, script: Any) -> None:

@@ -11,7 +11,7 @@ from attempt_tables import make_attempts, make_info, make_record
 from motionbench.comparison import compare
 from motionbench.metric import MetricInfo
 from motionbench.record import Row, Score
-from motionbench.summary import ALL, Attempts, cost, latest_scores, make_summary, normalize, summarize, those_to_zero
+from motionbench.summary import ALL, Attempts, cost, latest_scores, make_summary, normalize, summarize
 from motionbench.summary_file import Cost
 
 
@@ -158,8 +158,8 @@ def test_only_where_closest_to_zero_is_best_there_is_a_signed_mean() -> None:
 
 
 def test_who_is_closer_to_zero_has_the_smaller_value_in_a_comparison() -> None:
-    near = replace(make_attempts({"camera/0001/0": [-0.1]}, info=ZERO), to_zero=those_to_zero({"fidelity": ZERO}))
-    far = replace(make_attempts({"camera/0001/0": [0.3]}, method="b", info=ZERO), to_zero=near.to_zero)
+    near = make_attempts({"camera/0001/0": [-0.1]}, info=ZERO)
+    far = make_attempts({"camera/0001/0": [0.3]}, method="b", info=ZERO)
     (gap, _) = compare(near, far, ["fidelity"])
     assert (gap.a, gap.b, gap.difference) == pytest.approx((0.1, 0.3, -0.2))
 
@@ -188,7 +188,7 @@ def seen_by(details: list[dict[str, str]], method: str = "method") -> Attempts:
     """One reference for each entry, with a value that rests on it."""
     records = tuple(make_record(f"camera/{i:04}/0", method=method) for i in range(len(details)))
     scores = [Score(r.key, "fidelity", 1, 0.5, "", d) for r, d in zip(records, details, strict=True)]
-    return Attempts(method, records, latest_scores(scores, {"fidelity": make_info()}))
+    return Attempts(method, records, latest_scores(scores, {"fidelity": make_info()}), frozenset())
 
 
 def test_trackers_and_models_of_a_metric_are_named() -> None:
