@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from motionbench.errors import MissingWeightsError, UnknownNameError
 from motionbench.files import file_sha256
 from motionbench.footage import judged_world
+from motionbench.loading import loading
 
 from .efficientnet import NAME as EFFICIENTNET
 
@@ -64,7 +65,8 @@ def load_clip(name: str, device: str, *, fetch: bool = False) -> ClipModel:
         return _load_efficientnet(device)
     if name in PREFETCH and not fetch and not _openai_file(name.partition(":")[0]).is_file():
         raise _not_here(name)  # said before open_clip, whose import takes seconds
-    import open_clip
+    with loading():
+        import open_clip
 
     architecture, _, tag = name.partition(":")
     if architecture not in open_clip.list_models():

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from motionbench.errors import PluginError, UnknownNameError
+from motionbench.loading import loading
 
 if TYPE_CHECKING:
     from motionbench.backbone import BackboneEntry
@@ -79,7 +80,8 @@ def load(group: Group, name: str) -> Any:
     wanted = resolve(group, name)
     point = _points(group)[wanted]
     try:
-        plugin = point.load()
+        with loading():
+            plugin = point.load()
     except Exception as error:  # what another package does when it is imported may fail in any way
         cause = f"{type(error).__name__}: {error}"
         raise PluginError(f"{group[:-1]} {wanted!r} ({point.value}) cannot be loaded: {cause}") from error

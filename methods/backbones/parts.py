@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from motionbench.errors import MissingWeightsError
+from motionbench.loading import loading
 
 PARTS = ("transformer", "vae", "text_encoder", "tokenizer")
 
@@ -19,8 +20,9 @@ def load_parts(name: str, folder: Path, *, device: str, dtype: str) -> dict[str,
     The transformer gets `dtype`, but for the modules that Wan keeps in float32; VAE and text encoder stay float32.
     Raises MissingWeightsError naming the parts that are absent.
     """
-    from diffusers import AutoencoderKLWan, WanTransformer3DModel
-    from transformers import PreTrainedTokenizerFast, UMT5EncoderModel
+    with loading():
+        from diffusers import AutoencoderKLWan, WanTransformer3DModel
+        from transformers import PreTrainedTokenizerFast, UMT5EncoderModel
 
     missing = [part for part in PARTS if not (folder / part).is_dir()]
     if missing:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from motionbench.clip import Clip
+from motionbench.loading import loading
 from motionbench.method import Runtime
 
 from .backbone import Backbone, FrozenWeights
@@ -196,8 +197,9 @@ class WanBackbone(Backbone):
         `from_pretrained` keeps in float32 what Wan wants so (norms, time embedding, modulation tables); `.to(bfloat16)`
         would not.
         """
-        from diffusers import AutoencoderKLWan, WanTransformer3DModel
-        from transformers import AutoTokenizer, UMT5EncoderModel
+        with loading():
+            from diffusers import AutoencoderKLWan, WanTransformer3DModel
+            from transformers import AutoTokenizer, UMT5EncoderModel
 
         folder = self.weights.folder / part
         logger.info("loading %s of %s", part, self.name)

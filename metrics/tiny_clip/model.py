@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from motionbench.errors import MissingWeightsError
+from motionbench.loading import loading
 from motionbench.typed_json import to_object
 
 from .content import ContentWords
@@ -88,7 +89,8 @@ class TinyClip:
     def from_folder(cls, folder: Path = FOLDER, device: str = "cpu") -> TinyClip:
         """The model in `folder`, loaded by open_clip as it loads any local checkpoint. Raises MissingWeightsError if
         it is not whole."""
-        import open_clip
+        with loading():
+            import open_clip
 
         try:
             open_clip.add_model_config(folder / f"{NAME}.json")
