@@ -1,4 +1,4 @@
-"""Triton kernels over whole rows of channels, and of attention to few keys; `fused` makes operators of them.
+"""Triton kernels over whole rows of channels, and of attention to few keys; `operators` makes torch operators of them.
 
 Compilers make three to five passes of what is one here: a norm needs all channels of a row, a rotation its neighbors.
 """
@@ -86,6 +86,14 @@ def _sizes(channels: int, width: int) -> dict[str, Any]:
 
 
 @triton.jit  # type: ignore[untyped-decorator]
+def _row(CHANNELS: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Of a program's row of channels: its number, the channels of a block, whether they are there, and their places."""
+    row = tl.program_id(0).to(tl.int64)
+    channel = tl.arange(0, BLOCK)
+    return row, channel, channel < CHANNELS, row * CHANNELS + channel
+
+
+@triton.jit  # type: ignore[untyped-decorator]
 def _turns(cos, sin, token, WIDTH: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     """Cosine and sine (BLOCK / 2,) of each pair of channels of a token."""
     at = token * WIDTH + tl.arange(0, BLOCK) % WIDTH
@@ -99,10 +107,7 @@ def _norm_rope(  # type: ignore[no-untyped-def]
     x, added, weight, cos, sin, total, scales, out, eps, tokens,
     SUMMED: tl.constexpr, CHANNELS: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    row = tl.program_id(0).to(tl.int64)
-    channel = tl.arange(0, BLOCK)
-    there = channel < CHANNELS
-    at = row * CHANNELS + channel
+    row, channel, there, at = _row(CHANNELS, BLOCK)
     y = tl.load(x + at, mask=there, other=0.0).to(tl.float32)
     if SUMMED:
         y = (y + tl.load(added + at, mask=there, other=0.0).to(tl.float32)).to(out.dtype.element_ty)
@@ -122,10 +127,7 @@ def _norm_rope_gradient(  # type: ignore[no-untyped-def]
     gradient, total, scales, weight, cos, sin, below, tokens,
     CHANNELS: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    row = tl.program_id(0).to(tl.int64)
-    channel = tl.arange(0, BLOCK)
-    there = channel < CHANNELS
-    at = row * CHANNELS + channel
+    row, channel, there, at = _row(CHANNELS, BLOCK)
     g = tl.load(gradient + at, mask=there, other=0.0).to(tl.float32)
     even, odd = tl.split(tl.reshape(g, (BLOCK // 2, 2)))
     c, s = _turns(cos, sin, row % tokens, WIDTH, BLOCK)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from interpreted import interpreted
 from motionbench.methods.backbones import fused, inductor
 from motionbench.methods.backbones.fixed_text import fixed_text
 from motionbench.methods.followyourmotion.decoupled_lora import decoupled_loras
@@ -36,11 +34,7 @@ torch.library.opcheck(torch.ops.motionbench.attend.default, (x, key, value, 2))
 
 @pytest.mark.slow
 def test_kernels_as_triton_interprets_them_on_a_cpu_agree_with_float64() -> None:
-    pytest.importorskip("triton")
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", INTERPRETED], env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
+    done = interpreted(INTERPRETED)
     assert done.returncode == 0, done.stderr[-2000:]
 
 

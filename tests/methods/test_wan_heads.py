@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import subprocess
 import sys
 import types
 import weakref
@@ -12,6 +10,7 @@ import weakref
 import numpy as np
 import pytest
 import torch
+from interpreted import interpreted
 from motionbench.methods.followyourmotion import heads
 from motionbench.methods.followyourmotion.head_stream import chunk_rows, stream_bytes, stream_sums
 from motionbench.methods.followyourmotion.heads import map_similarities, pseudo_maps
@@ -145,11 +144,7 @@ for frames, cells, width in ((4, 100, 24), (3, 200, 16), (2, 129, 16), (3, 8, 8)
 
 @pytest.mark.slow
 def test_the_kernel_as_triton_interprets_it_on_a_cpu_gives_the_plain_sums() -> None:
-    pytest.importorskip("triton")
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", INTERPRETED], env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
+    done = interpreted(INTERPRETED)
     assert done.returncode == 0, done.stderr[-2000:]
 
 
