@@ -65,7 +65,8 @@ def guarded(compiler: str) -> Callable[[Any, Any], Any]:
         from torch._dynamo.backends.registry import lookup_backend
 
         faults: list[str] = []
-        for choices in (options(), {}):  # ours are of torch's inside, which another version may have otherwise
+        ours = options()  # of torch's inside, which another version may have otherwise
+        for choices in (ours, {}) if ours else ({},):
             try:
                 compiled = lookup_backend(compiler)(graph, inputs, **choices)
             except torch.OutOfMemoryError:
