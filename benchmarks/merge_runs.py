@@ -37,9 +37,9 @@ def merge_runs(folders: Sequence[Path], out: Path) -> Entry:
     (entry,) = entries
     manifest = {**runs[0].manifest, "selection": selection_of(runs)}
     for record in entry.records:
-        video = None if record.video is None else entry.stores[record.key].inside(record.video)
-        if record.video is not None and video is not None and video.is_file():  # packed records have none
-            write_atomically(ResultStore(out).inside(record.video), video.read_bytes())
+        made = record.video and entry.stores[record.key].inside(record.video)
+        if made and made.is_file():  # packed records have none
+            write_atomically(ResultStore(out).inside(record.video), made.read_bytes())
     for name, values in (("records.jsonl", entry.records), ("scores.jsonl", entry.scores)):
         write_atomically(out / name, "".join(f"{canonical_json(asdict(value))}\n" for value in values).encode())
     for controls in [run.store.folder / FOLDER for run in runs if (run.store.folder / FOLDER).is_dir()][:1]:

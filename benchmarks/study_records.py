@@ -70,9 +70,9 @@ def write_page(
         words = ["study", str(study), "--out", str(folder), "--no-run", "--no-score", "--page", str(page)]
         code = subprocess.run([sys.executable, "-m", "motionbench", *words], check=False).returncode
         if html is not None:
-            write_atomically(html, Path(folder, "study.html").read_bytes())
+            write_atomically(html, (folder / "study.html").read_bytes())
         if picture is not None:
-            found = json.loads(Path(folder, "study.json").read_text(encoding="utf-8"))
+            found = json.loads((folder / "study.json").read_text(encoding="utf-8"))
             write_atomically(picture, draw(found, "motion_fidelity", left_out).encode())
         return code
 
